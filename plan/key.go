@@ -1,0 +1,217 @@
+package plan
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+)
+
+// Epoch is raised when outputs made by earlier versions of this engine must not be
+// used again, whatever their keys say: it is a component of every stage.
+const Epoch = 1
+
+// Component is one named field of a stage. Names are stable: they are shown to people
+// and compared across versions.
+type Component struct{ Name, Value string }
+
+// Stage is what all tasks of one phase have in common. Components are in a fixed
+// order, the most telling first: the first that differs explains a miss.
+type Stage struct {
+	Components []Component
+	Digest     mr.Digest
+}
+
+// MapParts are the ingredients of a map stage.
+type MapParts struct {
+	Traits         mr.Traits
+	Code           mr.Code
+	Format         mr.Format
+	DecoderVersion int
+	SpillProfile   int
+	Env            []Component // the declared environment, name and value, in declared order
+}
+
+// MapStage makes the stage of a job's map tasks.
+func MapStage(p MapParts) Stage {
+	cs := codeComponents("map", p.Traits, p.Code)
+	if p.Code.Kind == mr.Binary {
+		cs = append(cs, Component{"map function", p.Traits.MapStage})
+	}
+	for _, a := range p.Traits.Params {
+		if !a.ReduceOnly {
+			cs = append(cs, Component{"parameter " + a.Name, a.Value})
+		}
+	}
+	for _, e := range p.Env {
+		cs = append(cs, Component{"env " + e.Name, e.Value})
+	}
+	cs = append(cs,
+		Component{"input format", p.Format.String()},
+		Component{"combiner", yesNo(p.Traits.Combine)},
+		Component{"map-only", yesNo(!p.Traits.Reduce)},
+		Component{"positions", yesNo(p.Traits.Positions)},
+		Component{"decoder version", strconv.Itoa(p.DecoderVersion)},
+		Component{"spill profile", strconv.Itoa(p.SpillProfile)},
+		Component{"engine epoch", strconv.Itoa(Epoch)},
+	)
+	return newStage("mr/stage/map", cs)
+}
+
+// ReduceStage makes the stage of a job's reduce tasks. outputFormat is the resolved
+// format of the part files, which are what a reduce task makes.
+func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string) Stage {
+	cs := codeComponents("reduce", t, code)
+	if code.Kind == mr.Binary {
+		cs = append(cs, Component{"job", t.Job})
+	}
+	for _, a := range t.Params {
+		cs = append(cs, Component{"parameter " + a.Name, a.Value})
+	}
+	for _, e := range env {
+		cs = append(cs, Component{"env " + e.Name, e.Value})
+	}
+	cs = append(cs,
+		Component{"output format", outputFormat},
+		Component{"group prefix", strconv.Itoa(t.Prefix)},
+		Component{"engine epoch", strconv.Itoa(Epoch)},
+	)
+	return newStage("mr/stage/reduce", cs)
+}
+
+func codeComponents(phase string, t mr.Traits, code mr.Code) []Component {
+	if code.Kind == mr.Binary {
+		return []Component{{phase + " code", "binary " + code.Digest.String()}}
+	}
+	return []Component{{phase + " code", "built-in " + t.Job + " " + t.Version}}
+}
+
+// newStage digests components in order.
+func newStage(domain string, cs []Component) Stage {
+	h := newHasher(domain)
+	for _, c := range cs {
+		h.str(c.Name)
+		h.str(c.Value)
+	}
+	return Stage{Components: cs, Digest: h.sum()}
+}
+
+// StageOf rebuilds a stage from components read back from a record.
+func StageOf(domain string, cs []Component) Stage { return newStage(domain, cs) }
+
+// Place is where a piece of a split lies; part of a map key only if the mapper sees it.
+type Place struct {
+	Path string
+	Off  int64
+}
+
+// MapKey is the key of the map task of one split. places is nil unless the job asks
+// for positions.
+func MapKey(stage, split mr.Digest, places []Place) mr.Digest {
+	h := newHasher("mr/key/map")
+	h.digest(stage)
+	h.digest(split)
+	h.num(uint64(len(places)))
+	for _, p := range places {
+		h.str(p.Path)
+		h.num(uint64(p.Off))
+	}
+	return h.sum()
+}
+
+// ReduceKey is the key of a reduce task: its stage, its range, and the digests of the
+// blocks, in split order, that may hold keys of the range.
+func ReduceKey(stage mr.Digest, r Range, blocks []mr.Digest) mr.Digest {
+	h := newHasher("mr/key/reduce")
+	h.digest(stage)
+	h.opt(r.Lo)
+	h.opt(r.Hi)
+	h.num(uint64(len(blocks)))
+	for _, b := range blocks {
+		h.digest(b)
+	}
+	return h.sum()
+}
+
+// SpecDigest identifies a submission: the same submit id must come with the same spec.
+func SpecDigest(s mr.Spec) mr.Digest {
+	h := newHasher("mr/spec")
+	h.str(s.Job)
+	h.num(uint64(s.Code.Kind))
+	h.str(s.Code.Path)
+	h.digest(s.Code.Digest)
+	h.list(s.Args)
+	h.list(s.Inputs)
+	h.str(s.Output)
+	h.str(s.InputFormat.String())
+	h.str(s.OutputFormat)
+	h.num(uint64(s.Reducers))
+	h.num(uint64(s.SplitSize))
+	h.num(uint64(s.RecordLimit))
+	h.str(yesNo(s.Overwrite))
+	h.str(yesNo(s.NoCache))
+	return h.sum()
+}
+
+// Sum is a domain-separated digest of b, for records that name themselves by content.
+func Sum(domain string, b []byte) mr.Digest {
+	h := newHasher(domain)
+	h.num(uint64(len(b)))
+	h.h.Write(b)
+	return h.sum()
+}
+
+type hasher struct {
+	h   *blake3.Hasher
+	buf []byte
+}
+
+func newHasher(domain string) *hasher {
+	h := &hasher{h: blake3.New()}
+	h.str(domain)
+	return h
+}
+
+func (h *hasher) num(n uint64) {
+	h.buf = binary.LittleEndian.AppendUint64(h.buf[:0], n)
+	h.h.Write(h.buf)
+}
+
+func (h *hasher) str(s string) {
+	h.buf = binary.LittleEndian.AppendUint64(h.buf[:0], uint64(len(s)))
+	h.buf = append(h.buf, s...)
+	h.h.Write(h.buf)
+}
+
+func (h *hasher) list(ss []string) {
+	h.num(uint64(len(ss)))
+	for _, s := range ss {
+		h.str(s)
+	}
+}
+
+// opt tells nil (unbounded) from empty.
+func (h *hasher) opt(b []byte) {
+	if b == nil {
+		h.num(0)
+		return
+	}
+	h.num(1)
+	h.str(string(b))
+}
+
+func (h *hasher) digest(d mr.Digest) { h.h.Write(d[:]) }
+
+func (h *hasher) sum() (d mr.Digest) {
+	h.h.Sum(d[:0])
+	return d
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

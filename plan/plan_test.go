@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/mrd-io/mr"
+)
+
+func identity(k []byte) []byte { return k }
+
+func TestCutCoversEveryKeyOnce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for round := range 500 {
+		var ws []Weight
+		for range rng.IntN(60) {
+			ws = append(ws, Weight{Key: fmt.Appendf(nil, "%03d", rng.IntN(40)), Bytes: rng.Int64N(1000)})
+		}
+		n := 1 + rng.IntN(9)
+		group := identity
+		if round%3 == 0 {
+			group = func(k []byte) []byte { return k[:2] }
+		}
+		rs := Cut(ws, n, group, nil)
+		if len(rs) != n {
+			t.Fatalf("round %d: %d ranges, want %d", round, len(rs), n)
+		}
+		for i := range 1000 {
+			key := fmt.Appendf(nil, "%03d", i)
+			in, inGroup := -1, -1
+			for j, r := range rs {
+				if r.Contains(key) {
+					if in >= 0 {
+						t.Fatalf("round %d: key %s in ranges %d and %d", round, key, in, j)
+					}
+					in = j
+				}
+				if r.Contains(group(key)) {
+					inGroup = j
+				}
+			}
+			if in < 0 || in != inGroup {
+				t.Fatalf("round %d: key %s in range %d, its group in %d", round, key, in, inGroup)
+			}
+		}
+	}
+}
+
+func TestCutBalances(t *testing.T) {
+	var ws []Weight
+	for i := range 1000 {
+		ws = append(ws, Weight{Key: fmt.Appendf(nil, "%06d", i), Bytes: 100})
+	}
+	for j, r := range Cut(ws, 4, identity, nil) {
+		var sum int64
+		for _, w := range ws {
+			if r.Contains(w.Key) {
+				sum += w.Bytes
+			}
+		}
+		if sum < 24000 || sum > 26000 {
+			t.Errorf("range %d weighs %d of 100000", j, sum)
+		}
+	}
+}
+
+func TestStickyCutsStayWhileTheyBalance(t *testing.T) {
+	var ws []Weight
+	for i := range 100 {
+		ws = append(ws, Weight{Key: fmt.Appendf(nil, "%06d", i), Bytes: 100})
+	}
+	old := [][]byte{[]byte("000020"), []byte("000060")}
+	rs := Cut(ws, 3, identity, old)
+	if !bytes.Equal(rs[0].Hi, old[0]) || !bytes.Equal(rs[1].Hi, old[1]) {
+		t.Errorf("balanced sticky cuts were not kept: %q %q", rs[0].Hi, rs[1].Hi)
+	}
+	skewed := [][]byte{[]byte("000001"), []byte("000002")}
+	if rs := Cut(ws, 3, identity, skewed); bytes.Equal(rs[0].Hi, skewed[0]) {
+		t.Error("a range with 98 % of the bytes was kept")
+	}
+}
+
+func TestKeysSeparateTheirFields(t *testing.T) {
+	stage := func(format string, ps ...mr.Param) mr.Digest {
+		f, err := mr.ParseFormat(format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return MapStage(MapParts{Traits: mr.Traits{Job: "j", Params: ps}, Format: f}).Digest
+	}
+	a := stage("text", mr.Param{Name: "a", Value: "bc"})
+	for name, other := range map[string]mr.Digest{
+		"field boundary": stage("text", mr.Param{Name: "ab", Value: "c"}),
+		"format":         stage("whole", mr.Param{Name: "a", Value: "bc"}),
+		"one more":       stage("text", mr.Param{Name: "a", Value: "bc"}, mr.Param{Name: "d"}),
+		"value":          stage("text", mr.Param{Name: "a", Value: "bd"}),
+	} {
+		if a == other {
+			t.Errorf("%s is not in the key", name)
+		}
+	}
+	if a != stage("text", mr.Param{Name: "a", Value: "bc"}, mr.Param{Name: "n", Value: "5", ReduceOnly: true}) {
+		t.Error("a reduce-only parameter is in the map key")
+	}
+	split := mr.Digest{7}
+	if MapKey(a, split, nil) == MapKey(a, split, []Place{{"p", 0}}) {
+		t.Error("positions are not in the map key")
+	}
+	if ReduceKey(a, Range{nil, nil}, nil) == ReduceKey(a, Range{[]byte{}, nil}, nil) {
+		t.Error("unbounded and empty bounds share a key")
+	}
+}
+
+// Golden: a changed digest means that every cached output in every store is forgotten,
+// or worse, mistaken. Change it only together with Epoch.
+func TestGoldenKeys(t *testing.T) {
+	s := MapStage(MapParts{Traits: mr.Traits{Job: "wordcount", Version: "1", Combine: true, Reduce: true,
+		Params: []mr.Param{{Name: "lower", Value: "false"}}}, DecoderVersion: 1, SpillProfile: 1})
+	const want = "79807f73ec13164e397912c5910167f289cf9b4ac2b0f1080eaa86e81efc1312"
+	if got := MapKey(s.Digest, mr.Digest{1}, nil).String(); got != want {
+		t.Errorf("map key %s, want %s", got, want)
+	}
+}
