@@ -1,0 +1,215 @@
+package collect
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Buffer collects records and hands them out sorted by key, equal keys in the
+// order they were added. Beyond its memory it sorts what it holds and writes it to
+// a temporary file as a segment.
+type Buffer struct {
+	memory  int64
+	arena   arena
+	entries [][]entry // full chunks
+	last    []entry   // the chunk being filled
+	spill   *spill
+	segs    []segment // in the order of their records
+	stats   Sizes
+	err     error // the first failure of the spill file
+	done    bool  // drained or discarded
+}
+
+const (
+	entryChunk = 8192
+	// A record costs its bytes in the arena, its entry, and once more an entry
+	// while the entries are sorted.
+	entryCost = 32
+)
+
+// errDone is returned by a second Drain.
+var errDone = errors.New("collect: drained or discarded before")
+
+// NewBuffer returns an empty Buffer.
+func NewBuffer(o Options) *Buffer {
+	b := &Buffer{memory: o.memory()}
+	b.arena.chunk = int(min(max(b.memory/16, chunkMin), chunkMax))
+	b.spill = &spill{dir: o.Dir}
+	return b
+}
+
+// Add takes a copy of a record.
+func (b *Buffer) Add(key, value []byte) {
+	b.stats.RecordsIn++
+	b.stats.BytesIn += int64(len(key) + len(value))
+	hi, lo := window(key)
+	b.add(hi, lo, key, value)
+}
+
+// add is Add for a key whose window is known.
+func (b *Buffer) add(hi uint64, lo uint32, key, value []byte) {
+	if b.err != nil || b.done {
+		return
+	}
+	size := recordSize(len(key), len(value))
+	if b.held()+int64(size) > b.memory || !b.arena.fits(size) {
+		if b.flush(); b.err != nil {
+			return
+		}
+	}
+	ref, dst := b.arena.alloc(size)
+	n := putLengths(dst, len(key), len(value))
+	n += copy(dst[n:], key)
+	copy(dst[n:], value)
+	if len(b.last) == entryChunk {
+		b.entries = append(b.entries, b.last)
+		b.last = make([]entry, 0, entryChunk)
+	}
+	b.last = append(b.last, entry{hi, lo, ref})
+}
+
+func (b *Buffer) count() int { return len(b.entries)*entryChunk + len(b.last) }
+
+func (b *Buffer) held() int64 { return b.arena.held + int64(b.count())*entryCost }
+
+// flush writes what is in memory as a segment.
+func (b *Buffer) flush() {
+	if b.count() == 0 {
+		return
+	}
+	seg, err := b.spill.write(b.sorted(), &b.arena)
+	if err != nil {
+		b.err = err
+		return
+	}
+	b.segs = append(b.segs, seg)
+	b.arena.reset()
+	b.entries, b.last = nil, b.last[:0]
+	b.stats.Segments++
+	b.stats.Spilled = b.spill.size
+}
+
+// sorted returns the entries in key order.
+func (b *Buffer) sorted() []entry {
+	all := b.last
+	if len(b.entries) > 0 {
+		all = make([]entry, 0, b.count())
+		for i, c := range b.entries {
+			all = append(all, c...)
+			b.entries[i] = nil
+		}
+		all = append(all, b.last...)
+	}
+	s := sorter{arena: &b.arena}
+	s.sort(all, 0)
+	return all
+}
+
+// Drain hands all records to s and releases everything. It returns the first
+// error of the temporary file or of s, unwrapped in the latter case.
+func (b *Buffer) Drain(s Sink) error {
+	if b.done {
+		return errDone
+	}
+	defer b.Discard()
+	if b.err != nil {
+		return b.err
+	}
+	if len(b.segs) == 0 {
+		return b.drainMemory(s)
+	}
+	c, err := b.merged()
+	if err != nil {
+		return err
+	}
+	for c.Next() {
+		key, value := c.Key(), c.Value()
+		b.stats.RecordsOut++
+		b.stats.BytesOut += int64(len(key) + len(value))
+		if err := s.Record(key, value); err != nil {
+			return err
+		}
+	}
+	return c.Err()
+}
+
+func (b *Buffer) drainMemory(s Sink) error {
+	c := memoryCursor{entries: b.sorted(), arena: &b.arena}
+	for c.Next() {
+		b.stats.RecordsOut++
+		b.stats.BytesOut += int64(len(c.key) + len(c.value))
+		if err := s.Record(c.key, c.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merged returns a cursor over the segments and what is still in memory, which
+// came last.
+func (b *Buffer) merged() (Cursor, error) {
+	segs, err := b.spill.compact(b.segs, b.memory)
+	if err != nil {
+		return nil, err
+	}
+	b.segs = segs
+	b.stats.Spilled = b.spill.size
+	cs := make([]Cursor, 0, len(segs)+1)
+	for _, seg := range segs {
+		cs = append(cs, b.spill.cursor(seg))
+	}
+	if b.count() > 0 {
+		cs = append(cs, &memoryCursor{entries: b.sorted(), arena: &b.arena})
+	}
+	return Merge(cs), nil
+}
+
+// Discard releases memory and temporary files. It may be called at any time, and
+// again.
+func (b *Buffer) Discard() {
+	if b.done {
+		return
+	}
+	b.done = true
+	b.spill.close()
+	b.arena, b.entries, b.last, b.segs = arena{}, nil, nil, nil
+}
+
+// Stats returns what went through so far.
+func (b *Buffer) Stats() Sizes { return b.stats }
+
+// memoryCursor walks over sorted entries.
+type memoryCursor struct {
+	entries    []entry
+	arena      *arena
+	next       int
+	touched    byte
+	key, value []byte
+}
+
+// ahead is how many records before its turn a record's first bytes are touched.
+// The arena is walked in key order, which is random for the cache; a touch
+// doesn't wait, and by its turn the record is there.
+const ahead = 12
+
+func (c *memoryCursor) Next() bool {
+	if c.next >= len(c.entries) {
+		return false
+	}
+	if c.next+ahead < len(c.entries) {
+		c.touched ^= c.arena.at(c.entries[c.next+ahead].ref)[0]
+	}
+	b := c.arena.at(c.entries[c.next].ref)
+	k, v, end := lengths(b)
+	c.key, c.value = b[k:v:v], b[v:end:end]
+	c.next++
+	return true
+}
+
+func (c *memoryCursor) Key() []byte   { return c.key }
+func (c *memoryCursor) Value() []byte { return c.value }
+func (c *memoryCursor) Err() error    { return nil }
+
+func spillError(dir string, err error) error {
+	return fmt.Errorf("collect: temporary file in %s: %w", dir, err)
+}

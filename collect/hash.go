@@ -1,0 +1,63 @@
+package collect
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// The hash multiplies 64-bit words of the key to 128 bits and folds the halves
+// together. It is the same in every process, because evictions depend on it and
+// so does a result's last bit. A key set made to collide costs speed only: see
+// Table.place.
+const (
+	hashA = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	hashB = 0xd1342543de82ef95
+	hashC = 0xaf251af3b0f025b5
+)
+
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// hashShort hashes a key of up to 8 bytes, given by head and its length.
+func hashShort(head uint64, n int) uint64 {
+	return mix(head^hashA, uint64(n)^hashB)
+}
+
+// hashLong hashes a key of more than 8 bytes.
+func hashLong(key []byte) uint64 {
+	n := len(key)
+	h := uint64(n) ^ hashC
+	rest := key
+	for len(rest) > 16 {
+		h = mix(binary.LittleEndian.Uint64(rest)^h, binary.LittleEndian.Uint64(rest[8:])^hashA)
+		rest = rest[16:]
+	}
+	if n >= 16 {
+		rest = key[n-16:]
+	}
+	first := binary.LittleEndian.Uint64(rest)
+	last := binary.LittleEndian.Uint64(rest[len(rest)-8:])
+	return mix(first^h, last^hashB)
+}
+
+// head returns the first 8 bytes of key as a big-endian number, padded with
+// zeros: heads compare as the keys do, as far as they reach.
+func head(key []byte) uint64 {
+	n := len(key)
+	if n >= 8 {
+		return binary.BigEndian.Uint64(key)
+	}
+	if cap(key) >= 8 {
+		// Words are cut out of larger blocks: one load and a shift, where a loop or
+		// a switch over lengths costs a mispredicted branch a word.
+		drop := uint(64 - 8*n)
+		return binary.BigEndian.Uint64(key[:8]) >> drop << drop
+	}
+	var x uint64
+	for i, c := range key {
+		x |= uint64(c) << (56 - 8*i)
+	}
+	return x
+}
