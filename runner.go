@@ -49,8 +49,11 @@ type Traits struct {
 	Combine   bool     // has a combiner
 	Reduce    bool     // has a reduce phase (false: map-only, parts are named part-m-…)
 	Positions bool     // the mapper sees path and offset of its records
-	Prefix    int      // components of the key that group (0: the whole key)
+	Prefix    int      // components of the key that group (0: the whole key; -1: none, all keys are one group)
+	KeyShape  string   // how an encoded key is cut into components; see Group
 	Raw       bool     // the output's records have no separators: key and value back to back
+	NoKey     bool     // the output's records have no key: the value alone, without a TAB (known where the output is made)
+	NoValue   bool     // the output's records have no value: the key alone, without a TAB (known where the output is made)
 }
 
 // Param is one flag or argument of a job, by name.

@@ -1,0 +1,273 @@
+package mr
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Definition is a job as declared by Job or JobFunc.
+type Definition struct {
+	name  string
+	args  string // what stands behind the name in a usage line
+	about string
+	build func(fs *flag.FlagSet) func(args []string) ([]Option, error)
+	// global is the flag set of a Job whose flags are the program's own; Main sets it.
+	global *flag.FlagSet
+}
+
+// Job declares a job without flags of its own. It needs a mapper (Map, MapFrom or
+// MapBlock). With Combine or Reduce or both it has a reduce phase; with neither it is
+// map-only, and its output is what the mapper emits, in that order.
+//
+// Types of keys: string, []byte, every integer and float, bool, None, tuples of these,
+// and Desc of these. Types of values: the same, and types with AppendMR and DecodeMR.
+// Output text: see RawOutput, Tuple2 and None; other types' keys and values as Go prints
+// them at their shortest.
+func Job(name string, opts ...Option) *Definition {
+	return &Definition{name: name, build: func(*flag.FlagSet) func([]string) ([]Option, error) {
+		return func([]string) ([]Option, error) { return opts, nil }
+	}}
+}
+
+// JobFunc declares a job with flags. f declares them on fs and returns a function that
+// is called with the arguments that are not flags once the flags are set, and returns
+// the options. f may be called several times; what the options hold must not be shared
+// between its calls.
+func JobFunc(name string, f func(fs *flag.FlagSet) func(args []string) ([]Option, error)) *Definition {
+	return &Definition{name: name, build: f}
+}
+
+// About describes the job for --help: args as they stand behind its name in a usage
+// line ("PATTERN [--fixed]"), and text. It returns d.
+func (d *Definition) About(args, text string) *Definition {
+	d.args, d.about = args, text
+	return d
+}
+
+// Name returns the job's name.
+func (d *Definition) Name() string { return d.name }
+
+// Flags returns a new flag set that declares the job's flags.
+func (d *Definition) Flags() *flag.FlagSet {
+	if d.global != nil {
+		return d.global
+	}
+	fs := d.newFlagSet()
+	d.build(fs)
+	return fs
+}
+
+func (d *Definition) newFlagSet() *flag.FlagSet {
+	fs := flag.NewFlagSet(d.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// Help returns the job's usage line, description and flags.
+func (d *Definition) Help() string {
+	var b strings.Builder
+	b.WriteString(d.name)
+	if d.args != "" {
+		b.WriteString(" " + d.args)
+	}
+	b.WriteString("\n")
+	if d.about != "" {
+		b.WriteString("    " + strings.ReplaceAll(d.about, "\n", "\n    ") + "\n")
+	}
+	d.Flags().VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(&b, "    --%s", f.Name)
+		if kind != "" {
+			b.WriteString(" " + kind)
+		}
+		fmt.Fprintf(&b, "  %s", usage)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+			fmt.Fprintf(&b, " (default %s)", f.DefValue)
+		}
+		b.WriteString("\n")
+	})
+	return b.String()
+}
+
+// stageSet says for which tasks a job is configured.
+type stageSet uint8
+
+const (
+	mapTasks stageSet = 1 << iota
+	reduceTasks
+	allTasks = mapTasks | reduceTasks
+)
+
+// Configure gives the job its arguments. Flags may stand anywhere among them, up to a
+// "--". Wrong arguments, and a job whose parts don't fit, are Usage errors.
+func (d *Definition) Configure(args []string) (*Program, error) {
+	return d.configure(args, allTasks)
+}
+
+// configure makes a Program. Where some flags are ReduceOnly, map and reduce tasks have
+// configurations of their own; the job is built once for each, the wanted one last.
+// The program's own flags exist only once: they are set for the wanted tasks.
+func (d *Definition) configure(args []string, want stageSet) (*Program, error) {
+	var without []string
+	if d.global != nil && want == mapTasks {
+		without = d.globalReduceOnly()
+	}
+	full, params, err := d.assemble(args, without)
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{mapStages: full, reduceStages: full}
+	if len(full.reduceOnly) > 0 {
+		if params, err = markReduceOnly(d.name, params, full.reduceOnly); err != nil {
+			return nil, err
+		}
+		if d.global == nil {
+			if err := d.separate(p, args, want); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := p.check(); err != nil {
+		return nil, Errorf(Usage, "job %s: %w", d.name, err)
+	}
+	p.traits = p.describe(d.name, params)
+	return p, nil
+}
+
+// separate configures map tasks anew without the ReduceOnly flags.
+func (d *Definition) separate(p *Program, args []string, want stageSet) (err error) {
+	if p.mapStages, _, err = d.assemble(args, p.reduceStages.reduceOnly); err != nil {
+		return err
+	}
+	if want&reduceTasks != 0 {
+		p.reduceStages, _, err = d.assemble(args, nil)
+	}
+	return err
+}
+
+func (d *Definition) globalReduceOnly() []string {
+	opts, err := d.build(nil)(nil)
+	if err != nil {
+		return nil
+	}
+	return collectOptions(opts).reduceOnly
+}
+
+func collectOptions(opts []Option) *stages {
+	s := &stages{}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// assemble parses args, without the flags of those names, and collects the options.
+func (d *Definition) assemble(args, without []string) (*stages, []Param, error) {
+	fs := d.global
+	if fs == nil {
+		fs = d.newFlagSet()
+	}
+	finish := d.build(fs)
+	given, rest, err := splitArgs(fs, args)
+	if err == nil {
+		flags := []string{}
+		for _, g := range given {
+			if !slices.Contains(without, g.name) {
+				flags = append(flags, "-"+g.name+"="+g.value)
+			}
+		}
+		err = fs.Parse(append(append(flags, "--"), rest...))
+	}
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, nil, Errorf(Usage, "%s", d.Help())
+		}
+		return nil, nil, Errorf(Usage, "job %s: %w\n%s", d.name, err, d.Help())
+	}
+	opts, err := finish(rest)
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return nil, nil, e
+		}
+		return nil, nil, Errorf(Usage, "job %s: %w", d.name, err)
+	}
+	return collectOptions(opts), canonicalParams(fs, given, rest), nil
+}
+
+// setting is a flag as given on the command line.
+type setting struct{ name, value string }
+
+// splitArgs tells flags from other arguments, as package flag would, but wherever they
+// stand.
+func splitArgs(fs *flag.FlagSet, args []string) (flags []setting, rest []string, err error) {
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if arg == "--" {
+			return flags, append(rest, args...), nil
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			rest = append(rest, arg)
+			continue
+		}
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+		f := fs.Lookup(name)
+		if f == nil {
+			if name == "h" || name == "help" {
+				return nil, nil, flag.ErrHelp
+			}
+			return nil, nil, fmt.Errorf("flag %s is not known", arg)
+		}
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); !hasValue && ok && b.IsBoolFlag() {
+			value, hasValue = "true", true
+		}
+		if !hasValue {
+			if len(args) == 0 {
+				return nil, nil, fmt.Errorf("flag --%s needs a value", name)
+			}
+			value, args = args[0], args[1:]
+		}
+		flags = append(flags, setting{name, value})
+	}
+	return flags, rest, nil
+}
+
+// canonicalParams lists all that the job's code can see of its arguments. A flag type
+// of package flag prints its value; of another, nobody knows whether its String tells
+// everything, so the text it was given is listed as well.
+func canonicalParams(fs *flag.FlagSet, given []setting, rest []string) []Param {
+	var ps []Param
+	fs.VisitAll(func(f *flag.Flag) {
+		value := f.Value.String()
+		if t := reflect.Indirect(reflect.ValueOf(f.Value)).Type(); t.PkgPath() != "flag" || t.Kind() == reflect.Func || t.Kind() == reflect.Struct {
+			for _, g := range given {
+				if g.name == f.Name {
+					value += " " + strconv.Quote(g.value)
+				}
+			}
+		}
+		ps = append(ps, Param{Name: "--" + f.Name, Value: value})
+	})
+	for i, a := range rest {
+		ps = append(ps, Param{Name: "arg" + strconv.Itoa(i), Value: a})
+	}
+	return ps
+}
+
+func markReduceOnly(job string, ps []Param, names []string) ([]Param, error) {
+	for _, name := range names {
+		i := slices.IndexFunc(ps, func(p Param) bool { return p.Name == "--"+name })
+		if i < 0 {
+			return nil, Errorf(Usage, "job %s: ReduceOnly(%q): the job has no flag of that name", job, name)
+		}
+		ps[i].ReduceOnly = true
+	}
+	return ps, nil
+}

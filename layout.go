@@ -1,0 +1,216 @@
+package mr
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"unsafe"
+)
+
+// None is the type of keys or values that say nothing. Output of a job whose value is
+// None is the key alone, without a TAB; and the other way round.
+type None struct{}
+
+// Desc is a key that sorts in descending order of Value.
+type Desc[T any] struct{ Value T }
+
+// Tuple2 is a key of two components, sorted by A, then by B; or a value of two.
+type Tuple2[A, B any] struct {
+	A A
+	B B
+}
+
+// Tuple3 is a tuple of three components.
+type Tuple3[A, B, C any] struct {
+	A A
+	B B
+	C C
+}
+
+// Tuple4 is a tuple of four components.
+type Tuple4[A, B, C, D any] struct {
+	A A
+	B B
+	C C
+	D D
+}
+
+// T2 makes a Tuple2.
+func T2[A, B any](a A, b B) Tuple2[A, B] { return Tuple2[A, B]{a, b} }
+
+// T3 makes a Tuple3.
+func T3[A, B, C any](a A, b B, c C) Tuple3[A, B, C] { return Tuple3[A, B, C]{a, b, c} }
+
+// T4 makes a Tuple4.
+func T4[A, B, C, D any](a A, b B, c C, d D) Tuple4[A, B, C, D] { return Tuple4[A, B, C, D]{a, b, c, d} }
+
+func (Desc[T]) descending()       {}
+func (Tuple2[A, B]) tuple()       {}
+func (Tuple3[A, B, C]) tuple()    {}
+func (Tuple4[A, B, C, D]) tuple() {}
+
+// ValueAppender is half of what a type of one's own needs to be a value: it appends an
+// encoding of itself. Equal values must have equal encodings.
+type ValueAppender interface {
+	AppendMR(dst []byte) []byte
+}
+
+// ValueDecoder is the other half. DecodeMR must not keep src.
+type ValueDecoder interface {
+	DecodeMR(src []byte) error
+}
+
+// partKind says how one component of a key or value lies in memory.
+type partKind uint8
+
+const (
+	partString partKind = iota + 1
+	partBytes
+	partInt
+	partUint
+	partFloat
+	partBool
+	partCustom // values only
+)
+
+// part is one component: a scalar at an offset of the Go value.
+type part struct {
+	kind partKind
+	size uint8 // bytes of a number
+	desc bool
+	off  uintptr
+	typ  reflect.Type
+}
+
+// layout is a key or value type, taken apart once a stage so that records need no
+// reflection: codecs walk its parts. A layout without parts is None's.
+type layout struct {
+	typ    reflect.Type
+	parts  []part
+	single partKind // the kind if the type is one plain scalar, not Desc; else 0
+	size   uint8    // of that scalar
+	custom bool     // has a custom part: encoding goes through an interface, and a heap copy
+	alias  bool     // decoding may alias its source, storing must copy: has a []byte
+}
+
+var (
+	descType     = reflect.TypeFor[interface{ descending() }]()
+	tupleType    = reflect.TypeFor[interface{ tuple() }]()
+	noneType     = reflect.TypeFor[None]()
+	appenderType = reflect.TypeFor[ValueAppender]()
+	decoderType  = reflect.TypeFor[ValueDecoder]()
+)
+
+// layoutOf takes t apart. Custom types are allowed in values only.
+func layoutOf(t reflect.Type, value bool) (layout, error) {
+	l := layout{typ: t}
+	if err := l.add(t, 0, false, value); err != nil {
+		return layout{}, err
+	}
+	if len(l.parts) == 1 && !l.parts[0].desc {
+		l.single, l.size = l.parts[0].kind, l.parts[0].size
+	}
+	return l, nil
+}
+
+func (l *layout) add(t reflect.Type, off uintptr, desc, value bool) error {
+	if value && reflect.PointerTo(t).Implements(appenderType) && reflect.PointerTo(t).Implements(decoderType) {
+		l.parts = append(l.parts, part{kind: partCustom, off: off, typ: t})
+		l.custom, l.alias = true, true
+		return nil
+	}
+	switch {
+	case t == noneType:
+		return nil
+	case t.Implements(descType):
+		return l.add(t.Field(0).Type, off, !desc, value)
+	case t.Implements(tupleType):
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if err := l.add(f.Type, off+f.Offset, desc, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p := part{off: off, desc: desc, size: uint8(min(t.Size(), 255)), typ: t}
+	switch t.Kind() {
+	case reflect.String:
+		p.kind = partString
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		p.kind = partInt
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		p.kind = partUint
+	case reflect.Float32, reflect.Float64:
+		p.kind = partFloat
+	case reflect.Bool:
+		p.kind = partBool
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			p.kind = partBytes
+			l.alias = true
+		}
+	}
+	if p.kind == 0 {
+		if value {
+			return fmt.Errorf("type %s can't be a value: use strings, []byte, numbers, bools, mr.None, tuples of them, or give it methods AppendMR([]byte) []byte and (on its pointer) DecodeMR([]byte) error", t)
+		}
+		return fmt.Errorf("type %s can't be a key: use strings, []byte, numbers, bools, mr.None, mr.Desc or tuples of them", t)
+	}
+	l.parts = append(l.parts, p)
+	return nil
+}
+
+// textual reports whether output can show the type.
+func (l *layout) textual() error {
+	for _, p := range l.parts {
+		if p.kind == partCustom && !reflect.PointerTo(p.typ).Implements(textAppenderType) {
+			return fmt.Errorf("type %s has no text form for the output: give it a method AppendText([]byte) ([]byte, error), or let the reducer emit something else", p.typ)
+		}
+	}
+	return nil
+}
+
+var textAppenderType = reflect.TypeFor[encoding.TextAppender]()
+
+// The scalars at p, widened.
+
+func intAt(p unsafe.Pointer, size uint8) int64 {
+	switch size {
+	case 1:
+		return int64(*(*int8)(p))
+	case 2:
+		return int64(*(*int16)(p))
+	case 4:
+		return int64(*(*int32)(p))
+	default:
+		return *(*int64)(p)
+	}
+}
+
+func uintAt(p unsafe.Pointer, size uint8) uint64 {
+	switch size {
+	case 1:
+		return uint64(*(*uint8)(p))
+	case 2:
+		return uint64(*(*uint16)(p))
+	case 4:
+		return uint64(*(*uint32)(p))
+	default:
+		return *(*uint64)(p)
+	}
+}
+
+// setUint stores the low bytes of u; it serves signed integers too.
+func setUint(p unsafe.Pointer, size uint8, u uint64) {
+	switch size {
+	case 1:
+		*(*uint8)(p) = uint8(u)
+	case 2:
+		*(*uint16)(p) = uint16(u)
+	case 4:
+		*(*uint32)(p) = uint32(u)
+	default:
+		*(*uint64)(p) = u
+	}
+}

@@ -1,0 +1,296 @@
+package mr
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"unsafe"
+
+	"github.com/mrd-io/mr/collect"
+)
+
+// mapFuncs is a map stage; exactly one of its functions is set.
+type mapFuncs[I Input, K, V any] struct {
+	each  func(t *Task, record I, emit Emit[K, V]) error
+	from  func(t *Task) (Mapper[I, K, V], error)
+	block func(t *Task, block []byte, emit Emit[K, V]) error
+}
+
+// run executes a map task.
+func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in BlockReader, out RecordSink) (Counters, error) {
+	t := newTask(p.traits.Job)
+	t.mapping, t.positions = true, p.mapStages.positions
+	e := newEmitter[K, V](p, env, out)
+	defer e.discard()
+	err := t.guard("map", func() error {
+		m := &mapTask[I, K, V]{ctx: ctx, task: t, format: env.Format, emitter: e, emit: e.emit()}
+		if err := m.run(f, in); err != nil {
+			return err
+		}
+		return e.finish(t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t.sums(), nil
+}
+
+// mapTask feeds the records of one task to a mapper.
+type mapTask[I Input, K, V any] struct {
+	ctx     context.Context // of the task; the only call it bounds is run
+	task    *Task
+	format  Format
+	emitter *emitter[K, V]
+	emit    Emit[K, V]
+	each    func(t *Task, record I, emit Emit[K, V]) error
+	records int64
+	bytes   int64
+}
+
+func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
+	m.each = f.each
+	var mapper Mapper[I, K, V]
+	if f.from != nil {
+		var err error
+		if mapper, err = f.from(m.task); err != nil {
+			return m.task.userError("map", err)
+		}
+		m.each = func(_ *Task, record I, emit Emit[K, V]) error { return mapper.Map(record, emit) }
+	}
+	for {
+		block, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
+		m.task.block, m.task.pos = block, 0
+		m.bytes += int64(len(block.Data))
+		if f.block != nil {
+			err = m.whole(f.block, block.Data)
+		} else {
+			err = m.block(block.Data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if c, ok := mapper.(interface{ Cleanup(Emit[K, V]) error }); ok {
+		if err := c.Cleanup(m.emit); err != nil {
+			return m.task.userError("map cleanup", err)
+		}
+	}
+	m.task.Count(system, "map_input_records", m.records)
+	m.task.Count(system, "map_input_bytes", m.bytes)
+	return m.emitter.err
+}
+
+// whole hands a block to a block mapper. Its records are counted here, since it may
+// look at them in any way it likes.
+func (m *mapTask[I, K, V]) whole(f func(t *Task, block []byte, emit Emit[K, V]) error, block []byte) error {
+	m.records += countRecords(m.format, block)
+	if err := f(m.task, block, m.emit); err != nil {
+		return m.task.userError("map", err)
+	}
+	return m.emitter.err
+}
+
+// block cuts a block into records. Strings are cut from an immutable copy of a chunk of
+// it, which costs one allocation for many records; []byte records are the block itself.
+func (m *mapTask[I, K, V]) block(data []byte) error {
+	var record I
+	switch any(record).(type) {
+	case []byte:
+		return m.piece(data, 0)
+	default:
+		if len(data) == 0 {
+			return m.piece(data, 0)
+		}
+		for off, chunk := range chunks(m.format, data) {
+			s := string(chunk)
+			if err := m.piece(unsafe.Slice(unsafe.StringData(s), len(s)), off); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// piece feeds the records of data, which begins at off in the block. If I is string,
+// data is the memory of a string that nobody will change.
+func (m *mapTask[I, K, V]) piece(data []byte, off int) error {
+	for at, record := range Records(m.format, data) {
+		m.task.pos = off + at
+		if m.records++; m.records&0xfff == 0 {
+			if err := m.ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if err := m.each(m.task, asInput[I](record), m.emit); err != nil {
+			return m.task.userError("map", err)
+		}
+		if m.emitter.err != nil {
+			return m.emitter.err
+		}
+	}
+	return nil
+}
+
+// asInput views b as an I without a copy: a slice's header begins with a string's.
+func asInput[I Input](b []byte) I { return *(*I)(unsafe.Pointer(&b)) }
+
+// emitter takes what a mapper emits to where the job wants it: a Table if there is a
+// combiner, a Buffer if there is only a reducer, else the output itself.
+type emitter[K, V any] struct {
+	key    *layout
+	value  *valueCodec[V]
+	table  *collect.Table[V]
+	buffer *collect.Buffer
+	text   *textSink[K, V]
+	out    RecordSink
+	kbuf   []byte
+	vbuf   []byte
+	n      int64
+	err    error // of the output; emit cannot return it, so the task looks here
+}
+
+func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
+	e := &emitter[K, V]{key: &p.key, value: newValueCodec[V](&p.value), out: out}
+	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir}
+	switch f := combiner[V](p.mapStages); {
+	case f != nil:
+		e.table = collect.NewTable(opts, f, collect.Codec[V](e.value))
+	case p.traits.Reduce:
+		e.buffer = collect.NewBuffer(opts)
+	default:
+		e.text = newTextSink[K, V](p, out)
+	}
+	return e
+}
+
+// emit returns the function that the mapper calls, resolved once for the task.
+func (e *emitter[K, V]) emit() Emit[K, V] {
+	switch {
+	case e.text != nil:
+		return func(k K, v V) {
+			e.n++
+			if e.err == nil {
+				e.err = e.text.write(k, v)
+			}
+		}
+	case e.buffer != nil:
+		return func(k K, v V) {
+			e.n++
+			e.vbuf = e.value.Append(e.vbuf[:0], v)
+			e.buffer.Add(e.encode(&k), e.vbuf)
+		}
+	case e.value.l.alias:
+		return func(k K, v V) {
+			e.n++
+			e.table.Add(e.encode(&k), e.value.Own(v))
+		}
+	case e.key.single == partString:
+		return func(k K, v V) {
+			e.n++
+			s := *(*string)(unsafe.Pointer(&k))
+			e.table.Add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
+		}
+	case e.key.single == partBytes:
+		return func(k K, v V) {
+			e.n++
+			e.table.Add(*(*[]byte)(unsafe.Pointer(&k)), v)
+		}
+	default:
+		return func(k K, v V) {
+			e.n++
+			e.table.Add(e.encode(&k), v)
+		}
+	}
+}
+
+// encode returns k's encoding, valid until the next call or while k's own bytes are.
+func (e *emitter[K, V]) encode(k *K) []byte {
+	switch e.key.single {
+	case partString:
+		s := *(*string)(unsafe.Pointer(k))
+		return unsafe.Slice(unsafe.StringData(s), len(s))
+	case partBytes:
+		return *(*[]byte)(unsafe.Pointer(k))
+	case partInt, partUint:
+		if e.key.size == 8 {
+			u := *(*uint64)(unsafe.Pointer(k))
+			if e.key.single == partInt {
+				u ^= 1 << 63
+			}
+			e.kbuf = binary.BigEndian.AppendUint64(e.kbuf[:0], u)
+			return e.kbuf
+		}
+	}
+	e.kbuf = appendKey(e.kbuf[:0], unsafe.Pointer(k), e.key.parts)
+	return e.kbuf
+}
+
+// finish writes what was collected to the output.
+func (e *emitter[K, V]) finish(t *Task) error {
+	t.Count(system, "map_output_records", e.n)
+	switch {
+	case e.table != nil:
+		out := &countingSink{out: e.out}
+		if err := e.table.Drain(out); err != nil {
+			return err
+		}
+		t.Count(system, "combine_output_records", out.n)
+	case e.buffer != nil:
+		return e.buffer.Drain(e.out)
+	}
+	return e.err
+}
+
+// discard releases what a failed task collected; after finish it does nothing.
+func (e *emitter[K, V]) discard() {
+	if e.table != nil {
+		e.table.Discard()
+	}
+	if e.buffer != nil {
+		e.buffer.Discard()
+	}
+}
+
+type countingSink struct {
+	out RecordSink
+	n   int64
+}
+
+func (s *countingSink) Record(key, value []byte) error {
+	s.n++
+	return s.out.Record(key, value)
+}
+
+// textSink writes pairs as the output shows them.
+type textSink[K, V any] struct {
+	key        *textCodec[K]
+	value      *textCodec[V]
+	out        RecordSink
+	kbuf, vbuf []byte
+	n          int64
+}
+
+func newTextSink[K, V any](p *Program, out RecordSink) *textSink[K, V] {
+	return &textSink[K, V]{key: newTextCodec[K](&p.outKey), value: newTextCodec[V](&p.outValue), out: out}
+}
+
+func (s *textSink[K, V]) write(k K, v V) (err error) {
+	s.n++
+	if s.kbuf, err = s.key.Append(s.kbuf[:0], k); err != nil {
+		return err
+	}
+	if s.vbuf, err = s.value.Append(s.vbuf[:0], v); err != nil {
+		return err
+	}
+	return s.out.Record(s.kbuf, s.vbuf)
+}
