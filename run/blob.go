@@ -1,0 +1,109 @@
+package run
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// A blob, which is a data block or the index, as stored:
+//
+//	0   3  magic: "MRD" data block, "MRI" index
+//	3   1  version, 1
+//	4   1  codec: 0 none, 1 s2 block
+//	5   3  zero
+//	8   4  length of the decoded payload, little-endian
+//	12  4  crc32c of bytes 0 to 11 and of the stored payload, little-endian
+//	16     stored payload
+//
+// Codecs are append-only. No identity depends on them.
+const (
+	headerLen  = 16
+	version    = 1
+	codecNone  = 0
+	codecS2    = 1
+	maxPayload = 1 << 30
+
+	magicData  = "MRD"
+	magicIndex = "MRI"
+)
+
+// BlockSink stores blobs. b is valid until WriteBlock returns.
+type BlockSink interface {
+	WriteBlock(b []byte) error
+}
+
+// BlockSource reads the stored bytes of blob i, using dst's memory where it is
+// large enough.
+type BlockSource interface {
+	ReadBlock(i int, dst []byte) ([]byte, error)
+}
+
+// appendBlob appends a blob with the payload to dst, compressed if that saves at
+// least a sixteenth.
+func appendBlob(dst []byte, magic string, payload []byte) []byte {
+	start := len(dst)
+	need := headerLen + max(s2.MaxEncodedLen(len(payload)), len(payload))
+	if cap(dst)-start < need {
+		dst = append(make([]byte, 0, start+need), dst...)
+	}
+	b := dst[start : start+headerLen]
+	copy(b, magic)
+	b[3], b[4], b[5], b[6], b[7] = version, codecS2, 0, 0, 0
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(payload)))
+	stored := s2.Encode(dst[start+headerLen:cap(dst)], payload)
+	if len(stored) > len(payload)-len(payload)/16 {
+		b[4] = codecNone
+		stored = dst[start+headerLen : start+headerLen+len(payload)]
+		copy(stored, payload)
+	}
+	dst = dst[:start+headerLen+len(stored)]
+	binary.LittleEndian.PutUint32(b[12:], checksum(b[:12], stored))
+	return dst
+}
+
+// openBlob checks a blob and returns its payload, which is part of b or of dst.
+// The payload has at most limit bytes.
+func openBlob(b []byte, magic string, dst []byte, limit int) ([]byte, error) {
+	if len(b) < headerLen {
+		return nil, fmt.Errorf("%d bytes are no blob", len(b))
+	}
+	if string(b[:3]) != magic {
+		return nil, fmt.Errorf("magic %q, want %q", b[:3], magic)
+	}
+	stored := b[headerLen:]
+	if sum := checksum(b[:12], stored); sum != binary.LittleEndian.Uint32(b[12:]) {
+		return nil, fmt.Errorf("checksum %08x, want %08x", sum, b[12:16])
+	}
+	if b[3] != version || b[5] != 0 || b[6] != 0 || b[7] != 0 {
+		return nil, fmt.Errorf("version %d is not known", b[3])
+	}
+	n := binary.LittleEndian.Uint32(b[8:])
+	if uint64(n) > uint64(limit) {
+		return nil, fmt.Errorf("payload of %d bytes, at most %d expected", n, limit)
+	}
+	switch b[4] {
+	case codecNone:
+		if len(stored) != int(n) {
+			return nil, fmt.Errorf("payload of %d bytes, want %d", len(stored), n)
+		}
+		return stored, nil
+	case codecS2:
+		if m, err := s2.DecodedLen(stored); err != nil || m != int(n) {
+			return nil, fmt.Errorf("payload decodes to %d bytes, want %d: %w", m, n, err)
+		}
+		payload, err := s2.Decode(dst[:cap(dst)], stored)
+		if err != nil {
+			return nil, fmt.Errorf("payload: %w", err)
+		}
+		return payload, nil
+	}
+	return nil, fmt.Errorf("codec %d is not known", b[4])
+}
+
+func checksum(head, stored []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli) // made once by the library
+	return crc32.Update(crc32.Checksum(head, table), table, stored)
+}

@@ -1,0 +1,175 @@
+package run
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/mrd-io/mr/collect"
+)
+
+// Reader walks over the records of a run with keys in a range. It is a
+// collect.Cursor.
+type Reader struct {
+	src    BlockSource
+	ix     *Index
+	lo, hi []byte // lo is nil once it has been reached
+
+	next    int // the block to load next
+	end     int // the block after the last
+	hiFrom  int // keys of blocks from here on are compared with hi
+	stored  []byte
+	decoded []byte
+	block   parser
+	err     error
+	done    bool
+}
+
+// NewReader returns a Reader of the keys in [lo, hi); nil means no bound. A run
+// that is unsorted has no ranges.
+func NewReader(src BlockSource, ix *Index, lo, hi []byte) *Reader {
+	r := &Reader{src: src, ix: ix, lo: lo, hi: hi}
+	if ix.Unsorted && (lo != nil || hi != nil) {
+		r.err, r.done = errors.New("run: an unsorted run has no key ranges"), true
+		return r
+	}
+	r.next, r.end = ix.Range(lo, hi)
+	r.hiFrom = r.end
+	for hi != nil && r.hiFrom > r.next {
+		// A block can reach hi if the one behind it doesn't begin below.
+		if i := r.hiFrom; i < len(ix.Blocks) && ix.Blocks[i].Overlap == Apart && bytes.Compare(ix.Blocks[i].FirstKey, hi) <= 0 {
+			break
+		}
+		r.hiFrom--
+	}
+	return r
+}
+
+// Next steps to the next record.
+func (r *Reader) Next() bool {
+	for !r.done {
+		if !r.block.next() {
+			r.load()
+			continue
+		}
+		if r.lo != nil {
+			if bytes.Compare(r.block.key, r.lo) < 0 {
+				continue
+			}
+			r.lo = nil
+		}
+		if r.hi != nil && r.next > r.hiFrom && bytes.Compare(r.block.key, r.hi) >= 0 {
+			r.done = true
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// load makes the next block the current one, or ends the walk.
+func (r *Reader) load() {
+	if r.block.err != nil {
+		r.fail(damaged(r.next-1, "%w", r.block.err))
+		return
+	}
+	if r.next == r.end {
+		r.done = true
+		return
+	}
+	i := r.next
+	payload, err := r.fetch(i)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.block.reset(payload, r.ix.Blocks[i].Records)
+	r.next++
+}
+
+// fetch reads and opens block i. The payload is valid until the next call.
+func (r *Reader) fetch(i int) ([]byte, error) {
+	b, err := r.src.ReadBlock(i, r.stored[:0])
+	if err != nil {
+		return nil, fmt.Errorf("run: read blob %d: %w", i, err)
+	}
+	r.stored = b
+	want := &r.ix.Blocks[i]
+	if len(b) != want.Size {
+		return nil, damaged(i, "%d bytes, want %d", len(b), want.Size)
+	}
+	payload, err := openBlob(b, magicData, r.decoded, want.Payload)
+	if err != nil {
+		return nil, damaged(i, "%w", err)
+	}
+	if len(payload) != want.Payload {
+		return nil, damaged(i, "payload of %d bytes, want %d", len(payload), want.Payload)
+	}
+	if b[4] == codecS2 {
+		r.decoded = payload
+	}
+	return payload, nil
+}
+
+func (r *Reader) fail(err error) { r.err, r.done = err, true }
+
+// Key returns the current key, valid until Next.
+func (r *Reader) Key() []byte { return r.block.key }
+
+// Value returns the current value, valid until Next.
+func (r *Reader) Value() []byte { return r.block.value }
+
+// Err returns what stopped the Reader early.
+func (r *Reader) Err() error { return r.err }
+
+// NewMerge returns a cursor over the records of all of rs by key, equal keys in the
+// order of rs.
+func NewMerge(rs []*Reader) collect.Cursor {
+	cs := make([]collect.Cursor, len(rs))
+	for i, r := range rs {
+		cs[i] = r
+	}
+	return collect.Merge(cs)
+}
+
+// parser walks over the records of a block's payload.
+type parser struct {
+	rest       []byte
+	left       int // records still to come
+	keyBuf     []byte
+	key, value []byte
+	chunk      int // bytes of the current chunk before the current record
+	err        error
+}
+
+var errCount = errors.New("the number of records is not the index's")
+
+func (p *parser) reset(payload []byte, records int) {
+	p.rest, p.left = payload, records
+	p.keyBuf, p.key, p.value = p.keyBuf[:0], nil, nil
+}
+
+// next steps to the next record. After false, err tells the end from damage.
+func (p *parser) next() bool {
+	if p.left == 0 || p.err != nil {
+		if len(p.rest) > 0 && p.err == nil {
+			p.err = errCount
+		}
+		return false
+	}
+	shared, rest, value, n, err := recordLengths(p.rest)
+	if err == nil && shared > len(p.keyBuf) {
+		err = errRecord
+	}
+	if err != nil {
+		p.err = err
+		return false
+	}
+	p.keyBuf = append(p.keyBuf[:shared], p.rest[n:n+rest]...)
+	p.key = p.keyBuf
+	n += rest
+	p.value = p.rest[n : n+value : n+value]
+	p.rest = p.rest[n+value:]
+	p.left--
+	return true
+}

@@ -1,0 +1,191 @@
+package run
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+)
+
+// Options of a Writer. None but Unsorted changes a digest.
+type Options struct {
+	// BlockSize is about how many bytes a block's payload has before compression. 0:
+	// 256 KiB.
+	BlockSize int
+	// Unsorted keeps the records as they come, for map-only jobs. Such a run can't
+	// be cut into key ranges.
+	Unsorted bool
+}
+
+// Summary is what a finished run is made of.
+type Summary struct {
+	Blobs    int       // data blocks, and the index, which is the last
+	Records  int64     //
+	RawBytes int64     // bytes of keys and values
+	Bytes    int64     // stored bytes of all blobs
+	Digest   mr.Digest // of the records; see the package's comment
+}
+
+// Writer writes one run. It implements mr.RecordSink.
+type Writer struct {
+	sink BlockSink
+	o    Options
+	ix   Index
+	err  error // sticky
+
+	payload []byte // of the block being made
+	chunk   int    // where the last chunk begins in payload
+	prev    []byte // the key before
+	block   BlockInfo
+	first   []byte // the block's first key, until the block is written
+	last    []byte // the last key of the block before
+	blob    []byte // scratch
+
+	hash      *blake3.Hasher // of a chunk
+	blockHash *blake3.Hasher // of the block's chunk digests
+	runHash   *blake3.Hasher // of all chunk digests
+	sum       []byte
+}
+
+// keepMax is the size beyond which a buffer that a huge record has grown is given
+// back.
+const keepMax = 4 << 20
+
+var errClosed = errors.New("run: the writer is closed")
+
+// NewWriter returns a Writer of an empty run.
+func NewWriter(sink BlockSink, o Options) *Writer {
+	if o.BlockSize <= 0 {
+		o.BlockSize = 256 << 10
+	}
+	w := &Writer{sink: sink, o: o, hash: blake3.New(), blockHash: blake3.New(), runHash: blake3.New()}
+	w.ix.Unsorted = o.Unsorted
+	w.runHash.WriteString(runDomain)
+	w.blockHash.WriteString(blockDomain)
+	return w
+}
+
+// Record appends a record. Unless the run is unsorted, key must not be less than
+// the one before.
+func (w *Writer) Record(key, value []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	if len(key)+len(value) > maxPayload-64 {
+		return w.fail(mr.Errorf(mr.Failed, "record %d, key %.40q…: key and value of %d bytes are longer than %d",
+			w.ix.Records, key, len(key)+len(value), maxPayload-64))
+	}
+	shared := commonPrefix(w.prev, key)
+	if !w.o.Unsorted && shared < len(w.prev) && (shared == len(key) || key[shared] < w.prev[shared]) {
+		return w.fail(fmt.Errorf("run: key %.80q comes after %.80q", key, w.prev))
+	}
+	big := alone(len(key), len(value))
+	if big {
+		w.endChunk()
+		if len(w.payload)+len(key)+len(value) > w.o.BlockSize {
+			w.endBlock()
+		}
+	}
+	if w.block.Records == 0 {
+		w.first = append(w.first[:0], key...)
+	}
+	if len(w.payload) == w.chunk {
+		shared = 0
+	}
+	w.payload = appendRecord(w.payload, shared, key[shared:], value)
+	w.prev = append(w.prev[:shared], key[shared:]...)
+	w.block.Records++
+	w.block.Raw += len(key) + len(value)
+	if big || len(w.payload)-w.chunk >= chunkLen {
+		w.endChunk()
+		if len(w.payload) >= w.o.BlockSize {
+			w.endBlock()
+		}
+	}
+	return w.err
+}
+
+// endChunk hashes the chunk being made, if there is one.
+func (w *Writer) endChunk() {
+	c := w.payload[w.chunk:]
+	if len(c) == 0 {
+		return
+	}
+	w.sum = chunkDigest(w.hash, c, w.sum[:0])
+	w.blockHash.Write(w.sum)
+	w.runHash.Write(w.sum)
+	w.chunk = len(w.payload)
+}
+
+func chunkDigest(h *blake3.Hasher, chunk, dst []byte) []byte {
+	h.Reset()
+	h.Write(chunk)
+	return h.Sum(dst)
+}
+
+// endBlock writes the block being made, if there is one. Its chunks have ended.
+func (w *Writer) endBlock() {
+	if w.block.Records == 0 || w.err != nil {
+		return
+	}
+	w.blob = appendBlob(w.blob[:0], magicData, w.payload)
+	if err := w.sink.WriteBlock(w.blob); err != nil {
+		w.fail(err)
+		return
+	}
+	b := &w.block
+	b.Payload, b.Size = len(w.payload), len(w.blob)
+	w.blockHash.Sum(b.Digest[:0])
+	w.blockHash.Reset()
+	w.blockHash.WriteString(blockDomain)
+	if !w.o.Unsorted {
+		b.FirstKey, b.Overlap = w.cut()
+	}
+	w.ix.add(*b)
+	*b = BlockInfo{}
+	w.payload, w.chunk = w.payload[:0], 0
+	w.last = append(w.last[:0], w.prev...)
+	if cap(w.payload) > keepMax {
+		w.payload, w.blob = nil, nil
+	}
+}
+
+// cut returns the block's key in the index.
+func (w *Writer) cut() ([]byte, Overlap) {
+	if len(w.ix.Blocks) == 0 {
+		w.ix.First = bytes.Clone(w.first[:min(len(w.first), separatorMax)])
+		return w.ix.First, Apart
+	}
+	key, overlap := separator(w.last, w.first)
+	return bytes.Clone(key), overlap
+}
+
+func (w *Writer) fail(err error) error {
+	w.err = err
+	return err
+}
+
+// Close writes the last block and the index.
+func (w *Writer) Close() (Summary, error) {
+	w.endChunk()
+	w.endBlock()
+	if w.err != nil {
+		return Summary{}, w.err
+	}
+	if !w.o.Unsorted && w.ix.Records > 0 {
+		w.ix.Last = upperBound(w.prev)
+	}
+	w.runHash.Sum(w.ix.Digest[:0])
+	blob := appendBlob(w.blob[:0], magicIndex, w.ix.append(nil))
+	if err := w.sink.WriteBlock(blob); err != nil {
+		return Summary{}, w.fail(err)
+	}
+	w.err = errClosed
+	return Summary{
+		Blobs: len(w.ix.Blocks) + 1, Records: w.ix.Records, RawBytes: w.ix.RawBytes,
+		Bytes: w.ix.Bytes + int64(len(blob)), Digest: w.ix.Digest,
+	}, nil
+}
