@@ -1,0 +1,157 @@
+package input
+
+import (
+	"context"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+)
+
+const (
+	defaultRecordLimit = 64 << 20
+	defaultBuffer      = 64 << 20
+
+	// chunk is read, then hashed while it is still in the processor's cache.
+	chunk = 256 << 10
+	// slack is room beyond a range for its last record's end.
+	slack = 64 << 10
+)
+
+// Options say how a split is read.
+type Options struct {
+	Format      mr.Format
+	RecordLimit int64 // the longest line, or file in the whole format; 0: 64 MiB
+	Buffer      int64 // splits of at most so many stored bytes are held in memory; 0: 64 MiB
+}
+
+func (o Options) checked() (Options, error) {
+	switch {
+	case o.RecordLimit < 0:
+		return o, mr.Errorf(mr.Usage, "--record-limit %d is negative", o.RecordLimit)
+	case o.Buffer < 0:
+		return o, mr.Errorf(mr.Usage, "the input buffer of %d bytes is negative", o.Buffer)
+	case o.Format.Kind == mr.Fixed && o.Format.N <= 0:
+		return o, mr.Errorf(mr.Usage, "--input-format %s: the record length must be positive", o.Format)
+	}
+	if o.RecordLimit == 0 {
+		o.RecordLimit = defaultRecordLimit
+	}
+	if o.Buffer == 0 {
+		o.Buffer = defaultBuffer
+	}
+	return o, nil
+}
+
+// Loaded is a split that has been read and hashed. Its bytes are in memory, unless they are
+// more than Options.Buffer: then Blocks reads them again.
+type Loaded struct {
+	split  Split
+	o      Options
+	dev    device
+	parts  []part
+	buf    []byte // the parts' stored bytes, if kept
+	kept   bool
+	closed bool
+	digest mr.Digest
+	read   int64
+	open   []*blockReader // not closed yet
+}
+
+// part is what was read of a piece.
+type part struct {
+	codec codec
+	off   int64 // offset in the file of the first stored byte
+	size  int64 // stored bytes
+	at    int64 // where they begin in Loaded.buf
+	last  bool  // they end at the end of the file
+	sum   mr.Digest
+}
+
+// Load reads and hashes a split. The bytes that are hashed are those that Blocks hands
+// out. If a file has not the stamp it was listed with, before or after, the error
+// is ErrChanged.
+func Load(ctx context.Context, s Split, o Options) (*Loaded, error) {
+	return load(ctx, s, o, kernel{})
+}
+
+func load(ctx context.Context, s Split, o Options, dev device) (*Loaded, error) {
+	o, err := o.checked()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loaded{split: s, o: o, dev: dev, parts: make([]part, 0, len(s.Pieces))}
+	total := s.Bytes()
+	l.kept = total <= o.Buffer
+	r := loader{l: l, ctx: ctx, h: blake3.New()}
+	if l.kept {
+		room := total
+		if len(s.Pieces) == 1 && !s.Pieces[0].whole() {
+			room += slack
+		}
+		l.buf = buffers.get(room)
+	} else {
+		r.scratch = buffers.get(chunk)
+		defer buffers.put(r.scratch)
+	}
+	for i := range s.Pieces {
+		if err := r.piece(&s.Pieces[i]); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	l.digest = digestOf(l.parts)
+	return l, nil
+}
+
+// digestOf is the identity of a split's input. The codec is in it because a range in the
+// middle of a plain file may look like a compressed file; the rest is lengths and hashes.
+func digestOf(parts []part) mr.Digest {
+	k := newKey("mr input 1")
+	k.uint(uint64(len(parts)))
+	for i := range parts {
+		p := &parts[i]
+		k.uint(uint64(p.codec))
+		k.uint(uint64(p.size))
+		k.string(string(p.sum[:]))
+	}
+	return k.sum()
+}
+
+// Digest identifies the split's input: equal bytes in equal pieces, equal digests. Neither
+// paths nor offsets are in it.
+func (l *Loaded) Digest() mr.Digest { return l.digest }
+
+// Start is the offset at which the split's first record begins in its file, for a range;
+// 0 for whole files. See [Split.Positions].
+func (l *Loaded) Start() int64 {
+	if len(l.parts) == 0 {
+		return 0
+	}
+	return l.parts[0].off
+}
+
+// Stored returns how many stored bytes were hashed, which are those that are mapped.
+func (l *Loaded) Stored() int64 {
+	var n int64
+	for i := range l.parts {
+		n += l.parts[i].size
+	}
+	return n
+}
+
+// Read returns the bytes read from files so far.
+func (l *Loaded) Read() int64 { return l.read }
+
+// Close gives the buffers back. No block of l is valid after it.
+func (l *Loaded) Close() {
+	l.closed = true
+	for _, b := range l.open {
+		b.release()
+		b.dec.close()
+		b.err = errClosed
+	}
+	l.open = nil
+	buffers.put(l.buf)
+	l.buf = nil
+}

@@ -1,0 +1,226 @@
+package input
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+)
+
+// loader reads the pieces of one Load, in order.
+type loader struct {
+	l       *Loaded
+	ctx     context.Context // of the one Load that owns the loader
+	h       *blake3.Hasher
+	scratch []byte // receives what is not kept
+	used    int64  // bytes of l.buf
+	fd      int
+	path    string
+}
+
+// piece reads and hashes one piece.
+func (r *loader) piece(p *Piece) (err error) {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if p.Off < 0 || p.Stamp.Size < 0 {
+		return fmt.Errorf("input: impossible piece %s", p)
+	}
+	r.path = p.Path
+	if r.fd, err = r.l.dev.open(p.Path); err != nil {
+		return errOpen(p.Path, err)
+	}
+	defer func() { _ = r.l.dev.close(r.fd) }() // only read from
+	if err := unchanged(r.l.dev, r.fd, p); err != nil {
+		return err
+	}
+	r.h.Reset()
+	d := part{at: r.used}
+	if p.whole() || r.l.o.Format.Kind != mr.Text {
+		err = r.exact(p, &d)
+	} else {
+		err = r.lines(p, &d)
+	}
+	if err != nil {
+		return err
+	}
+	r.h.Sum(d.sum[:0])
+	d.last = d.off+d.size == p.Stamp.Size
+	r.l.parts = append(r.l.parts, d)
+	return unchanged(r.l.dev, r.fd, p)
+}
+
+// unchanged compares an open file with the stamp of its piece.
+func unchanged(dev device, fd int, p *Piece) error {
+	now, regular, err := dev.stat(fd)
+	was := p.Stamp
+	switch {
+	case err != nil:
+		return errOpen(p.Path, err)
+	case !regular:
+		return errChanged(p.Path, "it is no regular file any more")
+	case now == was:
+		return nil
+	case now.Dev != was.Dev || now.Ino != was.Ino:
+		return errChanged(p.Path, "another file took its place")
+	case now.Size != was.Size:
+		return errChanged(p.Path, fmt.Sprintf("%d bytes then, %d now", was.Size, now.Size))
+	}
+	return errChanged(p.Path, "its times moved")
+}
+
+// next reads up to n bytes at off, behind what was read before if it is kept. The bytes
+// count as used only when hold says so. Fewer than n bytes are read only at the file's end.
+func (r *loader) next(off, n int64) ([]byte, error) {
+	if err := r.ctx.Err(); err != nil {
+		return nil, err
+	}
+	b := r.scratch
+	if r.l.kept {
+		r.grow(r.used + n)
+		b = r.l.buf[r.used:]
+	}
+	b = b[:n]
+	got := 0
+	for got < len(b) {
+		k, err := r.l.dev.read(r.fd, b[got:], off+int64(got))
+		if err != nil {
+			return nil, errRead(r.path, off+int64(got), err)
+		}
+		if k == 0 {
+			break
+		}
+		got += k
+	}
+	r.l.read += int64(got)
+	return b[:got], nil
+}
+
+// hold takes the bytes up to b[n] of what next returned.
+func (r *loader) hold(n int) {
+	if r.l.kept {
+		r.used += int64(n)
+	}
+}
+
+// grow makes room for n bytes in all, twice as many as before so that a long line costs
+// its length.
+func (r *loader) grow(n int64) {
+	if n <= int64(len(r.l.buf)) {
+		return
+	}
+	b := buffers.get(max(n, 2*r.used))
+	copy(b, r.l.buf[:r.used])
+	buffers.put(r.l.buf)
+	r.l.buf = b
+}
+
+// exact reads the bytes of the nominal range: a whole file, or fixed records.
+func (r *loader) exact(p *Piece, d *part) error {
+	end := p.end()
+	d.off = p.start()
+	for off := d.off; off < end; {
+		n := min(end-off, chunk)
+		b, err := r.next(off, n)
+		if err != nil {
+			return err
+		}
+		if int64(len(b)) < n {
+			return errChanged(p.Path, fmt.Sprintf("it ends at offset %d", off+int64(len(b))))
+		}
+		if off == 0 && p.whole() {
+			d.codec = sniff(b[:min(len(b), sniffLen)])
+			if d.codec == plainCodec && r.l.o.Format.Kind == mr.Whole && end > r.l.o.RecordLimit {
+				return errLarge(p.Path, r.l.o.RecordLimit) // before all of it is read
+			}
+		}
+		_, _ = r.h.Write(b) // a hash's Write has no error
+		r.hold(len(b))
+		off += n
+	}
+	d.size = end - d.off
+	return nil
+}
+
+// lines reads the lines that begin in the nominal range: from behind the first LF at or after
+// the byte before the range, to the end of the line that begins before the range's end.
+func (r *loader) lines(p *Piece, d *part) error {
+	off, end := p.start(), p.end()
+	begun := off == 0
+	d.off = off
+	if !begun {
+		off--
+	}
+	line := int64(0) // where the last line begins
+	for off < end {
+		n := min(end-off, chunk)
+		b, err := r.next(off, n)
+		if err != nil {
+			return err
+		}
+		if int64(len(b)) < n {
+			return errChanged(p.Path, fmt.Sprintf("it ends at offset %d", off+int64(len(b))))
+		}
+		last := int64(bytes.LastIndexByte(b, '\n'))
+		if last >= 0 {
+			line = off + last + 1
+		}
+		if begun {
+			r.take(b, d, 0)
+		} else if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			begun, d.off = true, off+int64(i)+1
+			r.take(b, d, i+1)
+		}
+		off += n
+	}
+	switch {
+	case !begun: // all of it belongs to a line that began earlier
+		d.off = end
+		return nil
+	case line == end:
+		return nil
+	}
+	return r.lineEnd(p, d, end, line)
+}
+
+// take hashes b from i on, the beginning of the piece's bytes or more of them.
+func (r *loader) take(b []byte, d *part, i int) {
+	if d.size == 0 {
+		d.at = r.used + int64(i)
+	}
+	r.hold(len(b))
+	_, _ = r.h.Write(b[i:]) // a hash's Write has no error
+	d.size += int64(len(b) - i)
+}
+
+// lineEnd reads on from off to the end of the line that began at line.
+func (r *loader) lineEnd(p *Piece, d *part, off, line int64) error {
+	limit := r.l.o.RecordLimit
+	for n := int64(4 << 10); ; n = min(4*n, chunk) {
+		n = min(n, p.Stamp.Size-off)
+		b, err := r.next(off, n)
+		if err != nil {
+			return err
+		}
+		if int64(len(b)) < n {
+			return errChanged(p.Path, fmt.Sprintf("it ends at offset %d", off+int64(len(b))))
+		}
+		i := bytes.IndexByte(b, '\n')
+		length := off + int64(len(b)) - line // without its LF
+		if i >= 0 {
+			length = off + int64(i) - line
+			b = b[:i+1]
+		}
+		if length > limit {
+			return errLong(p.Path, line, limit)
+		}
+		r.take(b, d, 0)
+		off += int64(len(b))
+		if i >= 0 || off == p.Stamp.Size {
+			return nil
+		}
+	}
+}
