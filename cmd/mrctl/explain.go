@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	mr "github.com/mrd-io/mr"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	var vs string
+	cmd := &cobra.Command{
+		Use:   "explain ID [--vs ID2]",
+		Short: "Say why a job's tasks ran or came from cache",
+		Long: `Say why a job's tasks ran or came from cache: a row a reason, with the number of tasks and examples.
+For one task that ran, the components of its key stand beside those of the best earlier candidate.
+'mrctl run … --dry-run' says the same of a job before it runs.`,
+		Args: oneArg(jobArg), ValidArgsFunction: a.completeJob,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return a.withJob(ctx, toRead, args[0], func(s *session, job mr.JobID) error {
+				var other mr.JobID
+				if vs != "" {
+					var err error
+					if other, err = jobID(ctx, s, vs); err != nil {
+						return err
+					}
+				}
+				e, err := s.Explain(ctx, job, other)
+				if err != nil {
+					return err
+				}
+				return a.printExplanation(e)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&vs, "vs", "", "compare with the job of this `ID`")
+	return cmd
+}
+
+type explanationJSON struct {
+	Job  mr.JobID     `json:"job"`
+	Vs   mr.JobID     `json:"vs"`
+	Rows []reasonJSON `json:"rows"`
+	Keys []keyJSON    `json:"keys"`
+}
+
+type reasonJSON struct {
+	Phase    string   `json:"phase"`
+	State    mr.State `json:"state"`
+	Reason   string   `json:"reason"`
+	Tasks    int      `json:"tasks"`
+	Examples []string `json:"examples"`
+}
+
+type keyJSON struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Earlier string `json:"earlier"`
+	Differs bool   `json:"differs"`
+}
+
+func (a *app) printExplanation(e mr.Explanation) error {
+	if a.json {
+		out := explanationJSON{Job: e.Job, Vs: e.Vs, Rows: []reasonJSON{}, Keys: []keyJSON{}}
+		for _, r := range e.Rows {
+			out.Rows = append(out.Rows, reasonJSON{r.Phase, r.State, r.Reason, r.Tasks, append([]string{}, r.Examples...)})
+		}
+		for _, k := range e.Keys {
+			out.Keys = append(out.Keys, keyJSON(k))
+		}
+		return printJSON(a.out, out)
+	}
+	t := table{head: []string{"PHASE", ">TASKS", "STATE", "REASON", "EXAMPLE"}}
+	for _, r := range e.Rows {
+		example := ""
+		if len(r.Examples) > 0 {
+			example = r.Examples[0]
+			if more := r.Tasks - 1; more > 0 {
+				example += fmt.Sprintf(" and %s more", comma(more))
+			}
+		}
+		t.add(r.Phase, comma(r.Tasks), string(r.State), r.Reason, example)
+	}
+	t.paint = func(row, column int, cell string) string {
+		if column != 2 {
+			return cell
+		}
+		return a.painted(stateColour(e.Rows[row].State), cell)
+	}
+	if err := t.write(a.out); err != nil || len(e.Keys) == 0 {
+		return err
+	}
+	if _, err := fmt.Fprintln(a.out, "\nthe key of one task that ran, and its best earlier candidate's:"); err != nil {
+		return writeError(err)
+	}
+	keys := table{head: []string{"", "COMPONENT", "VALUE", "EARLIER"}}
+	for _, k := range e.Keys {
+		mark, earlier := "", ""
+		if k.Differs {
+			mark, earlier = "≠", orElse(k.Earlier, "(none)")
+		}
+		keys.add(mark, k.Name, k.Value, earlier)
+	}
+	keys.paint = func(row, _ int, cell string) string {
+		if !e.Keys[row].Differs {
+			return cell
+		}
+		return a.painted(yellow, cell)
+	}
+	return keys.write(a.out)
+}

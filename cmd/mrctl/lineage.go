@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	mr "github.com/mrd-io/mr"
+)
+
+func (a *app) lineageCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "lineage OUTPUT[#PART]",
+		Short: "Trace an output back to the ranges of files that it was made from",
+		Long: `Trace an output folder, or one of its parts, back through the reduce and map tasks to the ranges of
+input files that it was made from, with digests, code, and the job that computed each.`,
+		Example: `  mrctl lineage counts
+  mrctl lineage counts#3
+  mrctl lineage counts/part-r-00003 --json`,
+		Args: oneArg("an OUTPUT folder, with #PART or without"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			output, part, err := a.outputPart(args[0])
+			if err != nil {
+				return err
+			}
+			return a.with(ctx, toRead, nodeOptions{}, func(s *session) error {
+				l, err := s.Lineage(ctx, output, part)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return printJSON(a.out, lineageToJSON(l))
+				}
+				_, err = io.WriteString(a.out, a.lineageText(l))
+				return writeError(err)
+			})
+		},
+	}
+}
+
+// outputPart reads OUTPUT, OUTPUT#3, OUTPUT#part-r-00003 and OUTPUT/part-r-00003. part is -1 for all.
+func (a *app) outputPart(typed string) (output string, part int, err error) {
+	output, part = typed, -1
+	number := ""
+	if i := strings.LastIndexByte(typed, '#'); i >= 0 && !exists(a.abs(typed)) {
+		output, number = typed[:i], typed[i+1:]
+	} else if i := strings.LastIndexByte(typed, '/'); i >= 0 && strings.HasPrefix(typed[i+1:], "part-") {
+		output, number = typed[:i], typed[i+1:]
+	}
+	if number != "" || output != typed {
+		digits := strings.TrimPrefix(strings.TrimPrefix(number, "part-r-"), "part-m-")
+		if part, err = strconv.Atoi(digits); err != nil || part < 0 {
+			return "", 0, mr.Errorf(mr.Usage, "%q is not a part; type its number (%s#0) or name (%s#part-r-00000)", number, output, output)
+		}
+	}
+	return a.abs(output), part, nil
+}
+
+type lineageJSON struct {
+	Job    mr.JobID   `json:"job"`
+	Output string     `json:"output"`
+	Nodes  []nodeJSON `json:"nodes"`
+}
+
+type nodeJSON struct {
+	ID     string   `json:"id"`
+	Kind   string   `json:"kind"`
+	Label  string   `json:"label"`
+	Digest string   `json:"digest"`
+	State  mr.State `json:"state"`
+	Job    mr.JobID `json:"job"`
+	Code   string   `json:"code"`
+	CPU    float64  `json:"cpu"`
+	From   []string `json:"from"`
+}
+
+func lineageToJSON(l mr.Lineage) lineageJSON {
+	out := lineageJSON{Job: l.Job, Output: l.Output, Nodes: []nodeJSON{}}
+	for _, n := range l.Nodes {
+		out.Nodes = append(out.Nodes, nodeJSON{n.ID, n.Kind, n.Label, n.Digest, n.State, n.Job, n.Code, n.CPU, append([]string{}, n.From...)})
+	}
+	return out
+}
+
+// lineageTree prints a graph as trees, a tree a part. What several parts come from is printed once.
+type lineageTree struct {
+	app   *app
+	graph mr.Lineage
+	nodes map[string]mr.LineageNode
+	shown map[string]bool
+	out   strings.Builder
+}
+
+func (a *app) lineageText(l mr.Lineage) string {
+	t := &lineageTree{app: a, graph: l, nodes: map[string]mr.LineageNode{}, shown: map[string]bool{}}
+	for _, n := range l.Nodes {
+		t.nodes[n.ID] = n
+	}
+	fmt.Fprintf(&t.out, "%s, made by %s\n", a.relative(l.Output), l.Job)
+	for _, n := range l.Nodes {
+		if n.Kind == "part" {
+			t.out.WriteString("\n" + t.describe(n) + "\n")
+			t.children(n, "")
+		}
+	}
+	return t.out.String()
+}
+
+func (t *lineageTree) children(n mr.LineageNode, indent string) {
+	var fresh []string
+	seen := 0
+	for _, id := range n.From {
+		if t.shown[id] {
+			seen++
+			continue
+		}
+		t.shown[id] = true
+		fresh = append(fresh, id)
+	}
+	for i, id := range fresh {
+		branch, below := "├─ ", "│  "
+		if i == len(fresh)-1 && seen == 0 {
+			branch, below = "└─ ", "   "
+		}
+		child, ok := t.nodes[id]
+		if !ok {
+			child = mr.LineageNode{ID: id, Kind: "input"}
+		}
+		t.out.WriteString(indent + branch + t.describe(child) + "\n")
+		t.children(child, indent+below)
+	}
+	if seen > 0 {
+		kind := t.nodes[n.From[0]].Kind
+		noun := kind + " task"
+		if kind == "input" {
+			noun = "range"
+		}
+		fmt.Fprintf(&t.out, "%s└─ %s that stands above\n", indent, strings.Replace(plural(seen, noun), "range", "input range", 1))
+	}
+}
+
+// describe is a node on one line: what it is, how it came about, by which code, and its digest.
+func (t *lineageTree) describe(n mr.LineageNode) string {
+	words := []string{t.app.painted(bold, orElse(n.Label, n.ID))}
+	if n.Label != "" && !strings.Contains(n.Label, n.ID) {
+		words = append([]string{n.ID}, words...)
+	}
+	if n.State != "" {
+		words = append(words, t.app.painted(stateColour(n.State), string(n.State)))
+	}
+	if n.Job != "" && n.Job != t.graph.Job {
+		words = append(words, "of "+string(n.Job))
+	}
+	if n.CPU > 0 {
+		words = append(words, seconds(n.CPU)+" of CPU")
+	}
+	if n.Code != "" && n.Kind != "input" {
+		words = append(words, n.Code)
+	}
+	if n.Digest != "" {
+		words = append(words, t.app.painted(dim, n.Digest[:min(12, len(n.Digest))]))
+	}
+	return strings.Join(words, "  ")
+}

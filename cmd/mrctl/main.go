@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() { os.Exit(mainStatus(realSystem{})) }
+
+// mainStatus gives this process to an app: its arguments, environment, files and signals. The first
+// signal cancels the app's context, which ends what it does cleanly; a second leaves at once.
+func mainStatus(sys system) int {
+	ctx, interrupted := context.WithCancel(context.Background())
+	defer interrupted()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		interrupted()
+		<-signals
+		// Two lines down is clear of a progress bar that nobody will clear any more.
+		_, _ = os.Stderr.WriteString("\nmrctl: left at once; what was under way is cleaned up by the next run on this store\n")
+		os.Exit(exitInterrupted)
+	}()
+
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/"
+	}
+	a := &app{
+		out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, system: sys,
+		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+	}
+	return a.main(ctx, os.Args[1:])
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/size"
+)
+
+// request is what run and submit were asked for.
+type request struct {
+	line
+	output       string
+	jobName      string
+	inputFormat  string
+	outputFormat string
+	submitID     string
+	reducers     int
+	workers      int
+	memory       int64
+	splitSize    int64
+	recordLimit  int64
+	overwrite    bool
+	noCache      bool
+	dryRun       bool
+	wait         bool
+}
+
+// jobFlags declares the flags that run and submit share.
+func (r *request) jobFlags(flags *pflag.FlagSet) {
+	flags.StringArrayP("input", "i", nil, "`PATTERN` to read: a file, a folder or a glob with **; repeatable, and more may follow")
+	flags.StringVarP(&r.output, "output", "o", "", "`DIR` to write; it must not exist, unless --overwrite")
+	flags.StringVar(&r.jobName, "job", "", "`NAME` of the job, where the program has several")
+	flags.BoolVar(&r.overwrite, "overwrite", false, "replace the output folder when the job is done")
+	flags.BoolVar(&r.noCache, "no-cache", false, "compute everything anew, and keep it from other jobs")
+	flags.IntVar(&r.reducers, "reducers", 0, "`R` reduce tasks and parts (default: chosen from bytes)")
+	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
+	flags.StringVar(&r.inputFormat, "input-format", "", "`F`: text, fixed:N or whole (default text)")
+	flags.StringVar(&r.outputFormat, "output-format", "", "`F`: text, raw or jsonl (default: the job's own)")
+	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
+	flags.IntVar(&r.workers, "workers", 0, "`N` tasks at once, when no daemon serves the store (default: the CPUs)")
+	flags.Var(size.Value{N: &r.memory}, "memory", "memory for tasks, when no daemon serves the store")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "say what would run and why, and run nothing")
+	flags.StringVar(&r.submitID, "submit-id", "", "`ID` of this submission: the same again is the same job")
+}
+
+// parse reads the words typed after the verb. It prints the help and returns helped if that was asked for.
+func (a *app) parse(cmd *cobra.Command, args []string, r *request) (b builtins, helped bool, err error) {
+	b = builtins{jobs: a.system.Builtins(), dir: a.dir}
+	_ = cmd.InheritedFlags() // merges them into Flags
+	r.line, err = parseLine(cmd.CommandPath(), args, cmd.Flags(), b)
+	if err != nil {
+		return b, false, err
+	}
+	if r.help {
+		return b, true, cmd.Help()
+	}
+	if r.job == "" {
+		return b, false, mr.Errorf(mr.Usage, "%s needs a JOB: %s, a Go package (./wordstats) or a job binary; '%s --help' tells more", cmd.CommandPath(), strings.Join(b.names(), ", "), cmd.CommandPath())
+	}
+	if _, ok := b.find(r.job); !ok && !b.isCode(r.job) {
+		return b, false, mr.Errorf(mr.Usage, "there is no built-in job %q%s; 'mrctl run --help' lists them, and a Go package is named as a path (./%s)", r.job, didYouMean(r.job, b.names()), r.job)
+	}
+	return b, false, r.check()
+}
+
+func (r *request) check() error {
+	switch {
+	case r.reducers < 0:
+		return mr.Errorf(mr.Usage, "--reducers %d: the number of parts cannot be negative", r.reducers)
+	case r.workers < 0:
+		return mr.Errorf(mr.Usage, "--workers %d: the number of tasks at once cannot be negative", r.workers)
+	case r.outputFormat != "" && r.outputFormat != "text" && r.outputFormat != "raw" && r.outputFormat != "jsonl":
+		return mr.Errorf(mr.Usage, "--output-format: %q is not known; use text, raw or jsonl", r.outputFormat)
+	case len(r.line.inputs) == 0:
+		return mr.Errorf(mr.Usage, "nothing to read: name a file, a folder or a glob with --input PATTERN")
+	case r.output == "" && !r.dryRun:
+		return mr.Errorf(mr.Usage, "nowhere to write: name the output folder with --output DIR")
+	}
+	if _, err := mr.ParseFormat(r.inputFormat); err != nil {
+		return mr.Errorf(mr.Usage, "--input-format: %w", err)
+	}
+	return nil
+}
+
+// code is what a request executes and the arguments that it gets; done removes what was built.
+type code struct {
+	builtin bool
+	path    string
+	args    []string
+	done    func()
+}
+
+// locate finds the request's code before a session is opened, so that what does not build fails at once.
+func (a *app) locate(ctx context.Context, b builtins, r *request) (code, error) {
+	if j, ok := b.find(r.job); ok {
+		if r.jobName != "" && r.jobName != j.Name() {
+			return code{}, mr.Errorf(mr.Usage, "--job %s: %s is a built-in and the only job of that name; --job picks one of a program's jobs", r.jobName, j.Name())
+		}
+		args, err := b.arguments(j, &r.line)
+		return code{builtin: true, args: args, done: func() {}}, err
+	}
+	if len(r.flags) > 0 {
+		return code{}, mr.Errorf(mr.Usage, "%s stands before -- and belongs to a built-in; the flags of %s itself follow -- at the end of the line", r.flags[0], r.job)
+	}
+	path, done, err := a.binaryPath(ctx, b, r.job)
+	return code{path: path, args: append(r.words, r.rest...), done: done}, err
+}
+
+// spec is the job that r asks for, in the words of the engine.
+func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
+	format, err := mr.ParseFormat(r.inputFormat)
+	if err != nil {
+		return mr.Spec{}, err
+	}
+	spec := mr.Spec{
+		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
+		SplitSize: r.splitSize, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
+	}
+	for _, in := range r.line.inputs {
+		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
+	}
+	if r.output != "" {
+		spec.Output = a.abs(r.output)
+	}
+	if c.builtin {
+		spec.Job = r.job
+	} else if spec.Code, err = importCode(s, c.path); err != nil {
+		return mr.Spec{}, err
+	}
+	spec.Code.Source = r.job
+	return spec, nil
+}
+
+// importCode hands a job binary to the store, or names it to the daemon, which copies it before it
+// acknowledges the job.
+func importCode(s *session, path string) (mr.Code, error) {
+	if s.node != nil {
+		return s.node.ImportBinary(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return mr.Code{}, mr.Errorf(mr.Usage, "job binary: %w", err)
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "job binary %s: %w", path, err)
+	}
+	return mr.Code{Kind: mr.Binary, Path: path, Digest: mr.Digest(h.Sum(nil))}, nil
+}
+
+// pattern makes an input pattern absolute. What the current folder's name has of a glob's characters
+// is quoted, so that it stays a name; and a file of just that name is meant before any glob.
+func (a *app) pattern(p string) string {
+	const special = `*?[{\`
+	if filepath.IsAbs(p) || !strings.ContainsAny(p, special) || exists(a.abs(p)) {
+		return a.abs(p)
+	}
+	var dir strings.Builder
+	for _, c := range []byte(a.dir) {
+		if strings.IndexByte(special+"]}", c) >= 0 {
+			dir.WriteByte('\\')
+		}
+		dir.WriteByte(c)
+	}
+	return strings.TrimSuffix(dir.String(), "/") + "/" + strings.TrimPrefix(p, "./")
+}
+
+func (a *app) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(a.dir, path)
+}
+
+func (b builtins) names() []string {
+	var names []string
+	for _, j := range b.jobs {
+		names = append(names, j.Name())
+	}
+	return names
+}

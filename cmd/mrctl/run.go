@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	mr "github.com/mrd-io/mr"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var r request
+	cmd := &cobra.Command{
+		Use:   "run JOB [JOB ARGS] --input PATTERN... --output DIR [FLAGS] [-- JOB FLAGS]",
+		Short: "Run a job to its end, with progress",
+		Long: `Run a job to its end. The daemon that serves the store runs it, if there is one, and this process
+otherwise; what was computed is kept in the store either way.
+
+JOB is a built-in (below), a Go package or file with an mr main (anything with a / in it), or a job
+binary. Flags may stand anywhere. The flags of a built-in do, too; an author's own follow --.
+
+Ctrl-C cancels the job; a second one leaves at once.
+` + a.builtinHelp(),
+		Example: `  mrctl run wordcount --letters --input books --output counts
+  mrctl run grep 'timeout|refused' --input 'logs/**/*.gz' --output found
+  mrctl run ./examples/wordstats --job top --input books --output top -- --n 20`,
+		DisableFlagParsing: true, // see parseLine
+		ValidArgsFunction:  a.completeLine,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runJob(cmd, args, &r)
+		},
+	}
+	r.jobFlags(cmd.Flags())
+	return cmd
+}
+
+// builtinHelp lists the jobs in the box with their flags.
+func (a *app) builtinHelp() string {
+	var b strings.Builder
+	b.WriteString("\nBuilt-in jobs:\n")
+	for _, j := range a.system.Builtins() {
+		b.WriteString("  " + strings.ReplaceAll(strings.TrimSpace(j.Help()), "\n", "\n  ") + "\n")
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func (a *app) runJob(cmd *cobra.Command, args []string, r *request) error {
+	ctx := cmd.Context()
+	b, helped, err := a.parse(cmd, args, r)
+	if err != nil || helped {
+		return err
+	}
+	c, err := a.locate(ctx, b, r)
+	if err != nil {
+		return err
+	}
+	defer c.done()
+	return a.with(ctx, toRun, a.nodeOptions(r), func(s *session) error {
+		a.noteDaemon(s, r)
+		spec, err := a.spec(s, r, c)
+		if err != nil {
+			return err
+		}
+		if r.dryRun {
+			return a.dryRun(ctx, s, spec)
+		}
+		job, err := a.submit(ctx, s, r.id(), spec)
+		if err != nil {
+			return err
+		}
+		return a.finish(ctx, s, job, killJob)
+	})
+}
+
+// finish follows a job to its end and reports it.
+func (a *app) finish(ctx context.Context, s *session, job mr.JobID, interrupt onInterrupt) error {
+	status, err := a.follow(ctx, s, job, interrupt)
+	if status.State.Done() {
+		if err := a.report(status); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return outcome(status)
+}
+
+func (a *app) dryRun(ctx context.Context, s *session, spec mr.Spec) error {
+	e, err := s.DryRun(ctx, spec)
+	if err != nil {
+		return err
+	}
+	return a.printExplanation(e)
+}
+
+// id is the submission's: the one typed, or a new one.
+func (r *request) id() mr.SubmitID {
+	if r.submitID != "" {
+		return mr.SubmitID(r.submitID)
+	}
+	return newSubmitID(time.Now())
+}
+
+func (a *app) nodeOptions(r *request) nodeOptions {
+	return nodeOptions{Workers: r.workers, Memory: r.memory, Logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+}
+
+// noteDaemon says so when flags of the engine do nothing, since the daemon has settings of its own.
+func (a *app) noteDaemon(s *session, r *request) {
+	if s.daemon == "" || a.quiet {
+		return
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"--workers", r.workers != 0}, {"--memory", r.memory != 0}} {
+		if f.set {
+			a.say("%s has no effect here: the daemon at %s runs the job, with its own", f.name, s.daemon)
+		}
+	}
+}
+
+// printID prints a job's id on stdout: all that submit prints there.
+func (a *app) printID(job mr.JobID) error {
+	_, err := fmt.Fprintln(a.out, job)
+	return writeError(err)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	mr "github.com/mrd-io/mr"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "status ID",
+		Short:             "Show a job's state",
+		Args:              oneArg(jobArg),
+		ValidArgsFunction: a.completeJob,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return a.withJob(ctx, toRead, args[0], func(s *session, job mr.JobID) error {
+				status, err := s.Status(ctx, job)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return printJSON(a.out, toJSON(status))
+				}
+				_, err = io.WriteString(a.out, a.statusText(status, time.Now()))
+				return writeError(err)
+			})
+		},
+	}
+}
+
+func (a *app) statusText(s mr.Status, now time.Time) string {
+	var b strings.Builder
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-9s", name)), text)
+		}
+	}
+	fmt.Fprintf(&b, "%s  %s\n", s.Job, a.painted(stateColour(s.State), string(s.State)))
+	row("job", strings.Join(append([]string{orElse(s.Name, s.Spec.Job)}, s.Spec.Args...), " "))
+	if s.Spec.Code.Source != s.Name {
+		row("code", s.Spec.Code.Source)
+	}
+	row("phase", s.Phase)
+	row("submitted", ago(s.Submitted, now))
+	row("took", seconds(s.Seconds.Elapsed))
+	row("input", join(bytesOf(s.Bytes.Input), strings.Join(s.Spec.Inputs, " ")))
+	row("map", join(phaseWords(s.Map), runningWords(s.Map)))
+	if s.Reduce.Tasks > 0 {
+		row("reduce", join(phaseWords(s.Reduce), runningWords(s.Reduce)))
+	}
+	row("output", s.Output)
+	for _, w := range s.Warnings {
+		row("warning", w)
+	}
+	row("error", strings.ReplaceAll(s.Error, "\n", "\n            "))
+	return b.String()
+}
+
+func runningWords(p mr.PhaseStatus) string {
+	if p.Running == 0 {
+		return ""
+	}
+	return comma(p.Running) + " running"
+}
