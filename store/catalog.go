@@ -1,0 +1,291 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr"
+)
+
+// Bucket "store" of the catalog holds what the store knows about itself:
+//
+//	format  4   formatVersion, big-endian
+//	id     16   random; each volume repeats it
+//	epoch   8   big-endian; the number of times the store was opened for writing
+const (
+	formatVersion = 1
+
+	catalogName = "catalog.db"
+	catalogMap  = 1 << 30 // address space, not memory: growing beyond it waits for readers
+	catalogGrow = 4 << 20
+	boltWait    = 250 * time.Millisecond
+)
+
+func selfBucket() []byte { return []byte("store") }
+
+// boltFile is an open bbolt database with the file it reads from.
+type boltFile struct {
+	db *bolt.DB
+	f  *os.File // db's own; read with ReadAt only
+}
+
+// openBolt opens a bbolt file that may be damaged. It is looked at before bbolt maps it.
+// Damage is errBadPage or a *panicked error.
+func openBolt(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	err = probe(f)
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	return openBoltUnchecked(path, readOnly, mapSize, grow)
+}
+
+// probe verifies the header and the freelist of a bbolt file.
+func probe(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	m, err := readMeta(f, info.Size())
+	if err != nil {
+		return err
+	}
+	p := pages{r: f, pageSize: m.pageSize, highWater: m.highWater}
+	root, err := p.read(m.root)
+	if err != nil {
+		return err
+	}
+	if root.flags != leafPage && root.flags != branchPage {
+		return fmt.Errorf("%w %d: not a root", errBadPage, m.root)
+	}
+	if m.freelist == noFreelist {
+		return nil
+	}
+	list, err := p.read(m.freelist)
+	if err != nil {
+		return err
+	}
+	if list.flags != freelistPage {
+		return fmt.Errorf("%w %d: not a freelist", errBadPage, m.freelist)
+	}
+	n, at := uint64(list.count), int64(pageHeader)
+	if list.count == 0xffff {
+		n, at = binary.NativeEndian.Uint64(list.head[pageHeader:]), at+8
+	}
+	if n > m.highWater || at+int64(n)*8 > list.length {
+		return fmt.Errorf("%w %d: freelist of %d pages", errBadPage, m.freelist, n)
+	}
+	return nil
+}
+
+func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {
+	bf := new(boltFile)
+	o := &bolt.Options{
+		Timeout:         boltWait,
+		ReadOnly:        readOnly,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			bf.f = f
+			return f, err
+		},
+	}
+	err := guard(func() (err error) {
+		bf.db, err = bolt.Open(path, 0o600, o)
+		return err
+	})
+	if err != nil {
+		var p *panicked
+		if errors.As(err, &p) && bf.f != nil {
+			bf.f.Close() // bbolt closes it on an error, not on a panic
+		}
+		return nil, err
+	}
+	bf.db.AllocSize = grow
+	return bf, nil
+}
+
+// isDamage tells a damaged file from one that can't be opened for now.
+func isDamage(err error) bool {
+	var p *panicked
+	return errors.Is(err, errBadPage) || errors.As(err, &p) || errors.Is(err, bolt.ErrInvalid) ||
+		errors.Is(err, bolt.ErrChecksum) || errors.Is(err, bolt.ErrVersionMismatch)
+}
+
+// createCatalog makes an empty catalog under another name first, so that a crash leaves
+// a whole one or none.
+func createCatalog(dir string) error {
+	path := filepath.Join(dir, catalogName)
+	tmp := path + newSuffix
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	bf, err := openBoltUnchecked(tmp, false, 0, catalogGrow)
+	if err != nil {
+		return err
+	}
+	var id [16]byte
+	rand.Read(id[:])
+	err = bf.db.Update(func(b *bolt.Tx) error {
+		self, err := b.CreateBucket(selfBucket())
+		if err != nil {
+			return err
+		}
+		return errors.Join(
+			self.Put([]byte("format"), binary.BigEndian.AppendUint32(nil, formatVersion)),
+			self.Put([]byte("id"), id[:]),
+			self.Put([]byte("epoch"), make([]byte, 8)),
+		)
+	})
+	if err := errors.Join(err, bf.db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func (s *Store) catalogPath() string { return filepath.Join(s.dir, catalogName) }
+
+// openCatalog opens the catalog, verifies its version, and begins the next epoch.
+func (s *Store) openCatalog() error {
+	_, err := os.Lstat(s.catalogPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		if s.o.ReadOnly {
+			return mr.Errorf(mr.Unreachable, "store %s: there is no store in this folder; run a job first, or choose another --store", s.dir)
+		}
+		if vols, _ := filepath.Glob(filepath.Join(s.dir, volumesName, "*.db")); len(vols) > 0 {
+			return s.catalogDamaged(errors.New("the file is missing"))
+		}
+		err = createCatalog(s.dir)
+	}
+	if err != nil {
+		return cannotUse(s.dir, err)
+	}
+	bf, err := openBolt(s.catalogPath(), s.o.ReadOnly, catalogMap, catalogGrow)
+	if err != nil {
+		return s.catalogError(err)
+	}
+	s.catalog.Store(bf)
+	if s.o.ReadOnly {
+		err = guard(func() error { return bf.db.View(s.readSelf) })
+	} else {
+		err = guard(func() error { return bf.db.Update(s.beginEpoch) })
+	}
+	if err != nil {
+		var p *panicked
+		if errors.As(err, &p) {
+			bf.f.Close() // closing the database might wait for a lock for ever
+		} else {
+			bf.db.Close()
+		}
+		return s.catalogError(err)
+	}
+	return nil
+}
+
+// readSelf reads bucket "store", and refuses another format.
+func (s *Store) readSelf(b *bolt.Tx) error {
+	self := b.Bucket(selfBucket())
+	if self == nil {
+		return s.catalogDamaged(errors.New("it is no catalog"))
+	}
+	format, id, epoch := self.Get([]byte("format")), self.Get([]byte("id")), self.Get([]byte("epoch"))
+	if len(format) != 4 || len(id) != len(s.id) || len(epoch) != 8 {
+		return s.catalogDamaged(errors.New("its header is incomplete"))
+	}
+	if v := binary.BigEndian.Uint32(format); v != formatVersion {
+		return mr.Errorf(mr.Damaged, "store %s has format %d and this program reads format %d; use the version of mr that wrote it, or choose another --store", s.dir, v, formatVersion)
+	}
+	copy(s.id[:], id)
+	s.epoch = binary.BigEndian.Uint64(epoch)
+	if s.o.ReadOnly {
+		for _, t := range tables() {
+			if b.Bucket([]byte(t)) == nil {
+				return s.catalogDamaged(fmt.Errorf("table %s is missing", t))
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) beginEpoch(b *bolt.Tx) error {
+	if err := s.readSelf(b); err != nil {
+		return err
+	}
+	s.epoch++
+	if s.epoch > 1<<32-1 {
+		return s.catalogDamaged(fmt.Errorf("epoch %d", s.epoch))
+	}
+	for _, t := range tables() {
+		if _, err := b.CreateBucketIfNotExists([]byte(t)); err != nil {
+			return err
+		}
+	}
+	return b.Bucket(selfBucket()).Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, s.epoch))
+}
+
+// revive opens the catalog again if a failed commit has lost bbolt its memory map: it
+// then refuses every transaction. No reader can be inside when that happens.
+func (s *Store) revive() error {
+	old := s.catalog.Load()
+	b, err := old.db.Begin(false)
+	if err == nil {
+		return b.Rollback()
+	}
+	if !errors.Is(err, bolt.ErrInvalidMapping) {
+		return s.catalogError(err)
+	}
+	if err := old.db.Close(); err != nil {
+		return s.catalogError(err)
+	}
+	bf, err := openBolt(s.catalogPath(), false, catalogMap, catalogGrow)
+	if err != nil {
+		return s.catalogError(err)
+	}
+	s.catalog.Store(bf)
+	return nil
+}
+
+// catalogError gives an error of the catalog's file its kind.
+func (s *Store) catalogError(err error) error {
+	if _, ok := errors.AsType[*mr.Error](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, bolt.ErrDatabaseNotOpen):
+		return ErrClosed
+	case errors.Is(err, bolt.ErrTimeout):
+		return mr.Errorf(mr.Unreachable, "store %s: another program has catalog.db open; close it", s.dir)
+	case isDamage(err):
+		return s.catalogDamaged(err)
+	}
+	return cannotUse(s.dir, err)
+}
+
+func (s *Store) catalogDamaged(err error) error {
+	return mr.Errorf(mr.Damaged, "store %s: catalog.db is damaged: %w; move the store's folder away and run the job again (outputs are not touched; what was kept is computed again)", s.dir, err)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

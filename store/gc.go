@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// GC unlinks volumes without a live run, moves the live runs out of full volumes that
+// are mostly garbage and unlinks those too, and returns the bytes freed. It may run
+// beside everything else. Each step leaves the store whole: a copy without a
+// record is garbage in its volume, and a volume is unlinked when no record names it.
+func (s *Store) GC(ctx context.Context) (freed int64, err error) {
+	if s.o.ReadOnly {
+		return 0, ErrReadOnly
+	}
+	s.gcing.Lock()
+	defer s.gcing.Unlock()
+	for _, st := range s.Stats().Volumes {
+		if err := ctx.Err(); err != nil {
+			return freed, fmt.Errorf("store: collect: %w", context.Cause(ctx))
+		}
+		full := st.Bytes >= s.o.VolumeCap
+		if st.Live > 0 && !(full && st.Live < st.Bytes/4) {
+			continue
+		}
+		n, err := s.collect(ctx, st.Number, full)
+		freed += n
+		if err != nil {
+			return freed, err
+		}
+	}
+	return freed, nil
+}
+
+// collect empties volume n and unlinks it, unless somebody is about to write to it.
+func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, err error) {
+	s.mu.Lock()
+	v := s.volumes[n]
+	if v == nil || v.pins > 0 {
+		s.mu.Unlock()
+		return 0, nil
+	}
+	was := v.retired
+	v.retired = true // from here on no run is added, and all that are in it are on record or garbage
+	v.refs++
+	s.mu.Unlock()
+	defer s.releaseQuietly(v)
+	keep := func(err error) (int64, error) {
+		s.mu.Lock()
+		v.retired = was
+		s.mu.Unlock()
+		return 0, err
+	}
+	live := make(map[RunID]record)
+	err = s.eachRun(func(id RunID, r record) error {
+		if r.volume == n {
+			live[id] = r
+		}
+		return nil
+	})
+	if err != nil {
+		return keep(err) // a record that can't be read might name this volume
+	}
+	if len(live) > 0 && !move {
+		return keep(nil)
+	}
+	ids := make([]RunID, 0, len(live))
+	for id := range live {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if err := s.move(ctx, id, live[id]); err != nil {
+			return keep(fmt.Errorf("store: collect volume %s: %w", v.path, err))
+		}
+	}
+	return s.unlink(v)
+}
+
+// move copies a run into another volume and then changes its record, if that still
+// says what rec does.
+func (s *Store) move(ctx context.Context, id RunID, rec record) error {
+	r, err := s.OpenRun(id)
+	if errors.Is(err, ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w := s.CreateRun()
+	defer w.Discard()
+	var block []byte
+	for i := range r.Blobs() {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if block, err = r.ReadBlock(i, block); err != nil {
+			return err
+		}
+		if err := w.WriteBlock(block); err != nil {
+			return err
+		}
+	}
+	place, err := w.Seal(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Update(func(tx *Tx) error {
+		copied, err := s.sealed(place)
+		if err != nil {
+			return err
+		}
+		if copied.blobs != rec.blobs || copied.bytes != rec.bytes {
+			return fmt.Errorf("run %s: %w: it has %d bytes in %d blocks and not %d in %d", id, ErrDamaged, copied.bytes, copied.blobs, rec.bytes, rec.blobs)
+		}
+		now := tx.Get(Runs, id.key())
+		if now == nil {
+			return nil // deleted meanwhile
+		}
+		if string(now) != string(rec.append(nil)) {
+			return fmt.Errorf("run %s changed while it was moved", id)
+		}
+		tx.runs = append(tx.runs, place)
+		return tx.put(Runs, id.key(), copied.append(nil))
+	})
+}
+
+// unlink removes a volume that no record names. Readers that have it open keep it.
+func (s *Store) unlink(v *volume) (freed int64, err error) {
+	info, err := os.Stat(v.path)
+	if err == nil {
+		freed = info.Size()
+	}
+	if err := os.Remove(v.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)
+	}
+	s.mu.Lock()
+	delete(s.volumes, v.number)
+	s.mu.Unlock()
+	for _, l := range s.lanes {
+		l.nudge()
+	}
+	s.releaseQuietly(v)
+	if err := syncDir(filepath.Dir(v.path)); err != nil {
+		return freed, fmt.Errorf("store: collect volume %s: %w", v.path, err)
+	}
+	return freed, nil
+}

@@ -1,0 +1,330 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	laneCount = 2
+	laneBatch = 16 << 20 // bytes to a transaction
+	laneQueue = 32 << 20 // bytes waiting; writers beyond that wait
+)
+
+// chunk is some blobs of one run on their way into a volume.
+type chunk struct {
+	run   *pending
+	first uint32   // number of the first blob
+	blobs [][]byte // slices of buf
+	buf   []byte
+	done  chan error // the run's last chunk: told when everything before it is durable
+}
+
+// lane is a goroutine that appends to one volume at a time. It commits when a
+// transaction's worth of bytes waits, or as soon as anybody waits for the sync; all who
+// wait then share it.
+type lane struct {
+	s     *Store
+	cur   *volume // of the lane's goroutine
+	gone  chan struct{}
+	mu    sync.Mutex
+	work  sync.Cond // a batch may be ready, or the lane is to stop
+	space sync.Cond // the queue has shrunk
+	// Guarded by mu.
+	queue  []*chunk
+	bytes  int
+	seals  int  // chunks with done in the queue
+	drop   bool // look whether the current volume is retired
+	closed bool
+}
+
+func newLane(s *Store) *lane {
+	l := &lane{s: s, gone: make(chan struct{})}
+	l.work.L, l.space.L = &l.mu, &l.mu
+	go l.loop()
+	return l
+}
+
+// push hands over a chunk, and waits while too much is waiting already.
+func (l *lane) push(c *chunk) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.bytes >= laneQueue && !l.closed {
+		l.space.Wait()
+	}
+	if l.closed {
+		return ErrClosed
+	}
+	l.queue = append(l.queue, c)
+	l.bytes += len(c.buf)
+	if c.done != nil {
+		l.seals++
+	}
+	if l.ready() {
+		l.work.Signal()
+	}
+	return nil
+}
+
+func (l *lane) ready() bool { return l.closed || l.drop || l.seals > 0 || l.bytes >= laneBatch }
+
+// waiting returns the bytes that wait, to choose between lanes.
+func (l *lane) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes
+}
+
+// stop writes what is queued and ends the lane.
+func (l *lane) stop() {
+	l.mu.Lock()
+	l.closed = true
+	l.work.Broadcast()
+	l.space.Broadcast()
+	l.mu.Unlock()
+	<-l.gone
+}
+
+func (l *lane) loop() {
+	defer close(l.gone)
+	for {
+		batch := l.take()
+		if batch == nil {
+			if l.cur != nil {
+				l.leave()
+			}
+			return
+		}
+		l.write(batch)
+		if l.cur != nil && l.s.isRetired(l.cur) {
+			l.leave()
+		}
+	}
+}
+
+// nudge makes an idle lane give up a volume that was retired.
+func (l *lane) nudge() {
+	l.mu.Lock()
+	l.drop = true
+	l.work.Signal()
+	l.mu.Unlock()
+}
+
+func (s *Store) isRetired(v *volume) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return v.retired
+}
+
+// take returns the next batch, or nil when the lane has ended.
+func (l *lane) take() []*chunk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !l.ready() {
+		l.work.Wait()
+	}
+	n, bytes := 0, 0
+	for n < len(l.queue) && bytes < laneBatch {
+		bytes += len(l.queue[n].buf)
+		if l.queue[n].done != nil {
+			l.seals--
+		}
+		n++
+	}
+	drop := l.drop
+	l.drop = false
+	if n == 0 && !drop {
+		return nil
+	}
+	batch := slices.Clone(l.queue[:n])
+	l.queue = slices.Delete(l.queue, 0, n)
+	l.bytes -= bytes
+	l.space.Broadcast()
+	return batch
+}
+
+// write appends a batch, one transaction for each volume in it: one, unless a volume has
+// just been filled and runs begun there go on there.
+func (l *lane) write(batch []*chunk) {
+	byVolume := make(map[*volume][]*chunk)
+	var order []*volume
+	for _, c := range batch {
+		v, err := l.bind(c.run)
+		if err != nil {
+			c.run.fail(err)
+		}
+		if v == nil {
+			continue
+		}
+		if byVolume[v] == nil {
+			order = append(order, v)
+		}
+		byVolume[v] = append(byVolume[v], c)
+	}
+	for _, v := range order {
+		if err := l.append(v, byVolume[v]); err != nil {
+			for _, c := range byVolume[v] {
+				c.run.fail(err)
+			}
+		}
+	}
+	for _, c := range batch {
+		if c.done != nil {
+			c.done <- c.run.failure()
+		}
+		l.s.putBuffer(c.buf)
+	}
+}
+
+// bind returns the volume that p's bytes go to, chosen with its first chunk, or nil if
+// they are not wanted any more.
+func (l *lane) bind(p *pending) (*volume, error) {
+	s := l.s
+	for {
+		s.mu.Lock()
+		switch {
+		case p.state != runOpen || p.err != nil:
+			s.mu.Unlock()
+			return nil, nil
+		case p.vol != nil:
+			s.mu.Unlock()
+			return p.vol, nil
+		case l.cur != nil && !l.cur.retired && l.cur.size < s.o.VolumeCap:
+			p.vol = l.cur
+			p.vol.pins++
+			p.vol.refs++
+			s.mu.Unlock()
+			return p.vol, nil
+		}
+		s.mu.Unlock()
+		if err := l.next(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// leave gives up the current volume.
+func (l *lane) leave() {
+	v := l.cur
+	l.cur = nil
+	l.s.mu.Lock()
+	v.taken = false
+	l.s.mu.Unlock()
+	if err := l.s.release(v); err != nil {
+		l.s.o.Logger.Warn("closing a volume", "volume", v.path, "err", err)
+	}
+}
+
+// next makes another volume the current one: an old one with room, or a new one.
+func (l *lane) next() error {
+	if l.cur != nil {
+		l.leave()
+	}
+	s := l.s
+	for {
+		s.mu.Lock()
+		var v *volume
+		for _, c := range s.volumes {
+			if !c.taken && !c.retired && c.size < s.o.VolumeCap+s.growBy() && (v == nil || c.number > v.number) {
+				v = c
+			}
+		}
+		if v != nil {
+			v.taken = true
+			v.refs++
+		}
+		s.mu.Unlock()
+		if v == nil {
+			break
+		}
+		l.cur = v
+		used, err := v.usable(s)
+		s.mu.Lock()
+		v.size = max(used, 0)
+		if err != nil || used >= s.o.VolumeCap {
+			v.retired = true
+			v.size = max(v.size, s.o.VolumeCap)
+		}
+		ok := !v.retired
+		s.mu.Unlock()
+		if ok {
+			return nil
+		}
+		l.leave()
+	}
+	v, err := s.createVolume()
+	if err != nil {
+		return err
+	}
+	l.cur = v
+	return nil
+}
+
+// usable opens v to append to it, and returns how much of it is in use. Its whole tree
+// of branches is verified: bbolt would follow a bad one without end.
+func (v *volume) usable(s *Store) (int64, error) {
+	if err := v.open(s); err != nil {
+		return 0, err
+	}
+	if !v.writes {
+		return 0, errors.New("opened for reading only")
+	}
+	if err := walkFile(v.bf.f); err != nil {
+		v.spoil(err)
+		return 0, err
+	}
+	var used int64
+	err := v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })
+	return used, err
+}
+
+// append writes the chunks to v in one transaction.
+func (l *lane) append(v *volume, batch []*chunk) error {
+	// bbolt inserts ascending keys fastest.
+	slices.SortStableFunc(batch, func(a, b *chunk) int {
+		return cmp.Or(cmp.Compare(a.run.id, b.run.id), cmp.Compare(a.first, b.first))
+	})
+	if err := v.damage(); err != nil {
+		return err
+	}
+	b, err := v.bf.db.Begin(true)
+	if err == nil {
+		var used int64
+		err = guard(func() error {
+			bucket := b.Bucket(blobsBucket())
+			bucket.FillPercent = 1
+			for _, c := range batch {
+				for i, blob := range c.blobs {
+					if err := bucket.Put(blobKey(nil, c.run.id, c.first+uint32(i)), blob); err != nil {
+						return errors.Join(err, b.Rollback())
+					}
+				}
+			}
+			if err := b.Commit(); err != nil {
+				return err
+			}
+			return v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })
+		})
+		if err == nil {
+			l.s.mu.Lock()
+			v.size = used
+			l.s.mu.Unlock()
+			return nil
+		}
+	}
+	// A panic leaves bbolt's locks as they were, and a failed growth no map: either
+	// way the handle is done for, while the bytes before are whole.
+	var p *panicked
+	if errors.As(err, &p) || errors.Is(err, bolt.ErrInvalidMapping) {
+		v.spoil(err)
+		l.s.mu.Lock()
+		v.retired = true
+		l.s.mu.Unlock()
+	}
+	return fmt.Errorf("store: append to volume %s: %w", v.path, err)
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// RunReader reads one run. It keeps the run readable, also when the run is deleted
+// and collected meanwhile. Its methods must not be called concurrently.
+type RunReader struct {
+	s   *Store
+	id  RunID
+	rec record  // Invariant: its data is a copy
+	vol *volume // nil: inline, or closed
+	key []byte
+	pg  pages
+}
+
+// OpenRun opens a committed run. It is ErrNoRun if there is no record of it, and
+// ErrDamaged if its volume can't be read.
+func (s *Store) OpenRun(id RunID) (*RunReader, error) {
+	var before uint32
+	for {
+		rec, err := s.runRecord(id)
+		if err != nil {
+			return nil, err
+		}
+		r := &RunReader{s: s, id: id, rec: rec}
+		if rec.inline() {
+			return r, nil
+		}
+		if r.vol, err = s.acquire(rec.volume); err == nil {
+			return r, nil
+		}
+		// GC may have moved the run since its record was read.
+		if rec.volume == before {
+			return nil, fmt.Errorf("store: run %s: %w", id, err)
+		}
+		before = rec.volume
+	}
+}
+
+func (s *Store) runRecord(id RunID) (rec record, err error) {
+	err = s.View(func(tx *Tx) error {
+		v := tx.Get(Runs, id.key())
+		if v == nil {
+			return fmt.Errorf("store: run %s: %w", id, ErrNoRun)
+		}
+		if rec, err = parseRecord(v); err != nil {
+			return fmt.Errorf("store: run %s: %w: %w", id, ErrDamaged, err)
+		}
+		rec.data = slices.Clone(rec.data)
+		return nil
+	})
+	return rec, err
+}
+
+// Blobs returns the number of blocks.
+func (r *RunReader) Blobs() int { return int(r.rec.blobs) }
+
+// Bytes returns the bytes of all blocks.
+func (r *RunReader) Bytes() int64 { return int64(r.rec.bytes) }
+
+// ReadBlock returns block i, in dst's memory if that is large enough; what dst held
+// is overwritten. Damage is ErrDamaged where store can see it: the bytes of a block
+// are its writer's to verify.
+func (r *RunReader) ReadBlock(i int, dst []byte) ([]byte, error) {
+	if i < 0 || i >= r.Blobs() {
+		return nil, fmt.Errorf("store: run %s has %d blocks and not number %d", r.id, r.rec.blobs, i)
+	}
+	if r.rec.inline() {
+		from := uint64(0)
+		for _, n := range r.rec.sizes[:i] {
+			from += uint64(n)
+		}
+		return append(dst[:0], r.rec.data[from:from+uint64(r.rec.sizes[i])]...), nil
+	}
+	if r.vol == nil {
+		return nil, fmt.Errorf("store: run %s: read after Close", r.id)
+	}
+	r.key = blobKey(r.key[:0], r.rec.place, uint32(i))
+	b, err := r.vol.readBlob(&r.pg, r.key, int64(r.rec.bytes), dst)
+	if err != nil {
+		return nil, fmt.Errorf("store: run %s, block %d: %w", r.id, i, err)
+	}
+	return b, nil
+}
+
+// Close releases the run. It may be called again.
+func (r *RunReader) Close() {
+	if r.vol != nil {
+		r.s.releaseQuietly(r.vol)
+		r.vol = nil
+	}
+}
+
+// readBlob reads the value of key into dst. No value may be longer than limit.
+func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) ([]byte, error) {
+	var out []byte
+	err := guard(func() error {
+		b, err := v.bf.db.Begin(false)
+		if err != nil {
+			return err
+		}
+		// Until b ends, bbolt uses none of the pages it can see for anything else.
+		defer b.Rollback()
+		out, err = v.readIn(b, p, key, limit, dst)
+		return err
+	})
+	if err == nil {
+		return out, nil
+	}
+	var perr *panicked
+	if isDamage(err) || errors.As(err, &perr) || errors.Is(err, syscall.EIO) {
+		return nil, fmt.Errorf("%w: volume %s: %w", ErrDamaged, volumeName(v.number), err)
+	}
+	return nil, fmt.Errorf("volume %s: %w", v.path, err)
+}
+
+func (v *volume) readIn(b *bolt.Tx, p *pages, key []byte, limit int64, dst []byte) ([]byte, error) {
+	bucket := b.Bucket(blobsBucket())
+	if bucket == nil {
+		return nil, fmt.Errorf("%w: no blobs", errBadPage)
+	}
+	root := uint64(bucket.Root())
+	if root == 0 { // so little that bbolt keeps it inside the root page
+		val := bucket.Get(key)
+		if val == nil || int64(len(val)) > limit {
+			return nil, fmt.Errorf("%w: block not found", errBadPage)
+		}
+		return append(dst[:0], val...), nil
+	}
+	p.r, p.pageSize, p.highWater = v.bf.f, v.bf.db.Info().PageSize, uint64(b.Size())/uint64(v.bf.db.Info().PageSize)
+	e, ok, err := p.find(root, key)
+	if err != nil {
+		return nil, asDamage(err)
+	}
+	if !ok || int64(e.size) > limit {
+		return nil, fmt.Errorf("%w: block not found", errBadPage)
+	}
+	if cap(dst) < e.size {
+		dst = make([]byte, e.size)
+	}
+	dst = dst[:e.size]
+	if _, err := v.bf.f.ReadAt(dst, e.off); err != nil {
+		return nil, asDamage(err)
+	}
+	return dst, nil
+}
+
+// asDamage makes a short read damage: the file ends where it should not.
+func asDamage(err error) error {
+	if errors.Is(err, errBadPage) || errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBadPage, err)
+}
