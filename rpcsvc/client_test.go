@@ -1,0 +1,93 @@
+package rpcsvc
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+)
+
+var someSpec = mr.Spec{
+	Job:  "wordcount",
+	Code: mr.Code{Kind: mr.Binary, Path: "/bin/wc", Digest: mr.Digest{1, 2, 3}, Source: "./wc"},
+	Args: []string{"--lower"}, Inputs: []string{"/in/*.txt"}, Output: "/out",
+	InputFormat: mr.Format{Kind: mr.Fixed, N: 100}, OutputFormat: "text",
+	Reducers: 3, SplitSize: 1 << 20, RecordLimit: 5, Overwrite: true, NoCache: true,
+}
+
+func TestClientIsJobs(t *testing.T) {
+	jobs := newFakeJobs()
+	s, addr := start(t, jobs, ServerOptions{Version: "v1", StoreDir: "/store"})
+	c := connect(t, addr, ClientOptions{})
+	ctx := t.Context()
+
+	if h := c.Hello(); h.Version != "v1" || h.Store != "/store" || h.Epoch != s.epoch || h.Wire != WireVersion {
+		t.Errorf("hello: %+v", h)
+	}
+	job, err := c.Submit(ctx, "id1", someSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.Submit(ctx, "id1", someSpec); err != nil || again != job {
+		t.Errorf("same id, same spec: %v, %v; want %v", again, err, job)
+	}
+	if _, err := c.Submit(ctx, "id1", mr.Spec{Job: "other"}); !errors.Is(err, mr.ErrRefused) {
+		t.Errorf("same id, other spec: %v; want refused", err)
+	}
+	local, _ := jobs.Status(ctx, job)
+	if st, err := c.Status(ctx, job); err != nil || !reflect.DeepEqual(st, local) {
+		t.Errorf("status:\n%+v, %v\nwant\n%+v", st, err, local)
+	}
+	_, far := c.Status(ctx, "job_x")
+	_, near := jobs.Status(ctx, "job_x")
+	if !errors.Is(far, mr.ErrNotFound) || far.Error() != near.Error() {
+		t.Errorf("unknown job: %v; want %v", far, near)
+	}
+	if l, err := c.List(ctx, false); err != nil || len(l) != 1 {
+		t.Errorf("list: %v, %v", l, err)
+	}
+	if st, err := c.Wait(ctx, job, 0); err != nil || st.Version != 1 {
+		t.Errorf("wait since 0: %+v, %v", st, err)
+	}
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		c.Kill(context.Background(), job)
+	}()
+	if st, err := c.Wait(ctx, job, 1); err != nil || st.State != mr.Killed {
+		t.Errorf("wait since 1: %+v, %v", st, err)
+	}
+	if l, err := c.List(ctx, false); err != nil || len(l) != 0 {
+		t.Errorf("list after kill: %v, %v", l, err)
+	}
+	checkEqual(t, "logs", func(j mr.Jobs) (any, error) { return j.Logs(ctx, "x") }, jobs, c)
+	checkEqual(t, "explain", func(j mr.Jobs) (any, error) { return j.Explain(ctx, "x", "y") }, jobs, c)
+	checkEqual(t, "dryrun", func(j mr.Jobs) (any, error) { return j.DryRun(ctx, someSpec) }, jobs, c)
+	checkEqual(t, "lineage", func(j mr.Jobs) (any, error) { return j.Lineage(ctx, "/out", -1) }, jobs, c)
+	checkEqual(t, "impact", func(j mr.Jobs) (any, error) { return j.Impact(ctx, "/f") }, jobs, c)
+	checkEqual(t, "cachestats", func(j mr.Jobs) (any, error) { return j.CacheStats(ctx) }, jobs, c)
+}
+
+func checkEqual(t *testing.T, what string, call func(mr.Jobs) (any, error), near, far mr.Jobs) {
+	t.Helper()
+	want, err := call(near)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := call(far); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: %+v, %v; want %+v", what, got, err, want)
+	}
+}
+
+func TestNoDaemon(t *testing.T) {
+	began := time.Now()
+	_, err := Dial(t.Context(), "unix:"+t.TempDir()+"/none", ClientOptions{})
+	if !errors.Is(err, mr.ErrUnreachable) {
+		t.Errorf("got %v; want unreachable", err)
+	}
+	if d := time.Since(began); d > time.Second {
+		t.Errorf("took %v to say so", d)
+	}
+}

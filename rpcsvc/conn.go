@@ -1,0 +1,185 @@
+package rpcsvc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// conn is a connection as the server sees it: deadlines by what the peer is doing, and
+// a count of its requests in flight. Reads come from one goroutine, writes from one at a time.
+type conn struct {
+	srv    *Server
+	nc     net.Conn // the transport; a *tls.Conn after a handshake
+	br     *bufio.Reader
+	peer   string // for the log
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// Owned by the reading goroutine.
+	greetBy time.Time // the greeting must be over by then; zero once it is
+	begun   time.Time // of the present request's first byte; zero between requests
+	readBy  time.Time // the read deadline as set
+
+	writeBy time.Time // the write deadline as set; owned by the writer
+
+	inFlight chan struct{} // one element a request in flight
+
+	mu       sync.Mutex // also held to replace nc
+	draining bool       // reads are over
+	foreign  bool       // net/http sets the deadlines and drains
+}
+
+func (s *Server) newConn(ctx context.Context, nc net.Conn, peer string) *conn {
+	c := &conn{srv: s, nc: nc, peer: peer, inFlight: make(chan struct{}, s.o.MaxPerConn)}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.br = bufio.NewReader(c)
+	return c
+}
+
+// wrap continues on another transport over the same socket.
+func (c *conn) wrap(nc net.Conn) {
+	c.mu.Lock()
+	c.nc = nc
+	c.mu.Unlock()
+	c.br = bufio.NewReader(c)
+	c.readBy, c.writeBy = time.Time{}, time.Time{}
+}
+
+// startRequest is called before the first byte of a request is asked for.
+func (c *conn) startRequest() {
+	c.begun = time.Time{}
+	if c.br.Buffered() > 0 {
+		c.begun = time.Now()
+	}
+}
+
+// Read is the transport's Read with the deadline that the moment calls for: a peer
+// may be silent between requests, but not inside one, however slowly it trickles.
+func (c *conn) Read(p []byte) (int, error) {
+	for {
+		if err := c.armRead(); err != nil {
+			return 0, err
+		}
+		n, err := c.nc.Read(p)
+		if n > 0 && c.begun.IsZero() {
+			c.begun = time.Now()
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			if c.isDraining() {
+				return 0, io.EOF
+			}
+			if c.begun.IsZero() && c.greetBy.IsZero() && len(c.inFlight) > 0 {
+				continue // silent because it waits for us
+			}
+		}
+		return n, err
+	}
+}
+
+func (c *conn) armRead() error {
+	var by time.Time
+	switch now := time.Now(); {
+	case !c.greetBy.IsZero():
+		by = c.greetBy
+	case !c.begun.IsZero():
+		by = c.begun.Add(c.srv.o.RequestTime)
+	default:
+		by = now.Add(c.srv.o.IdleTime)
+		if ahead := c.readBy.Sub(now); ahead > c.srv.o.IdleTime/8*7 && ahead <= c.srv.o.IdleTime {
+			by = c.readBy // near enough: a deadline costs as much as a small read
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return io.EOF
+	}
+	if c.foreign || by.Equal(c.readBy) {
+		return nil
+	}
+	c.readBy = by
+	return c.nc.SetReadDeadline(by)
+}
+
+// Write is the transport's Write with a deadline; any error closes the connection,
+// since net/rpc drops it.
+func (c *conn) Write(p []byte) (int, error) {
+	now := time.Now()
+	if c.writeBy.Sub(now) < c.srv.o.WriteTime/2 {
+		c.writeBy = now.Add(c.srv.o.WriteTime)
+		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
+			c.close()
+			return 0, err
+		}
+	}
+	n, err := c.nc.Write(p)
+	if err != nil {
+		c.close()
+	}
+	return n, err
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// drain ends the reading of requests; those in flight are still answered.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.foreign {
+		return
+	}
+	c.draining = true
+	c.nc.SetReadDeadline(time.Unix(1, 0)) // an error means that it is closed already
+}
+
+// close ends everything of the connection, its handlers' contexts too.
+func (c *conn) close() {
+	c.cancel()
+	c.mu.Lock()
+	nc := c.nc
+	c.mu.Unlock()
+	nc.Close() // what it had to say was said by the failed read or write
+}
+
+// enter waits for leave to serve a request of this method.
+func (c *conn) enter(method string) error {
+	select {
+	case c.inFlight <- struct{}{}:
+	case <-c.ctx.Done():
+		return io.EOF
+	}
+	if passesBy(method) {
+		return nil
+	}
+	select {
+	case c.srv.slots <- struct{}{}:
+		return nil
+	case <-c.ctx.Done():
+		<-c.inFlight
+		return io.EOF
+	}
+}
+
+// leave undoes enter once the request is answered.
+func (c *conn) leave(method string) {
+	if !passesBy(method) {
+		<-c.srv.slots
+	}
+	<-c.inFlight
+}
+
+// passesBy says which requests don't wait for a slot: those that cost nothing and
+// must not be late, and those that do nothing but wait.
+func passesBy(method string) bool {
+	return method == "Time.Now" || method == "Jobs.Wait" || method == "Meta.Hello"
+}

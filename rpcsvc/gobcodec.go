@@ -1,0 +1,107 @@
+package rpcsvc
+
+import (
+	"bufio"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+	"os"
+
+	"github.com/mrd-io/mr/clock"
+)
+
+// gobCodec is the server's end of a net/rpc stream in gob.
+type gobCodec struct {
+	c   *conn
+	fr  *frameReader
+	dec *gob.Decoder
+	w   *bufio.Writer
+	enc *gob.Encoder
+}
+
+func newGobCodec(c *conn) *gobCodec {
+	fr := newFrameReader(c.br)
+	w := bufio.NewWriterSize(c, 8<<10)
+	return &gobCodec{c: c, fr: fr, dec: gob.NewDecoder(fr), w: w, enc: gob.NewEncoder(w)}
+}
+
+func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
+	g.c.startRequest()
+	g.fr.grant(g.c.srv.o.MaxRequest)
+	if err := g.decode(r); err != nil {
+		// No way back into step: net/rpc ends the connection at io.EOF, when the
+		// requests in flight are answered.
+		g.c.ended(err)
+		return io.EOF
+	}
+	return g.c.enter(r.ServiceMethod)
+}
+
+func (g *gobCodec) ReadRequestBody(body any) error {
+	if err := g.decode(body); err != nil {
+		return wireError{badBody(err)}
+	}
+	g.c.received(body)
+	return nil
+}
+
+// decode guards against panics: gob is not hardened.
+func (g *gobCodec) decode(v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("malformed message: %v", p)
+			g.fr.err = err
+		}
+	}()
+	return g.dec.Decode(v)
+}
+
+func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
+	defer g.c.leave(r.ServiceMethod)
+	departing(body)
+	if err := g.enc.Encode(r); err != nil {
+		g.c.close()
+		return err
+	}
+	if err := g.enc.Encode(body); err != nil {
+		g.c.close()
+		return err
+	}
+	return g.w.Flush()
+}
+
+func (g *gobCodec) Close() error {
+	g.c.close()
+	return nil
+}
+
+// received prepares a request for its handler.
+func (c *conn) received(body any) {
+	switch b := body.(type) {
+	case *clock.Request:
+		b.Arrived(c.srv.master)
+	case interface{ bind(context.Context) }:
+		b.bind(c.ctx)
+	}
+}
+
+func departing(body any) {
+	if t, ok := body.(*clock.Reply); ok {
+		t.Departing()
+	}
+}
+
+// ended notes why a connection's reading ended. Unless the server is draining, nobody
+// will read what its long polls find out, so they end too.
+func (c *conn) ended(err error) {
+	if c.isDraining() {
+		return
+	}
+	c.cancel()
+	if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.srv.o.Logger.Info("connection ended", "peer", c.peer, "err", err)
+	}
+}

@@ -1,0 +1,198 @@
+package rpcsvc
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mrd-io/mr"
+)
+
+// maxReply bounds what the client takes from a server for one reply.
+const maxReply = 1 << 30
+
+// link is one connection of a Client, with net/rpc on it.
+type link struct {
+	rpc   *rpc.Client
+	codec *clientCodec
+}
+
+// dial connects, secures and greets; the connection is then ready for net/rpc.
+func dial(ctx context.Context, addr string, auth *Auth) (net.Conn, error) {
+	network, where, err := splitAddr(addr)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, where)
+	if err != nil {
+		return nil, dialError(ctx, addr, err)
+	}
+	if network == "unix" {
+		return nc, nil
+	}
+	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	secured, err := secure(ctx, nc, where, auth)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		nc.Close()
+		return nil, dialError(ctx, addr, err)
+	}
+	return secured, nil
+}
+
+func dialError(ctx context.Context, addr string, err error) error {
+	if _, ok := errors.AsType[*mr.Error](err); ok {
+		return err
+	}
+	_, badCert := errors.AsType[*tls.CertificateVerificationError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	if badCert || alert {
+		return mr.Errorf(mr.Refused, "connecting to %s: %w", addr, err)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, cause)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many, or does not serve this way: %w", addr, err)
+	}
+	return mr.Errorf(mr.Unreachable, "connecting to %s: %w", addr, err)
+}
+
+// secure puts TLS on a TCP connection, if there are keys for it, and sends the greeting.
+func secure(ctx context.Context, nc net.Conn, where string, auth *Auth) (net.Conn, error) {
+	if auth == nil {
+		return nil, mr.Errorf(mr.Refused, "connecting to %s: TCP takes credentials; give the folder of keys that mrctl auth init made", where)
+	}
+	if auth.clientTLS != nil {
+		conf := auth.clientTLS.Clone()
+		if conf.ServerName == "" {
+			conf.ServerName, _, _ = net.SplitHostPort(where)
+		}
+		tc := tls.Client(nc, conf)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+		nc = tc
+	} else if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		return nil, mr.Errorf(mr.Refused, "connecting to %s: beyond the loopback interface the token is only sent over TLS; get the daemon's ca.pem", where)
+	}
+	if strings.ContainsAny(auth.token, " \n") {
+		return nil, mr.Errorf(mr.Usage, "the token has white space in it")
+	}
+	line := greetingVersion
+	if auth.token != "" {
+		line += " token=" + auth.token
+	}
+	if _, err := io.WriteString(nc, line+"\n"); err != nil {
+		return nil, err
+	}
+	// The server says nothing more before we do, so nothing is read beyond the line.
+	answer, err := readLine(bufio.NewReaderSize(nc, 16), maxGreeting)
+	if err != nil {
+		return nil, err
+	}
+	version, verdict, _ := strings.Cut(answer, " ")
+	if version != greetingVersion {
+		return nil, mr.Errorf(mr.Unreachable, "what listens on %s is not a daemon of ours", where)
+	}
+	if verdict != "ok" {
+		return nil, fromWire(rpc.ServerError(verdict))
+	}
+	return nc, nil
+}
+
+func newLink(nc net.Conn, maxRequest *atomic.Int64) *link {
+	w := bufio.NewWriterSize(nc, 8<<10)
+	codec := &clientCodec{nc: nc, w: w, meter: &meter{w: w, max: maxRequest}}
+	codec.enc = gob.NewEncoder(codec.meter)
+	codec.fr = newFrameReader(bufio.NewReader(codec))
+	codec.dec = gob.NewDecoder(codec.fr)
+	codec.heard.Store(time.Now().UnixNano())
+	return &link{rpc: rpc.NewClientWithCodec(codec), codec: codec}
+}
+
+// clientCodec is the client's end of a net/rpc stream in gob.
+type clientCodec struct {
+	nc    net.Conn
+	w     *bufio.Writer
+	meter *meter
+	enc   *gob.Encoder
+	fr    *frameReader
+	dec   *gob.Decoder
+	heard atomic.Int64 // when bytes last came, ns since 1970
+
+	once   sync.Once
+	closed error
+}
+
+// writeTime is how long a server may take to accept a request's bytes.
+const writeTime = 30 * time.Second
+
+// errRequestSize marks a request that the server would refuse for its size.
+var errRequestSize = errors.New("request too large")
+
+func (k *clientCodec) Read(p []byte) (int, error) {
+	n, err := k.nc.Read(p)
+	if n > 0 {
+		k.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (k *clientCodec) WriteRequest(r *rpc.Request, body any) error {
+	k.meter.n = 0
+	err := k.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	if err == nil {
+		err = k.enc.Encode(r)
+	}
+	if err == nil {
+		err = k.enc.Encode(body)
+	}
+	if err == nil {
+		err = k.w.Flush()
+	}
+	if err != nil {
+		k.Close() // the stream is out of step, and net/rpc would go on
+	}
+	return err
+}
+
+func (k *clientCodec) ReadResponseHeader(r *rpc.Response) error {
+	k.fr.grant(maxReply)
+	return k.dec.Decode(r)
+}
+
+func (k *clientCodec) ReadResponseBody(body any) error { return k.dec.Decode(body) }
+
+func (k *clientCodec) Close() error {
+	k.once.Do(func() { k.closed = k.nc.Close() })
+	return k.closed
+}
+
+// meter refuses a request that is larger than the server takes, before it is sent.
+type meter struct {
+	w   io.Writer
+	n   int64
+	max *atomic.Int64 // 0: not known yet
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	m.n += int64(len(p))
+	if limit := m.max.Load(); limit > 0 && m.n > limit {
+		return 0, errRequestSize
+	}
+	return m.w.Write(p)
+}

@@ -1,0 +1,26 @@
+package rpcsvc
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerUID asks the kernel who is at the other end of a unix socket.
+func peerUID(nc *net.UnixConn) (uid, pid int, err error) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return 0, 0, err
+	}
+	var cred *unix.Ucred
+	var inner error
+	if err := raw.Control(func(fd uintptr) {
+		cred, inner = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, 0, err
+	}
+	if inner != nil {
+		return 0, 0, inner
+	}
+	return int(cred.Uid), int(cred.Pid), nil
+}
