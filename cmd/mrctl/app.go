@@ -102,14 +102,6 @@ func usageError(cmd *cobra.Command, err error) error {
 		name := e.GetSpecifiedName()
 		return unknownFlag(cmd.CommandPath(), "--"+name, name, flagNames(cmd.Flags()))
 	}
-	if verb, ok := strings.CutPrefix(text, "unknown command "); ok {
-		verb = strings.Trim(strings.TrimSpace(strings.TrimSuffix(verb, `for "mrctl"`)), `"`)
-		var names []string
-		for _, c := range cmd.Commands() {
-			names = append(names, c.Name())
-		}
-		return mr.Errorf(mr.Usage, "there is no command %q%s; 'mrctl --help' lists them", verb, didYouMean(verb, names))
-	}
 	return mr.Errorf(mr.Usage, "%s; see '%s --help'", text, cmd.CommandPath())
 }
 

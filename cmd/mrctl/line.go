@@ -127,7 +127,7 @@ func (p *lineParser) setOwn(f *pflag.Flag, value string, hasValue bool) error {
 func (p *lineParser) set(f *pflag.Flag, value string) error {
 	if err := p.own.Set(f.Name, value); err != nil {
 		_, why, _ := strings.Cut(err.Error(), " flag: ")
-		return mr.Errorf(mr.Usage, "--%s: %s", f.Name, orElse(why, err.Error()))
+		return mr.Errorf(mr.Usage, "--%s %q: %s", f.Name, value, orElse(why, err.Error()))
 	}
 	return nil
 }

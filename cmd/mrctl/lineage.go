@@ -139,7 +139,7 @@ func (t *lineageTree) children(n mr.LineageNode, indent string) {
 		if kind == "input" {
 			noun = "range"
 		}
-		fmt.Fprintf(&t.out, "%s└─ %s that stands above\n", indent, strings.Replace(plural(seen, noun), "range", "input range", 1))
+		fmt.Fprintf(&t.out, "%s└─ %s, as above\n", indent, strings.Replace(plural(seen, noun), "range", "input range", 1))
 	}
 }
 

@@ -1,7 +1,7 @@
 package main
 
-// didYouMean returns `; did you mean X?`-like words for the candidate nearest to word, or nothing when
-// none is near enough to be what was meant.
+// didYouMean returns " (did you mean X?)" for the candidate nearest to word, or nothing when none is
+// near enough to be what was meant.
 func didYouMean(word string, candidates []string) string {
 	best, least := "", len(word)/3+2
 	for _, c := range candidates {
@@ -12,7 +12,7 @@ func didYouMean(word string, candidates []string) string {
 	if best == "" {
 		return ""
 	}
-	return ": did you mean " + best + "?"
+	return " (did you mean " + best + "?)"
 }
 
 // distance is the number of bytes to insert, delete, replace or swap with their neighbour to make b of a.

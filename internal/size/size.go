@@ -6,37 +6,37 @@
 package size
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
 )
 
-// Parse reads a size: 4096, 64MiB, 1GB, 1.5g.
+// Parse reads a size: 4096, 64MiB, 1GB, 1.5g. Its errors do not repeat s: the caller names the flag and s.
 func Parse(s string) (int64, error) {
 	text := strings.TrimSpace(s)
 	end := strings.LastIndexAny(text, "0123456789.") + 1
 	number, unit := text[:end], strings.TrimSpace(text[end:])
 	factor, ok := factorOf(unit)
 	if !ok {
-		return 0, fmt.Errorf("%q has no unit that is known; use B, KiB, MiB, GiB, TiB or kB, MB, GB, TB", s)
+		return 0, errors.New("no unit that is known; use B, KiB, MiB, GiB, TiB or kB, MB, GB, TB")
 	}
 	if n, err := strconv.ParseUint(number, 10, 63); err == nil {
 		if int64(n) > math.MaxInt64/factor {
-			return 0, fmt.Errorf("%q is too large", s)
+			return 0, errors.New("too large")
 		}
 		return int64(n) * factor, nil
 	}
 	// ParseFloat would take 1e9, 0x10 and infinities, which are typing errors here.
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil || strings.Trim(number, "0123456789.") != "" {
-		return 0, fmt.Errorf("%q is not a size such as 4096, 64MiB or 1GB", s)
+		return 0, errors.New("not a size such as 4096, 64MiB or 1GB")
 	}
 	if f *= float64(factor); f >= math.MaxInt64 {
-		return 0, fmt.Errorf("%q is too large", s)
+		return 0, errors.New("too large")
 	}
 	if f != math.Trunc(f) && factor == 1 {
-		return 0, fmt.Errorf("%q is a fraction of a byte", s)
+		return 0, errors.New("a fraction of a byte")
 	}
 	return int64(f), nil
 }
