@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"unsafe"
 )
 
@@ -56,14 +57,16 @@ func appendKey(dst []byte, p unsafe.Pointer, parts []part) []byte {
 }
 
 func appendEscaped(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if s[i] == 0 {
-			dst = append(dst, 0, 0xff)
-		} else {
-			dst = append(dst, s[i])
+	for {
+		i := strings.IndexByte(s, 0)
+		if i < 0 {
+			dst = append(dst, s...)
+			return append(dst, 0, 1)
 		}
+		dst = append(dst, s[:i]...)
+		dst = append(dst, 0, 0xff)
+		s = s[i+1:]
 	}
-	return append(dst, 0, 1)
 }
 
 func appendUintN(dst []byte, u uint64, size uint8) []byte {

@@ -20,7 +20,7 @@ type mapFuncs[I Input, K, V any] struct {
 // run executes a map task.
 func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in BlockReader, out RecordSink) (Counters, error) {
 	t := newTask(p.traits.Job)
-	t.mapping, t.positions = true, p.mapStages.positions
+	t.mapping, t.positions, t.format = true, p.mapStages.positions, env.Format
 	e := newEmitter[K, V](p, env, out)
 	defer e.discard()
 	err := t.guard("map", func() error {

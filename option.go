@@ -34,6 +34,7 @@ type stages struct {
 	twice      string // an option that was given twice and may not be
 	positions  bool
 	raw        bool
+	likeInput  bool
 	version    string
 	env        []string
 	reduceOnly []string
@@ -68,6 +69,10 @@ func mapOption[I Input, K, V any](f *mapFuncs[I, K, V]) Option {
 	return o.set
 }
 
+// droppedMap must not be inlined into Map, which then would be too large to be inlined
+// itself; see role_map_keep.go.
+//
+//go:noinline
 func droppedMap[K, V any]() Option { return newMapOpt[K, V]().set }
 
 func newMapOpt[K, V any]() *mapOpt {
@@ -103,6 +108,9 @@ func reduceOption[K, V, K2, V2 any](f *reduceFuncs[K, V, K2, V2]) Option {
 	}).set
 }
 
+// droppedReduce must not be inlined into Reduce, as droppedMap.
+//
+//go:noinline
 func droppedReduce[K, V any]() Option {
 	return (&reduceOpt{key: reflect.TypeFor[K](), value: reflect.TypeFor[V]()}).set
 }
@@ -152,6 +160,10 @@ func GroupAll() Option { return func(s *stages) { s.prefix = -1 } }
 
 // RawOutput writes the output's keys and values back to back, without TAB and LF.
 func RawOutput() Option { return func(s *stages) { s.raw = true } }
+
+// OutputLikeInput declares that the output's records are records of the input: where
+// those are of a fixed length, the output's have no separators either.
+func OutputLikeInput() Option { return func(s *stages) { s.likeInput = true } }
 
 // Number is any type that can be added up.
 type Number interface {

@@ -83,7 +83,7 @@ func (p *Program) describe(name string, params []Param) Traits {
 		Combine:   s.combiner != nil,
 		Reduce:    s.combiner != nil || s.reducer != nil,
 		Positions: p.mapStages.positions,
-		Prefix:    s.prefix, KeyShape: p.key.keyShape(), Raw: s.raw,
+		Prefix:    s.prefix, KeyShape: p.key.keyShape(), Raw: s.raw, LikeInput: s.likeInput,
 	}
 	if s.reducer == nil || s.reducer.outKey != nil {
 		t.NoKey, t.NoValue = len(p.outKey.parts) == 0, len(p.outValue.parts) == 0

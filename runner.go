@@ -52,9 +52,14 @@ type Traits struct {
 	Prefix    int      // components of the key that group (0: the whole key; -1: none, all keys are one group)
 	KeyShape  string   // how an encoded key is cut into components; see Group
 	Raw       bool     // the output's records have no separators: key and value back to back
+	LikeInput bool     // the output's records are records of the input, and raw where those are of a fixed length
 	NoKey     bool     // the output's records have no key: the value alone, without a TAB (known where the output is made)
 	NoValue   bool     // the output's records have no value: the key alone, without a TAB (known where the output is made)
 }
+
+// RawFor reports whether the output's records have no separators if the input's are in
+// format f.
+func (t *Traits) RawFor(f Format) bool { return t.Raw || t.LikeInput && f.Kind == Fixed }
 
 // Param is one flag or argument of a job, by name.
 type Param struct {

@@ -19,6 +19,7 @@ type Task struct {
 	job       string
 	positions bool
 	mapping   bool
+	format    Format
 	block     Block
 	pos       int           // offset of the current record in block
 	key       func() []byte // of the current group, in a reduce task
@@ -44,6 +45,9 @@ func (t *Task) Offset() int64 {
 	t.needPositions("Offset")
 	return t.block.Off + int64(t.pos)
 }
+
+// Format returns the format of the task's records, for mappers made by MapBlock.
+func (t *Task) Format() Format { return t.format }
 
 func (t *Task) needPositions(method string) {
 	if !t.mapping {
