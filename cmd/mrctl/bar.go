@@ -73,7 +73,7 @@ const (
 
 // barLine draws v in width columns. As they get fewer, the least telling parts go first.
 func barLine(v view, width int, colour bool) string {
-	head := fmt.Sprintf("%-8s", v.phase)
+	head := fmt.Sprintf("%-9s", v.phase)
 	if v.fraction < 0 {
 		return cut(head+shortDuration(v.elapsed), width)
 	}
@@ -105,7 +105,7 @@ func barLine(v view, width int, colour bool) string {
 		}
 	}
 	if room < 0 {
-		return cut(head+percent, width)
+		return cut(v.phase+percent, width)
 	}
 	columns := min(barLeast+room, barMost)
 	return head + drawBar(v, columns, colour) + percent + tail.String()

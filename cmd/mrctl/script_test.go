@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -30,7 +33,17 @@ func setup(e *testscript.Env) error {
 	e.Setenv("MR_STORE", e.WorkDir+"/store")
 	e.Setenv("MR_ADDR", "")
 	e.Setenv("NO_COLOR", "1")
-	return os.Mkdir(e.WorkDir+"/store", 0o700)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	// Packages that scripts build find what was built before, and look for nothing on the network.
+	e.Setenv("GOCACHE", orElse(os.Getenv("GOCACHE"), filepath.Join(cache, "go-build")))
+	e.Setenv("GOFLAGS", "-mod=mod")
+	e.Setenv("GOPROXY", "off")
+	fake, err := exec.LookPath("mrctl-fake")
+	e.Setenv("MRCTL", fake)
+	return errors.Join(err, os.Mkdir(e.WorkDir+"/store", 0o700))
 }
 
 // wantStatus runs a command and checks its exit status: status 2 mrctl run
