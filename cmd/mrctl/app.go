@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/exit"
 )
 
 // app is one invocation of mrctl.
@@ -39,7 +40,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 		}
 		a.say("%s", message(err))
 	}
-	return exitStatus(err)
+	return exit.Status(err)
 }
 
 // say writes one message of mrctl's own to stderr.
@@ -56,17 +57,19 @@ func (a *app) colour() bool {
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "mrctl",
+		Use:   "mrctl COMMAND",
 		Short: "Run MapReduce jobs that compute only what changed",
 		Long: `mrctl runs MapReduce jobs on this machine and keeps what they computed: a rerun costs what changed.
 It talks to the daemon mrd if one serves the store, and otherwise runs the engine itself.`,
 		Example: `  mrctl run wordcount --input 'logs/**/*.txt' --output counts
   mrctl run ./examples/wordstats --job top --input books --output top -- --n 20
   mrctl explain last`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Args:              noArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+
+		DisableFlagsInUseLine: true,
+		CompletionOptions:     cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:                  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -74,8 +77,9 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print one JSON object on stdout")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no summary")
-	flags.StringVar(&a.store, "store", "", "`DIR` of the store (default $MR_STORE, else ~/.local/state/mr)")
-	flags.StringVar(&a.addr, "addr", "", "`ADDR` of the daemon (default $MR_ADDR, else the socket in the store)")
+	flags.StringVar(&a.store, "store", "", "folder `DIR` of the store (default $MR_STORE, else ~/.local/state/mr)")
+	flags.StringVar(&a.addr, "addr", "", "address `ADDR` of the daemon (default $MR_ADDR, else the socket in the store)")
+	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	jobs := &cobra.Group{ID: "jobs", Title: "Jobs:"}
@@ -84,7 +88,7 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	root.AddGroup(jobs, why, rest)
 	add := func(group *cobra.Group, verbs ...*cobra.Command) {
 		for _, v := range verbs {
-			v.GroupID = group.ID
+			v.GroupID, v.DisableFlagsInUseLine = group.ID, true
 			root.AddCommand(v)
 		}
 	}

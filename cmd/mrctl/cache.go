@@ -13,7 +13,7 @@ import (
 
 func (a *app) cacheCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "cache",
+		Use:   "cache COMMAND",
 		Short: "Look at what the store keeps for later jobs",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/exit"
 )
 
 // slowJob is a job that runs for a while, in a daemon that may be away for a while.
@@ -130,8 +131,8 @@ func TestFollowInterrupt(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				_, err := a.follow(ctx, s, fakeJob, c.interrupt)
-				if exitStatus(err) != exitInterrupted || !strings.Contains(err.Error(), c.words) || j.killed != c.killed {
-					t.Errorf("got %v (exit %d), killed %v", err, exitStatus(err), j.killed)
+				if exit.Status(err) != exit.Interrupted || !strings.Contains(err.Error(), c.words) || j.killed != c.killed {
+					t.Errorf("got %v (exit %d), killed %v", err, exit.Status(err), j.killed)
 				}
 			})
 		})
@@ -164,7 +165,7 @@ func TestSubmitKeepsItsID(t *testing.T) {
 		}
 	})
 	following(t, &slowJob{away: time.Hour}, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {
-		if _, err := a.submit(t.Context(), s, "sub_x", mr.Spec{}); exitStatus(err) != 3 || !strings.Contains(err.Error(), "--submit-id sub_x") {
+		if _, err := a.submit(t.Context(), s, "sub_x", mr.Spec{}); exit.Status(err) != 3 || !strings.Contains(err.Error(), "--submit-id sub_x") {
 			t.Errorf("giving up: %v", err)
 		}
 	})
@@ -177,20 +178,10 @@ func TestNewSubmitID(t *testing.T) {
 	}
 }
 
-func TestExitStatus(t *testing.T) {
-	for kind, want := range map[mr.Kind]int{
-		mr.Failed: 1, mr.Usage: 2, mr.NotFound: 2, mr.Unreachable: 3, mr.Damaged: 4, mr.Refused: 5, mr.Interrupted: 130,
-	} {
-		if got := exitStatus(mr.Errorf(kind, "x")); got != want {
-			t.Errorf("kind %d: %d, want %d", kind, got, want)
-		}
-	}
+func TestOutcome(t *testing.T) {
 	for state, want := range map[mr.State]int{mr.Succeeded: 0, mr.FailedJob: 1, mr.Killed: 1} {
-		if got := exitStatus(outcome(mr.Status{State: state})); got != want {
-			t.Errorf("%s: %d, want %d", state, got, want)
+		if got := exit.Status(outcome(mr.Status{State: state})); got != want {
+			t.Errorf("%s: exit status %d, want %d", state, got, want)
 		}
-	}
-	if exitStatus(errors.New("x")) != 1 || exitStatus(context.Canceled) != 130 {
-		t.Error("an error of no kind is 1, a cancelled one 130")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/mrd-io/mr/internal/exit"
 )
 
 func main() { os.Exit(mainStatus(realSystem{})) }
@@ -24,7 +26,7 @@ func mainStatus(sys system) int {
 		<-signals
 		// Two lines down is clear of a progress bar that nobody will clear any more.
 		_, _ = os.Stderr.WriteString("\nmrctl: left at once; what was under way is cleaned up by the next run on this store\n")
-		os.Exit(exitInterrupted)
+		os.Exit(exit.Interrupted)
 	}()
 
 	dir, err := os.Getwd()

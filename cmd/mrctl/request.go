@@ -37,20 +37,20 @@ type request struct {
 
 // jobFlags declares the flags that run and submit share.
 func (r *request) jobFlags(flags *pflag.FlagSet) {
-	flags.StringArrayP("input", "i", nil, "`PATTERN` to read: a file, a folder or a glob with **; repeatable, and more may follow")
-	flags.StringVarP(&r.output, "output", "o", "", "`DIR` to write; it must not exist, unless --overwrite")
-	flags.StringVar(&r.jobName, "job", "", "`NAME` of the job, where the program has several")
+	flags.StringArrayP("input", "i", nil, "read this `PATTERN`: a file, a folder or a glob with **; repeatable, and more may follow")
+	flags.StringVarP(&r.output, "output", "o", "", "write this folder, `DIR`; it must not exist, unless --overwrite")
+	flags.StringVar(&r.jobName, "job", "", "which job, by `NAME`, where the program has several")
 	flags.BoolVar(&r.overwrite, "overwrite", false, "replace the output folder when the job is done")
 	flags.BoolVar(&r.noCache, "no-cache", false, "compute everything anew, and keep it from other jobs")
-	flags.IntVar(&r.reducers, "reducers", 0, "`R` reduce tasks and parts (default: chosen from bytes)")
+	flags.IntVar(&r.reducers, "reducers", 0, "number `R` of reduce tasks and parts (default: chosen from bytes)")
 	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
-	flags.StringVar(&r.inputFormat, "input-format", "", "`F`: text, fixed:N or whole (default text)")
-	flags.StringVar(&r.outputFormat, "output-format", "", "`F`: text, raw or jsonl (default: the job's own)")
+	flags.StringVar(&r.inputFormat, "input-format", "", "format `F`: text, fixed:N or whole (default text)")
+	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
-	flags.IntVar(&r.workers, "workers", 0, "`N` tasks at once, when no daemon serves the store (default: the CPUs)")
+	flags.IntVar(&r.workers, "workers", 0, "run `N` tasks at once, when no daemon serves the store (default: the CPUs)")
 	flags.Var(size.Value{N: &r.memory}, "memory", "memory for tasks, when no daemon serves the store")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "say what would run and why, and run nothing")
-	flags.StringVar(&r.submitID, "submit-id", "", "`ID` of this submission: the same again is the same job")
+	flags.StringVar(&r.submitID, "submit-id", "", "`ID` of this submission; the same again is the same job")
 }
 
 // parse reads the words typed after the verb. It prints the help and returns helped if that was asked for.

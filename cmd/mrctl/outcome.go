@@ -8,36 +8,6 @@ import (
 	mr "github.com/mrd-io/mr"
 )
 
-// exitInterrupted is the shell's convention: 128 and SIGINT.
-const exitInterrupted = 130
-
-// exitStatus is the only place that turns an outcome into an exit status. A job that ended badly
-// arrives here as the error that outcome makes of it.
-func exitStatus(err error) int {
-	if err == nil {
-		return 0
-	}
-	if errors.Is(err, context.Canceled) {
-		return exitInterrupted
-	}
-	switch mr.KindOf(err) {
-	case mr.Failed:
-		return 1
-	case mr.Usage, mr.NotFound:
-		return 2
-	case mr.Unreachable:
-		return 3
-	case mr.Damaged:
-		return 4
-	case mr.Refused:
-		return 5
-	case mr.Interrupted:
-		return exitInterrupted
-	default:
-		return 1
-	}
-}
-
 // outcome is the error that a job's end means to the command that waited for it.
 func outcome(s mr.Status) error {
 	switch s.State {
