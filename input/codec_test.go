@@ -113,7 +113,7 @@ func TestTruncatedFiles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			twice := slices.Concat(c.stored, c.stored)
 			whole := 0
-			for n := len(c.stored) / 2; n < len(twice); n += 1 + n/200 {
+			for n := len(c.stored) / 2; n < len(twice); n += 1 + n/100 {
 				path := write(t, filepath.Join(dir, "f"), twice[:n])
 				l := loadSplit(t, wholeSplit(t, path), Options{})
 				blocks, err := drain(l.Blocks(context.Background()))
@@ -142,7 +142,7 @@ func TestCorruptFiles(t *testing.T) {
 	for _, c := range compressedFiles(t) {
 		t.Run(c.name, func(t *testing.T) {
 			errs := 0
-			for i := 10; i < len(c.stored); i += 1 + i/100 {
+			for i := 10; i < len(c.stored); i += 1 + i/50 {
 				bad := bytes.Clone(c.stored)
 				bad[i] ^= 1 << (i % 8)
 				path := write(t, filepath.Join(dir, "f"), bad)
@@ -165,20 +165,20 @@ func TestCorruptFiles(t *testing.T) {
 
 func TestSniff(t *testing.T) {
 	for head, want := range map[string]codec{
-		"":                                         plainCodec,
-		"\x1f\x8b":                                 plainCodec,
-		"\x1f\x8b\x08":                             gzipCodec,
-		"\x1f\x8b\x07abc":                          plainCodec,
-		"\x28\xb5\x2f\xfd":                         zstdCodec,
-		"\x5e\x2a\x4d\x18\x00\x00\x00\x00":         zstdCodec,
-		"\xff\x06\x00\x00S2sTwO":                   s2Codec,
-		"\xff\x06\x00\x00sNaPpY":                   s2Codec,
-		"\xff\x06\x00\x00sNaPpX":                   plainCodec,
-		"BZh9 is how this text begins":             plainCodec,
-		"BZh91AY&SY":                               bzip2Codec,
-		"BZh01AY&SY":                               plainCodec,
-		"BZh1\x17\x72\x45\x38\x50\x90":             bzip2Codec,
-		"PK\x03\x04":                               plainCodec,
+		"":                                 plainCodec,
+		"\x1f\x8b":                         plainCodec,
+		"\x1f\x8b\x08":                     gzipCodec,
+		"\x1f\x8b\x07abc":                  plainCodec,
+		"\x28\xb5\x2f\xfd":                 zstdCodec,
+		"\x5e\x2a\x4d\x18\x00\x00\x00\x00": zstdCodec,
+		"\xff\x06\x00\x00S2sTwO":           s2Codec,
+		"\xff\x06\x00\x00sNaPpY":           s2Codec,
+		"\xff\x06\x00\x00sNaPpX":           plainCodec,
+		"BZh9 is how this text begins":     plainCodec,
+		"BZh91AY&SY":                       bzip2Codec,
+		"BZh01AY&SY":                       plainCodec,
+		"BZh1\x17\x72\x45\x38\x50\x90":     bzip2Codec,
+		"PK\x03\x04":                       plainCodec,
 		"a line\n\x1f\x8b\x08 which means nothing": plainCodec,
 	} {
 		if got := sniff([]byte(head)); got != want {

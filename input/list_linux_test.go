@@ -1,0 +1,70 @@
+package input
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// unprivileged runs f on a thread that, even for root, must obey file modes.
+func unprivileged(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its lost rights
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var caps [2]unix.CapUserData
+		err := unix.Capget(&header, &caps[0])
+		if err == nil {
+			caps[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+			err = unix.Capset(&header, &caps[0])
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, filepath.Join(dir, "d", "file"), []byte("x\n"))
+	s := wholeSplit(t, file)
+	chmod := func(path string, mode os.FileMode) {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(pattern, named string) {
+		t.Helper()
+		_, err := List(context.Background(), []string{pattern})
+		checkFailure(t, err, named, "permission denied", "make it readable")
+	}
+	chmod(file, 0o200)
+	unprivileged(t, func() {
+		refused(file, file)
+		refused(dir, file)
+		refused(filepath.Join(dir, "**"), file)
+		_, err := Load(context.Background(), s, Options{})
+		checkFailure(t, err, file, "permission denied")
+	})
+	chmod(file, 0o600) // not for everybody, but for us
+	unprivileged(t, func() {
+		if files, err := List(context.Background(), []string{file}); err != nil || len(files) != 1 {
+			t.Errorf("%v, %v", files, err)
+		}
+	})
+	chmod(filepath.Dir(file), 0)
+	unprivileged(t, func() {
+		refused(dir, filepath.Dir(file))
+		refused(file, file)
+	})
+	chmod(filepath.Dir(file), 0o755)
+}
