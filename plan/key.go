@@ -101,23 +101,13 @@ func newStage(domain string, cs []Component) Stage {
 // StageOf rebuilds a stage from components read back from a record.
 func StageOf(domain string, cs []Component) Stage { return newStage(domain, cs) }
 
-// Place is where a piece of a split lies; part of a map key only if the mapper sees it.
-type Place struct {
-	Path string
-	Off  int64
-}
-
-// MapKey is the key of the map task of one split. places is nil unless the job asks
-// for positions.
-func MapKey(stage, split mr.Digest, places []Place) mr.Digest {
+// MapKey is the key of the map task of one split. positions is what the mapper sees of
+// where its records lie; zero unless the job asks for positions.
+func MapKey(stage, split, positions mr.Digest) mr.Digest {
 	h := newHasher("mr/key/map")
 	h.digest(stage)
 	h.digest(split)
-	h.num(uint64(len(places)))
-	for _, p := range places {
-		h.str(p.Path)
-		h.num(uint64(p.Off))
-	}
+	h.digest(positions)
 	return h.sum()
 }
 

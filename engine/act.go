@@ -1,0 +1,346 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// persist writes what actions ask to be durable, in one transaction. If storage refuses
+// it (a full disk), the engine pauses: it tries again until there is room, since the
+// core has already moved and nothing may be acknowledged that is not on record.
+func (l *loop) persist(acts []action) error {
+	b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+	for _, a := range acts {
+		b.stage(a)
+	}
+	if len(b.writes) == 0 {
+		return nil
+	}
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := l.e.o.Store.Update(func(tx *store.Tx) error {
+			for _, w := range b.writes {
+				if err := w(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return fmt.Errorf("engine: recording progress: %w", err)
+		}
+		l.e.log.Error("the store has no room; paused until there is", "store", l.e.o.Store.Dir(), "err", err)
+		select {
+		case <-time.After(wait):
+		case <-l.e.draining:
+			return err
+		}
+	}
+}
+
+// batchWriter turns actions into writes. What it changes in memory it changes once, in
+// stage; the writes may be run more than once.
+type batchWriter struct {
+	l       *loop
+	writes  []func(tx *store.Tx) error
+	touched map[mr.JobID]bool
+}
+
+func (b *batchWriter) add(fn func(tx *store.Tx) error) { b.writes = append(b.writes, fn) }
+
+func (b *batchWriter) stage(a action) {
+	switch a := a.(type) {
+	case actTaskStart:
+		b.taskStart(a)
+	case actTaskDone:
+		b.taskDone(a)
+	case actTaskLost:
+		b.taskLost(a)
+	case actTaskFail:
+		if j, t := b.l.taskOf(a.task); t != nil {
+			t.Failures++
+			j.phase(a.task.kind).Failed++
+			b.putTask(j, a.task, t)
+		}
+	case actJobPhase:
+		b.jobPhase(a.job)
+	case actJobEnd:
+		b.jobEnd(a)
+	}
+}
+
+func (b *batchWriter) putTask(j *job, id taskID, t *taskInfo) {
+	rec := t.Task
+	b.add(func(tx *store.Tx) error { return lineage.PutTask(tx, id.job, id.kind, id.index, &rec) })
+	b.l.bump(j)
+}
+
+func (b *batchWriter) putJob(j *job) {
+	rec := j.rec
+	rec.Counters = append(mr.Counters{}, j.rec.Counters...)
+	b.add(func(tx *store.Tx) error { return putJob(tx, &rec) })
+	b.l.bump(j)
+}
+
+func (b *batchWriter) taskStart(a actTaskStart) {
+	j, t := b.l.taskOf(a.task)
+	if t == nil {
+		return
+	}
+	t.Starts++
+	if t.State != lineage.TaskLost {
+		t.State = lineage.TaskStarted
+	}
+	p := j.phase(a.task.kind)
+	p.Attempts++
+	p.Running++
+	b.putTask(j, a.task, t)
+}
+
+func (b *batchWriter) taskLost(a actTaskLost) {
+	j, t := b.l.taskOf(a.task)
+	if t == nil {
+		return
+	}
+	p := j.phase(a.task.kind)
+	if t.Cached {
+		p.Cached--
+	} else {
+		p.Run--
+	}
+	p.Recomputed++
+	p.BytesDone -= t.bytes
+	if a.task.kind == plan.Map {
+		j.rec.Bytes.Intermediate -= t.Made.Stored
+	} else {
+		j.rec.Bytes.Output -= t.Made.Raw
+	}
+	t.State, t.Cached, t.Reason = lineage.TaskLost, false, "lost: its stored output could not be read"
+	key := t.Key
+	b.l.logf(j, plan.TaskName(a.task.kind, a.task.index), "its output was lost and is computed again")
+	if old := b.l.output(key); old != nil {
+		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, -1)
+	}
+	b.add(func(tx *store.Tx) error { return lineage.Forget(tx, key, "lost") })
+	b.putTask(j, a.task, t)
+}
+
+// after runs fn once the transaction is durable.
+func (b *batchWriter) after(fn func()) { b.l.after = append(b.l.after, fn) }
+
+func (b *batchWriter) jobPhase(id mr.JobID) {
+	j, c := b.l.jobs[id], b.l.core.jobs[id]
+	if j == nil || c == nil {
+		return
+	}
+	now := b.l.e.o.Now()
+	b.l.leavePhase(j, now)
+	if j.rec.Started.IsZero() {
+		j.rec.Started = now
+	}
+	j.rec.State, j.rec.Cut = mr.Running, c.cut
+	j.rec.Phase = [...]string{"planning", "map", "shuffle", "reduce", "commit", "ending", ""}[c.phase]
+	b.putJob(j)
+}
+
+// leavePhase books the time of the phase that ends.
+func (l *loop) leavePhase(j *job, now time.Time) {
+	s := now.Sub(j.phaseBegun).Seconds()
+	add(&j.rec.Seconds, j.rec.Phase, s)
+	j.rec.Seconds.Elapsed += now.Sub(j.begun).Seconds()
+	j.begun, j.phaseBegun = now, now
+}
+
+func (b *batchWriter) jobEnd(a actJobEnd) {
+	j := b.l.jobs[a.job]
+	if j == nil {
+		return
+	}
+	now := b.l.e.o.Now()
+	b.l.leavePhase(j, now)
+	j.rec.State, j.rec.Error, j.rec.Phase, j.rec.Ended = a.state, a.err, "", now
+	j.rec.Map.Running, j.rec.Reduce.Running = 0, 0
+	b.l.logf(j, "", "%s%s", a.state, map[bool]string{true: ": " + a.err}[a.err != ""])
+	b.l.stageLogs(j, b.add)
+	b.putJob(j)
+	b.after(func() {
+		delete(b.l.jobs, a.job)
+		if b.l.outputs[j.rec.Spec.Output] == a.job {
+			delete(b.l.outputs, j.rec.Spec.Output)
+		}
+		b.l.wake(j)
+	})
+}
+
+// carryOut does what actions ask for beyond persistence.
+func (l *loop) carryOut(acts []action) {
+	for _, a := range acts {
+		switch a := a.(type) {
+		case actPlan:
+			l.plan(a.job)
+		case actLookup:
+			l.lookup(a)
+		case actStart:
+			l.start(a)
+		case actProceed:
+			if f := l.attempts[a.attempt]; f != nil && l.workers[f.worker] != nil {
+				f.held = false
+				l.workers[f.worker].Go("Worker.Proceed", a.attempt, &plan.Result{}, l.e.replies)
+			}
+		case actAbandon:
+			l.abandon(a.attempt)
+		case actCut:
+			l.cut(a.job)
+		case actCommit:
+			l.commit(a.job)
+		case actFinish:
+			l.finish(a)
+		}
+	}
+}
+
+func (l *loop) abandon(id plan.Attempt) {
+	f := l.attempts[id]
+	if f == nil {
+		return
+	}
+	if c := l.workers[f.worker]; c != nil {
+		c.Go("Worker.Abandon", id, &struct{}{}, l.e.replies)
+	}
+	if f.held { // no call is pending that would answer
+		l.failNow(f, evFailed{attempt: id, kind: plan.Cancelled, err: "abandoned"})
+	}
+}
+
+// start sends an attempt's order to its worker.
+func (l *loop) start(a actStart) {
+	j, t := l.taskOf(a.task)
+	c := l.workers[a.worker]
+	if t == nil || c == nil {
+		return // the worker's loss is an event of its own
+	}
+	f := &flight{task: a.task, worker: a.worker, started: l.e.o.Now()}
+	f.work = plan.Work{
+		Attempt: a.attempt, Kind: a.task.kind, Index: a.task.index,
+		Program: j.rec.program(a.task.kind), Format: j.rec.Spec.InputFormat,
+		RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory,
+		Unsorted: !j.rec.Traits.Reduce,
+	}
+	if a.task.kind == plan.Map {
+		split := j.splits[a.task.index]
+		f.settled = split.Settled(f.started)
+		f.work.Split, _ = split.MarshalBinary() // fails for no split that was cut or decoded
+		f.work.Expect = t.split
+	} else {
+		f.work.SetRange(j.ranges[a.task.index])
+		f.work.Runs = l.runsOf(j, a.task.index)
+		f.work.Part = partPath(&j.rec, a.task.index, a.attempt)
+		f.work.OutputFormat = j.rec.Format
+		f.work.KeepPart = !j.rec.Spec.NoCache && j.rec.Traits.Reduce
+		if t.keep != 0 {
+			f.work.Copy, f.work.CopyDigest, f.work.Runs = true, t.keepAs, []uint64{t.keep}
+		}
+	}
+	l.attempts[a.attempt] = f
+	c.Go("Worker.RunTask", &f.work, &plan.Result{}, l.e.replies)
+}
+
+// partPath is where an attempt writes its part.
+func partPath(r *record, index int, a plan.Attempt) string {
+	return filepath.Join(stagingDir(r), fmt.Sprintf("%s.%d", partName(r, index), uint64(a)))
+}
+
+func partName(r *record, index int) string {
+	if r.Traits.Reduce {
+		return plan.PartName(plan.Reduce, index)
+	}
+	return plan.PartName(plan.Map, index)
+}
+
+// fail turns a failed answer into an event, at once or after a pause.
+func (l *loop) fail(j *job, f *flight) {
+	fl := f.result.Failure
+	ev := evFailed{attempt: f.work.Attempt, kind: fl.Kind, err: l.describeFailure(f), lost: fl.LostRuns, copy: f.work.Copy}
+	switch fl.Kind {
+	case plan.Cancelled:
+	case plan.LostRun:
+		l.logf(j, l.attemptName(f), "%s", fl.Message)
+		if f.work.Copy {
+			l.dropKept(f.task)
+		}
+	case plan.NoSpace:
+		l.warn(j, "storage is full: "+fl.Message+"; the job goes on when there is room")
+		l.later(spaceRetry, f, ev)
+		return
+	case plan.Changed:
+		l.logf(j, l.attemptName(f), "%s", fl.Message)
+		ev.kind = plan.UserError
+		if !l.restamp(j, f.task.index) {
+			ev.kind = plan.BadInput
+		}
+	default:
+		l.logf(j, l.attemptName(f), "failed: %s", fl.Message)
+	}
+	l.failNow(f, ev)
+}
+
+// spaceRetry is how long an attempt that found the disk full waits before another.
+const spaceRetry = time.Second
+
+func (l *loop) failNow(f *flight, ev evFailed) {
+	delete(l.attempts, f.work.Attempt)
+	l.notRunning(f)
+	l.queue = append(l.queue, ev)
+}
+
+// later is failNow after d.
+func (l *loop) later(d time.Duration, f *flight, ev evFailed) {
+	delete(l.attempts, f.work.Attempt)
+	l.notRunning(f)
+	time.AfterFunc(d, func() { l.e.post(ev) })
+}
+
+func (l *loop) notRunning(f *flight) {
+	if j := l.jobs[f.task.job]; j != nil {
+		j.phase(f.task.kind).Running--
+		l.bump(j)
+	}
+}
+
+func (l *loop) describeFailure(f *flight) string {
+	return fmt.Sprintf("%s: %s", plan.TaskName(f.task.kind, f.task.index), f.result.Failure.Message)
+}
+
+func (l *loop) attemptName(f *flight) string {
+	_, t := l.taskOf(f.task)
+	n := 0
+	if t != nil {
+		n = max(t.Starts-1, 0)
+	}
+	return fmt.Sprintf("%s.%d", plan.TaskName(f.task.kind, f.task.index), n)
+}
+
+func (l *loop) taskOf(id taskID) (*job, *taskInfo) {
+	j := l.jobs[id.job]
+	if j == nil || id.index >= len(j.tasks(id.kind)) {
+		return nil, nil
+	}
+	return j, &j.tasks(id.kind)[id.index]
+}
+
+// dropSealed forgets a sealed run that nobody will commit.
+func (l *loop) dropSealed(res *plan.Result) {
+	if res.Made.Run != 0 {
+		l.e.o.Store.DropRun(store.RunID(res.Made.Run))
+	}
+}

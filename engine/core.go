@@ -1,0 +1,441 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+)
+
+// The core decides what runs next. It is a pure step function: no I/O, no goroutine,
+// no clock of its own. The loop feeds it events and carries out its actions, first
+// those that persist, in one transaction, then the others. The core's state moves when
+// an event comes; the loop does not go on until the records of that move are durable.
+
+// maxFailures is how many failed attempts of one task fail its job, as in the MapReduce
+// and Hadoop tradition. Cancelled attempts, lost runs and full disks don't count.
+const maxFailures = 4
+
+// taskID names a task within the engine.
+type taskID struct {
+	job   mr.JobID
+	kind  plan.Kind
+	index int
+}
+
+type taskState uint8
+
+const (
+	taskBlocked taskState = iota // a reduce task before the barrier
+	taskReady
+	taskRunning
+	taskWaiting // another task is computing the same output
+	taskDone
+)
+
+// task is the core's view of one task.
+type task struct {
+	state    taskState
+	key      mr.Digest // of a map task: zero until known
+	out      mr.Digest // digest of what it made, when done
+	run      uint64
+	cached   bool
+	fresh    bool // its output was lost: compute it, whatever the catalog says
+	looked   bool // the catalog was asked for key since the task became ready
+	failures int
+	running  []*attempt
+}
+
+// attempt is one execution in flight.
+type attempt struct {
+	id     plan.Attempt
+	task   taskID
+	worker workerID
+	cancel bool
+}
+
+type jobPhase uint8
+
+const (
+	phasePlanning jobPhase = iota
+	phaseMap
+	phaseCutting
+	phaseReduce
+	phaseCommit
+	phaseEnding // waits for its attempts to stop, then is finished
+	phaseEnded
+)
+
+// coreJob is the core's view of one job.
+type coreJob struct {
+	id      mr.JobID
+	phase   jobPhase
+	maps    []task
+	reduces []task
+	left    [2]int   // tasks not done, by kind
+	ready   [2][]int // indexes of ready tasks, in order; stale entries are skipped
+	running int      // attempts in flight
+	share   bool     // looks up and shares outputs
+	cut     bool     // key ranges are chosen and belong to the maps' outputs
+	stale   bool     // a map was recomputed with another digest while reduces ran
+	end     mr.State // set when ending
+	err     string
+}
+
+func (j *coreJob) tasks(k plan.Kind) []task {
+	if k == plan.Map {
+		return j.maps
+	}
+	return j.reduces
+}
+
+type workerID int
+
+type coreWorker struct {
+	slots, busy int
+}
+
+// core is the scheduler's state. Its owner is the loop.
+type core struct {
+	epoch    uint64
+	seq      uint64
+	jobs     map[mr.JobID]*coreJob
+	order    []*coreJob // by submission; ended jobs are removed
+	workers  map[workerID]*coreWorker
+	attempts map[plan.Attempt]*attempt
+	inflight map[mr.Digest]taskID   // map key → the task whose attempt computes it
+	waiters  map[mr.Digest][]taskID // map key → tasks that wait for it
+	acts     []action
+}
+
+func newCore(epoch uint64) *core {
+	return &core{
+		epoch:    epoch,
+		jobs:     map[mr.JobID]*coreJob{},
+		workers:  map[workerID]*coreWorker{},
+		attempts: map[plan.Attempt]*attempt{},
+		inflight: map[mr.Digest]taskID{},
+		waiters:  map[mr.Digest][]taskID{},
+	}
+}
+
+// Events.
+type (
+	event interface{ event() }
+
+	evAdd struct {
+		job     mr.JobID
+		share   bool
+		resumed bool // its plan is on record: evPlanned follows
+	}
+	evPlanned struct {
+		job     mr.JobID
+		maps    []planned
+		reduces []planned // only when the job was cut in an earlier life
+		cut     bool
+		resumed bool // found on record: nothing new to persist
+	}
+	evPlanFailed struct {
+		job mr.JobID
+		err string
+	}
+	evWorker struct {
+		worker workerID
+		slots  int
+	}
+	evWorkerGone struct{ worker workerID }
+	// evIdentified: the attempt knows its split's digest and so its key.
+	evIdentified struct {
+		attempt plan.Attempt
+		key     mr.Digest
+	}
+	// evLookup answers actLookup.
+	evLookup struct {
+		task    taskID
+		attempt plan.Attempt
+		hit     bool
+		run     uint64
+		out     mr.Digest
+	}
+	evDone struct {
+		attempt plan.Attempt
+		key     mr.Digest
+		run     uint64
+		out     mr.Digest
+		cached  bool // it installed a kept output
+	}
+	evFailed struct {
+		attempt plan.Attempt
+		kind    plan.FailureKind
+		err     string
+		lost    []uint64
+		copy    bool // it was to install a kept output, not to compute
+	}
+	evCut struct {
+		job     mr.JobID
+		reduces []planned
+		lost    []uint64
+		err     string
+	}
+	evCommitted struct {
+		job mr.JobID
+		err string
+	}
+	evKill     struct{ job mr.JobID }
+	evFinished struct{ job mr.JobID }
+)
+
+// planned is a task as planning or recovery found it.
+type planned struct {
+	key      mr.Digest
+	done     bool
+	cached   bool
+	run      uint64
+	out      mr.Digest
+	failures int
+}
+
+// Actions. Those above the line persist, and are all carried out in one transaction
+// before any of those below.
+type (
+	action interface{ action() }
+
+	actTaskDone struct {
+		task    taskID
+		attempt plan.Attempt
+		cached  bool
+	} // attempt 0: a hit
+	actTaskLost struct{ task taskID } // its output is gone
+	actTaskFail struct {
+		task    taskID
+		attempt plan.Attempt
+	} // one more failed attempt
+	actTaskStart struct {
+		task    taskID
+		attempt plan.Attempt
+	}
+	actJobEnd struct {
+		job   mr.JobID
+		state mr.State
+		err   string
+	}
+	actJobPhase struct{ job mr.JobID }
+
+	actPlan   struct{ job mr.JobID }
+	actLookup struct {
+		task    taskID
+		attempt plan.Attempt
+		key     mr.Digest
+	}
+	actStart struct {
+		task    taskID
+		attempt plan.Attempt
+		worker  workerID
+	}
+	actProceed struct{ attempt plan.Attempt }
+	actAbandon struct{ attempt plan.Attempt } // drop the bytes, or cancel: the attempt will answer
+	actCut     struct{ job mr.JobID }
+	actCommit  struct{ job mr.JobID }
+	actFinish  struct {
+		job   mr.JobID
+		state mr.State
+	} // clean up after it, then evFinished
+)
+
+func (evAdd) event()        {}
+func (evPlanned) event()    {}
+func (evPlanFailed) event() {}
+func (evWorker) event()     {}
+func (evWorkerGone) event() {}
+func (evIdentified) event() {}
+func (evLookup) event()     {}
+func (evDone) event()       {}
+func (evFailed) event()     {}
+func (evCut) event()        {}
+func (evCommitted) event()  {}
+func (evKill) event()       {}
+func (evFinished) event()   {}
+
+func (actTaskDone) action()  {}
+func (actTaskLost) action()  {}
+func (actTaskFail) action()  {}
+func (actTaskStart) action() {}
+func (actJobEnd) action()    {}
+func (actJobPhase) action()  {}
+func (actPlan) action()      {}
+func (actLookup) action()    {}
+func (actStart) action()     {}
+func (actProceed) action()   {}
+func (actAbandon) action()   {}
+func (actCut) action()       {}
+func (actCommit) action()    {}
+func (actFinish) action()    {}
+
+// step applies one event and returns what must be done. The slice is the caller's.
+func (c *core) step(ev event, _ time.Time) []action {
+	c.acts = nil
+	switch e := ev.(type) {
+	case evAdd:
+		j := &coreJob{id: e.job, share: e.share}
+		c.jobs[e.job] = j
+		c.order = append(c.order, j)
+		if !e.resumed {
+			c.do(actPlan{e.job})
+		}
+	case evPlanned:
+		c.planned(e)
+	case evPlanFailed:
+		if j := c.alive(e.job); j != nil {
+			c.end(j, mr.FailedJob, e.err)
+		}
+	case evWorker:
+		c.workers[e.worker] = &coreWorker{slots: e.slots}
+	case evWorkerGone:
+		c.workerGone(e.worker)
+	case evIdentified:
+		c.identified(e)
+	case evLookup:
+		c.lookedUp(e)
+	case evDone:
+		c.done(e)
+	case evFailed:
+		c.failed(e)
+	case evCut:
+		c.wasCut(e)
+	case evCommitted:
+		c.committed(e)
+	case evKill:
+		if j := c.alive(e.job); j != nil && j.phase != phaseCommit {
+			c.end(j, mr.Killed, "killed on request")
+		}
+	case evFinished:
+		c.finished(e.job)
+	}
+	c.schedule()
+	return c.acts
+}
+
+func (c *core) do(a action) { c.acts = append(c.acts, a) }
+
+// alive returns a job that still has a way to go, or nil.
+func (c *core) alive(id mr.JobID) *coreJob {
+	if j := c.jobs[id]; j != nil && j.phase < phaseEnding {
+		return j
+	}
+	return nil
+}
+
+func (c *core) task(id taskID) (*coreJob, *task) {
+	j := c.jobs[id.job]
+	if j == nil || id.index >= len(j.tasks(id.kind)) {
+		return nil, nil
+	}
+	return j, &j.tasks(id.kind)[id.index]
+}
+
+func (c *core) planned(e evPlanned) {
+	j := c.alive(e.job)
+	if j == nil {
+		return
+	}
+	j.phase = phaseMap
+	j.maps = c.adopt(j, plan.Map, e.maps)
+	j.cut = e.cut
+	if e.cut {
+		j.reduces = c.adopt(j, plan.Reduce, e.reduces)
+	}
+	c.do(actJobPhase{j.id})
+	for i, p := range e.maps {
+		if p.done && !e.resumed {
+			c.do(actTaskDone{taskID{j.id, plan.Map, i}, 0, true})
+		}
+	}
+	c.advance(j)
+}
+
+// adopt makes tasks of what planning, cutting or recovery found.
+func (c *core) adopt(j *coreJob, k plan.Kind, ps []planned) []task {
+	ts := make([]task, len(ps))
+	j.left[k], j.ready[k] = 0, nil
+	for i, p := range ps {
+		ts[i] = task{key: p.key, failures: p.failures, cached: p.cached, run: p.run, out: p.out}
+		switch {
+		case p.done:
+			ts[i].state = taskDone
+			continue
+		case k == plan.Map:
+			ts[i].state = taskReady
+			j.ready[k] = append(j.ready[k], i)
+		}
+		j.left[k]++
+	}
+	return ts
+}
+
+// advance moves a job on when a phase has nothing left.
+func (c *core) advance(j *coreJob) {
+	switch {
+	case j.phase >= phaseCommit, j.phase == phasePlanning, j.phase == phaseCutting:
+	case j.left[plan.Map] > 0:
+		if j.phase != phaseMap {
+			j.phase = phaseMap // maps were lost: back behind the barrier
+			c.do(actJobPhase{j.id})
+		}
+	case j.stale || !j.cut:
+		if c.reducing(j) {
+			return // attempts on the old outputs stop first
+		}
+		j.phase, j.stale, j.cut = phaseCutting, false, false
+		c.do(actJobPhase{j.id})
+		c.do(actCut{j.id})
+	case j.left[plan.Reduce] > 0:
+		if j.phase != phaseReduce {
+			j.phase = phaseReduce
+			c.do(actJobPhase{j.id})
+		}
+		for i := range j.reduces {
+			if j.reduces[i].state == taskBlocked {
+				c.setReady(j, plan.Reduce, i)
+			}
+		}
+	default:
+		j.phase = phaseCommit
+		c.do(actJobPhase{j.id})
+		c.do(actCommit{j.id})
+	}
+}
+
+func (c *core) reducing(j *coreJob) bool {
+	for i := range j.reduces {
+		if len(j.reduces[i].running) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *core) setReady(j *coreJob, k plan.Kind, i int) {
+	j.tasks(k)[i].state = taskReady
+	j.ready[k] = append(j.ready[k], i)
+}
+
+func (c *core) wasCut(e evCut) {
+	j := c.alive(e.job)
+	if j == nil || j.phase != phaseCutting {
+		return
+	}
+	switch {
+	case e.err != "":
+		c.end(j, mr.FailedJob, e.err)
+	case len(e.lost) > 0:
+		j.phase = phaseMap
+		c.lose(e.lost)
+		c.advance(j)
+	default:
+		j.cut = true
+		j.phase = phaseReduce
+		j.reduces = c.adopt(j, plan.Reduce, e.reduces)
+		c.do(actJobPhase{j.id})
+		c.advance(j)
+	}
+}

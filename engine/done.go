@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// taskDone stages the one commit of a task's output: its run becomes visible, the
+// output and its lineage are recorded, the task is done.
+func (b *batchWriter) taskDone(a actTaskDone) {
+	l := b.l
+	j, t := l.taskOf(a.task)
+	if t == nil {
+		return
+	}
+	f := l.attempts[a.attempt]
+	if a.attempt != 0 && f == nil {
+		return
+	}
+	p := j.phase(a.task.kind)
+	t.State, t.Cached, t.Attempt = lineage.TaskDone, a.cached, a.attempt
+	if a.cached {
+		p.Cached++
+	} else {
+		p.Run++
+	}
+	p.BytesDone += t.bytes
+	if f != nil {
+		delete(l.attempts, a.attempt)
+		p.Running--
+		t.Made = f.result.Made
+		if a.task.kind == plan.Map {
+			t.split = f.result.Split
+			t.Key = j.mapKey(a.task.index, t.split, f.result.Start)
+		}
+		b.putOutput(j, a.task, t, f)
+	} else {
+		b.foundOutput(j, a.task, t)
+	}
+	if a.task.kind == plan.Map {
+		j.rec.Bytes.Intermediate += t.Made.Stored
+	} else {
+		j.rec.Bytes.Output += t.Made.Raw
+	}
+	b.putTask(j, a.task, t)
+}
+
+// foundOutput takes the counters of an output that was on record.
+func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
+	key := t.Key
+	if id.kind == plan.Map && j.core(b.l) != nil {
+		key = j.core(b.l).maps[id.index].key
+		t.Key = key
+	}
+	out := b.l.output(key)
+	if out == nil {
+		return // the lookup saw it a moment ago; without it only counters are missing
+	}
+	t.Made, t.split, t.Reason = out.Made, out.Split, ""
+	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
+	slot := t.slot
+	b.add(func(tx *store.Tx) error { return lineage.PutSlot(tx, slot, key) })
+}
+
+// putOutput stages the record of a computed (or copied) output.
+func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
+	l := b.l
+	res := &f.result
+	o := &lineage.Output{
+		Key: t.Key, Kind: id.kind, Stage: j.stage(id.kind), Split: res.Split, Made: res.Made,
+		Input: t.bytes, CPU: res.CPU, Created: l.e.o.Now(),
+		Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt, Counter: res.Counters,
+	}
+	if id.kind == plan.Reduce {
+		o.Range = j.ranges[id.index]
+	}
+	var stamp mr.Digest
+	if id.kind == plan.Map && f.settled {
+		stamp = j.splits[id.index].StampKey(j.rec.Spec.InputFormat)
+	}
+	slot, share := t.slot, !j.rec.Spec.NoCache
+	t.Reason = l.reason(j, id, t)
+	old := l.output(o.Key)
+	if f.work.Copy && old != nil {
+		// The output on record stays as it is; what it cost and counted is the job's too.
+		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)
+		t.Reason = ""
+		b.add(func(tx *store.Tx) error { return lineage.PutSlot(tx, slot, o.Key) })
+		return
+	}
+	j.rec.Counters = addCounters(j.rec.Counters, res.Counters, 1)
+	if old != nil && old.Made.Digest != o.Made.Digest {
+		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again: the job's code is not deterministic")
+	}
+	b.add(func(tx *store.Tx) error {
+		if err := lineage.Forget(tx, o.Key, "replaced"); err != nil {
+			return err
+		}
+		if o.Made.Run != 0 {
+			if err := tx.CommitRun(store.RunID(o.Made.Run)); err != nil {
+				return err
+			}
+		}
+		if err := lineage.PutOutput(tx, o); err != nil {
+			return err
+		}
+		if !stamp.IsZero() {
+			if err := lineage.PutStamp(tx, stamp, res.Split, res.Start); err != nil {
+				return err
+			}
+		}
+		if !share {
+			return nil
+		}
+		return lineage.PutSlot(tx, slot, o.Key)
+	})
+}
+
+// output reads an output's record. The loop is the only writer of outputs, so what it
+// reads between transactions is what is there.
+func (l *loop) output(key mr.Digest) (out *lineage.Output) {
+	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
+		out, err = lineage.GetOutput(tx, key)
+		return err
+	})
+	if err != nil {
+		l.e.log.Error("reading an output's record", "key", key.Short(), "err", err)
+		return nil
+	}
+	return out
+}
+
+func (j *job) stage(k plan.Kind) mr.Digest {
+	if k == plan.Map {
+		return j.rec.MapStage
+	}
+	return j.rec.ReduceStage
+}
+
+func (j *job) core(l *loop) *coreJob { return l.core.jobs[j.rec.ID] }
+
+// mapKey is the key of a map task whose split has the given digest and first record. A
+// job that does not share has keys of its own.
+func (j *job) mapKey(index int, split mr.Digest, start int64) mr.Digest {
+	if j.rec.Spec.NoCache {
+		return plan.Sum("mr/private", []byte(string(j.rec.ID)+"/"+plan.TaskName(plan.Map, index)))
+	}
+	var positions mr.Digest
+	if j.rec.Traits.Positions {
+		positions = j.splits[index].Positions(start)
+	}
+	return plan.MapKey(j.rec.MapStage, split, positions)
+}
+
+// addCounters adds sign × b to a. Both are sorted, and so is the result.
+func addCounters(a, b mr.Counters, sign int64) mr.Counters {
+	for _, c := range b {
+		i, found := slices.BinarySearchFunc(a, c, func(x, y mr.Counter) int {
+			if d := strings.Compare(x.Group, y.Group); d != 0 {
+				return d
+			}
+			return strings.Compare(x.Name, y.Name)
+		})
+		if found {
+			a[i].Value += sign * c.Value
+		} else {
+			a = slices.Insert(a, i, mr.Counter{Group: c.Group, Name: c.Name, Value: sign * c.Value})
+		}
+	}
+	return a
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// grapher draws the lineage of one job's output: parts, from reduce tasks, from map
+// tasks, from ranges of input files.
+type grapher struct {
+	s       *store.Store
+	tx      *store.Tx
+	r       *record
+	splits  []input.Split
+	maps    map[int]*lineage.Task
+	reduces map[int]*lineage.Task
+	drawn   map[string]bool
+	g       mr.Lineage
+}
+
+func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, error) {
+	splits, err := splitsOf(tx, r)
+	if err != nil {
+		return mr.Lineage{}, err
+	}
+	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}}
+	d.g.Job, d.g.Output = r.ID, r.Spec.Output
+	err = eachTask(tx, r.ID, func(id taskID, t *lineage.Task) error {
+		if id.kind == plan.Map {
+			d.maps[id.index] = t
+		} else {
+			d.reduces[id.index] = t
+		}
+		return nil
+	})
+	if err != nil {
+		return d.g, err
+	}
+	if part >= len(d.reduces) {
+		return d.g, mr.Errorf(mr.NotFound, "output %s has no part %d; it has %d", r.Spec.Output, part, len(d.reduces))
+	}
+	for i := range r.Reduce.Tasks {
+		if t := d.reduces[i]; t != nil && (part < 0 || part == i) {
+			if err := d.part(i, t); err != nil {
+				return d.g, err
+			}
+		}
+	}
+	return d.g, nil
+}
+
+func (d *grapher) node(n mr.LineageNode) {
+	if !d.drawn[n.ID] {
+		d.drawn[n.ID] = true
+		d.g.Nodes = append(d.g.Nodes, n)
+	}
+}
+
+func (d *grapher) part(i int, t *lineage.Task) error {
+	name, task := partName(d.r, i), plan.TaskName(plan.Reduce, i)
+	d.node(mr.LineageNode{
+		ID: name, Kind: "part", Label: fmt.Sprintf("%d records, %d bytes", t.Made.Records, t.Made.Raw),
+		Digest: t.Made.Digest.String(), State: mr.Succeeded, Job: d.r.ID, From: []string{task},
+	})
+	places, rng, err := d.placesOf(i)
+	if err != nil {
+		return err
+	}
+	n := d.task(task, "reduce", t)
+	n.Label = rng
+	for _, m := range places {
+		n.From = append(n.From, plan.TaskName(plan.Map, m))
+	}
+	d.node(n)
+	for _, m := range places {
+		if err := d.mapTask(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *grapher) task(name, kind string, t *lineage.Task) mr.LineageNode {
+	n := mr.LineageNode{ID: name, Kind: kind, Digest: t.Made.Digest.String(), State: mr.Succeeded, Job: d.r.ID, Code: codeName(d.r)}
+	if t.Cached {
+		n.State = mr.Cached
+	}
+	if t.State == lineage.TaskLost {
+		n.State = mr.Lost
+	}
+	if out, err := lineage.GetOutput(d.tx, t.Key); err == nil && out != nil {
+		n.CPU, n.Job = out.CPU.Seconds(), out.Job
+	}
+	return n
+}
+
+func codeName(r *record) string {
+	if r.Spec.Code.Kind == mr.Binary {
+		return r.Traits.Job + " in binary " + r.Spec.Code.Digest.Short()
+	}
+	return "built-in " + r.Traits.Job + " " + r.Traits.Version
+}
+
+func (d *grapher) mapTask(i int) error {
+	t := d.maps[i]
+	name := plan.TaskName(plan.Map, i)
+	if t == nil || d.drawn[name] {
+		return nil
+	}
+	n := d.task(name, "map", t)
+	if i < len(d.splits) {
+		n.Label = d.splits[i].String()
+		for _, p := range d.splits[i].Pieces {
+			n.From = append(n.From, p.String())
+		}
+	}
+	d.node(n)
+	for _, f := range n.From {
+		d.node(mr.LineageNode{ID: f, Kind: "input", Label: f})
+	}
+	return nil
+}
+
+// placesOf finds the map tasks whose runs had blocks in a part's range, from the runs
+// that are still there; a map whose run is gone is counted in.
+func (d *grapher) placesOf(i int) (places []int, rng string, err error) {
+	if !d.r.Traits.Reduce {
+		return []int{i}, "", nil
+	}
+	var r plan.Range
+	if i < len(d.r.Ranges) {
+		r = plan.Range(d.r.Ranges[i])
+	}
+	for m := range len(d.maps) {
+		t := d.maps[m]
+		if t != nil && d.overlaps(t, r) {
+			places = append(places, m)
+		}
+	}
+	return places, fmt.Sprintf("keys [%q, %s)", r.Lo, upper(r)), nil
+}
+
+func upper(r plan.Range) string {
+	if r.Hi == nil {
+		return "end"
+	}
+	return fmt.Sprintf("%q", r.Hi)
+}
+
+func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
+	bs, err := blocksOf(d.s, t.Made.Run)
+	if err != nil {
+		return true
+	}
+	for _, b := range bs {
+		if r.Overlaps(b.first, b.last) {
+			return true
+		}
+	}
+	return false
+}

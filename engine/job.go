@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// record is a job in the catalog, as JSON: few, small, and read by people in trouble.
+// Fields are only added.
+type record struct {
+	ID        mr.JobID
+	Submit    mr.SubmitID
+	Spec      mr.Spec
+	SpecHash  mr.Digest
+	Traits    mr.Traits
+	Env       []plan.Component // declared variables with their values at submission
+	State     mr.State
+	Phase     string
+	Error     string
+	Submitted time.Time
+	Started   time.Time
+	Ended     time.Time
+
+	Plan        mr.Digest // of the splits, in the Plans table; zero before planning
+	Maps        int
+	MapStage    mr.Digest
+	ReduceStage mr.Digest
+	Format      string // of the part files, resolved
+	Cut         bool
+	Ranges      []rangeRecord
+	MadeOutput  bool // the output folder is the job's own creation
+
+	// What the job has come to, written when it ends (and at phase changes).
+	Map, Reduce mr.PhaseStatus
+	Bytes       mr.Bytes
+	Seconds     mr.Seconds
+	Counters    mr.Counters
+	Warnings    []string
+}
+
+// rangeRecord is a plan.Range; nil and empty differ, and JSON keeps that.
+type rangeRecord struct{ Lo, Hi []byte }
+
+// jobs ids and submissions sort by time: 48 bits of milliseconds, 80 random bits, in
+// lower-case base 32.
+var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+func newJobID(now time.Time) mr.JobID {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	rand.Read(b[6:]) //nolint:errcheck // never fails, by its contract
+	return mr.JobID("job_" + strings.ToLower(idAlphabet.EncodeToString(b[:])))
+}
+
+func putJob(tx *store.Tx, r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return tx.Put(store.Jobs, []byte(r.ID), b)
+}
+
+func decodeJob(b []byte) (*record, error) {
+	r := new(record)
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w", err)
+	}
+	return r, nil
+}
+
+func getJob(tx *store.Tx, id mr.JobID) (*record, error) {
+	b := tx.Get(store.Jobs, []byte(id))
+	if b == nil {
+		return nil, mr.Errorf(mr.NotFound, "there is no job %s in this store; mrctl list --all shows those there are", id)
+	}
+	return decodeJob(b)
+}
+
+// job is a live job; only the loop touches it.
+type job struct {
+	rec     record
+	files   []input.File // as listed at submission; nil after a restart
+	splits  []input.Split
+	maps    []taskInfo
+	reduces []taskInfo
+	ranges  []plan.Range
+
+	begun      time.Time // monotonic, of this life
+	phaseBegun time.Time
+	version    uint64
+	watchers   []chan struct{}
+	warned     map[string]bool
+	logSeq     uint64
+	lines      []mr.LogLine // not yet written
+}
+
+// taskInfo is what the loop knows about a task beyond the core's view.
+type taskInfo struct {
+	lineage.Task
+	split  mr.Digest // map: digest of the split, once known
+	bytes  int64     // map: bytes of the split
+	keep   uint64    // reduce: a kept part to install instead of reducing
+	keepAs mr.Digest // its digest
+	places []int     // reduce: the map tasks whose runs have blocks in the range
+	slot   mr.Digest // the place whose latest output explains a miss
+}
+
+func (j *job) tasks(k plan.Kind) []taskInfo {
+	if k == plan.Map {
+		return j.maps
+	}
+	return j.reduces
+}
+
+func (j *job) phase(k plan.Kind) *mr.PhaseStatus {
+	if k == plan.Map {
+		return &j.rec.Map
+	}
+	return &j.rec.Reduce
+}
+
+// program is what the tasks of one phase execute. Map tasks don't get the arguments
+// that the job declared to be the reducer's alone: not passed, they can't be observed.
+func (r *record) program(k plan.Kind) plan.Program {
+	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Args: r.Spec.Args, Env: r.Env}
+	if k == plan.Map {
+		p.Args = mapArgs(r.Traits, r.Spec.Args)
+	}
+	return p
+}
+
+func mapArgs(t mr.Traits, args []string) []string {
+	some := false
+	for _, p := range t.Params {
+		some = some || p.ReduceOnly
+	}
+	if !some {
+		return args
+	}
+	var flags, rest []string
+	for _, p := range t.Params {
+		switch {
+		case p.ReduceOnly:
+		case strings.HasPrefix(p.Name, "--"):
+			flags = append(flags, p.Name+"="+p.Value)
+		default:
+			rest = append(rest, p.Value)
+		}
+	}
+	if len(rest) > 0 {
+		flags = append(append(flags, "--"), rest...)
+	}
+	return flags
+}
+
+// status is the job as outsiders see it.
+func (j *job) status(now time.Time) mr.Status {
+	s := j.rec.status()
+	s.Version = j.version
+	if !j.rec.State.Done() && !j.begun.IsZero() {
+		s.Seconds.Elapsed += now.Sub(j.begun).Seconds()
+		add(&s.Seconds, j.rec.Phase, now.Sub(j.phaseBegun).Seconds())
+	}
+	return s
+}
+
+func (r *record) status() mr.Status {
+	return mr.Status{
+		Job: r.ID, Name: r.Traits.Job, Spec: r.Spec, State: r.State, Phase: r.Phase,
+		Output: r.Spec.Output, Error: r.Error,
+		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended,
+		Map: r.Map, Reduce: r.Reduce, Bytes: r.Bytes, Seconds: r.Seconds,
+		Counters: append(mr.Counters{}, r.Counters...), Warnings: append([]string{}, r.Warnings...),
+	}
+}
+
+// add books seconds to the phase they were spent in.
+func add(s *mr.Seconds, phase string, seconds float64) {
+	switch phase {
+	case "planning":
+		s.Plan += seconds
+	case "map":
+		s.Map += seconds
+	case "shuffle", "reduce":
+		s.Reduce += seconds
+	case "commit":
+		s.Commit += seconds
+	}
+}

@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"context"
+	"net/rpc"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+)
+
+// loop owns the engine's state. Everything in it is touched by Run's goroutine only.
+type loop struct {
+	e        *Engine
+	core     *core
+	jobs     map[mr.JobID]*job
+	workers  map[workerID]*rpc.Client
+	nextID   workerID
+	attempts map[plan.Attempt]*flight
+	outputs  map[string]mr.JobID // output folders that live jobs write
+
+	queue []event // to be stepped in this turn
+	after []func()
+}
+
+// flight is an attempt as the loop sees it: the order, who has it, and its answer.
+type flight struct {
+	task    taskID
+	worker  workerID
+	work    plan.Work
+	started time.Time
+	result  plan.Result
+	held    bool // identified: no call is pending
+	settled bool // the split's files had been quiet long enough when it was ordered
+}
+
+// batch bounds how many events share one transaction.
+const batch = 4096
+
+// tick is how often the loop looks at the clock by itself.
+const tick = 500 * time.Millisecond
+
+func (l *loop) run(ctx context.Context) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		if err := l.turn(); err != nil {
+			l.shut()
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			l.shut()
+			return nil
+		case <-l.e.draining:
+			l.shut()
+			return nil
+		case ev := <-l.e.events:
+			l.queue = append(l.queue, ev)
+		case call := <-l.e.replies:
+			l.answered(call)
+		case fn := <-l.e.requests:
+			fn(l)
+		case <-ticker.C:
+			l.flushLogs()
+			continue
+		}
+		l.gather()
+	}
+}
+
+// gather takes what else has come, so that it shares the turn's transaction.
+func (l *loop) gather() {
+	for range batch {
+		select {
+		case ev := <-l.e.events:
+			l.queue = append(l.queue, ev)
+		case call := <-l.e.replies:
+			l.answered(call)
+		case fn := <-l.e.requests:
+			fn(l)
+		default:
+			return
+		}
+	}
+}
+
+// turn steps the core over the queued events, makes the result durable, and carries
+// out the rest. Lookups answer at once and are stepped in the same turn.
+func (l *loop) turn() error {
+	for len(l.queue) > 0 {
+		evs := l.queue
+		l.queue = nil
+		now := l.e.o.Now()
+		var acts []action
+		for _, ev := range evs {
+			acts = append(acts, l.core.step(ev, now)...)
+		}
+		if err := l.persist(acts); err != nil {
+			return err
+		}
+		for _, fn := range l.after {
+			fn()
+		}
+		l.after = nil
+		l.carryOut(acts)
+	}
+	return nil
+}
+
+// shut stops the workers. Their attempts are on record as started and not done.
+func (l *loop) shut() {
+	for id := range l.attempts {
+		f := l.attempts[id]
+		if c := l.workers[f.worker]; c != nil {
+			c.Go("Worker.Abandon", id, &struct{}{}, make(chan *rpc.Call, 1))
+		}
+	}
+	deadline := time.After(shutdownGrace)
+	for len(l.pending()) > 0 {
+		select {
+		case call := <-l.e.replies:
+			if f := l.flightOf(call); f != nil && !f.result.Identified {
+				l.dropSealed(&f.result)
+				delete(l.attempts, f.work.Attempt)
+			} else if f != nil {
+				f.held = true
+			}
+			continue
+		case <-deadline:
+		}
+		break
+	}
+	for _, c := range l.workers {
+		c.Close() //nolint:errcheck // going away
+	}
+	l.flushLogs()
+	for _, j := range l.jobs {
+		for _, w := range j.watchers {
+			close(w)
+		}
+		j.watchers = nil
+	}
+}
+
+// shutdownGrace is how long a stopping engine waits for cancelled attempts to answer.
+const shutdownGrace = 8 * time.Second
+
+// pending are the attempts that still owe an answer.
+func (l *loop) pending() (ids []plan.Attempt) {
+	for id, f := range l.attempts {
+		if !f.held {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (l *loop) addWorker(c *rpc.Client, slots int) {
+	l.nextID++
+	l.workers[l.nextID] = c
+	l.queue = append(l.queue, evWorker{l.nextID, slots})
+	select {
+	case l.e.describers <- c:
+	default:
+	}
+}
+
+func (l *loop) workerGone(id workerID, why error) {
+	c := l.workers[id]
+	if c == nil {
+		return
+	}
+	l.e.log.Warn("worker lost", "worker", int(id), "err", why)
+	delete(l.workers, id)
+	c.Close() //nolint:errcheck // it is broken
+	for a, f := range l.attempts {
+		if f.worker == id {
+			delete(l.attempts, a)
+		}
+	}
+	select { // whoever describes next must not ask the dead
+	case d := <-l.e.describers:
+		if d == c {
+			for _, other := range l.workers {
+				d = other
+				break
+			}
+		}
+		if d != c {
+			l.e.describers <- d
+		}
+	default:
+	}
+	l.queue = append(l.queue, evWorkerGone{id})
+}
+
+// add takes a new job over from Submit.
+func (l *loop) add(j *job) {
+	if l.jobs[j.rec.ID] != nil {
+		return
+	}
+	l.adopt(j)
+	l.logf(j, "", "submitted: %s", j.rec.Spec.Code.Source)
+	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: !j.rec.Spec.NoCache})
+}
+
+func (l *loop) adopt(j *job) {
+	j.begun = l.e.o.Now()
+	j.phaseBegun = j.begun
+	j.warned = map[string]bool{}
+	l.jobs[j.rec.ID] = j
+	l.outputs[j.rec.Spec.Output] = j.rec.ID
+}
+
+// flightOf finds the attempt that a finished call was about.
+func (l *loop) flightOf(call *rpc.Call) *flight {
+	switch arg := call.Args.(type) {
+	case *plan.Work:
+		return l.attempts[arg.Attempt]
+	case plan.Attempt:
+		return l.attempts[arg]
+	}
+	return nil
+}
+
+// answered turns a worker's answer into an event.
+func (l *loop) answered(call *rpc.Call) {
+	if call.ServiceMethod == "Worker.Abandon" {
+		return
+	}
+	f := l.flightOf(call)
+	if f == nil {
+		if res, ok := call.Reply.(*plan.Result); ok && call.Error == nil {
+			l.dropSealed(res) // a zombie's work
+		}
+		return
+	}
+	id := f.work.Attempt
+	if call.Error != nil {
+		if _, server := call.Error.(rpc.ServerError); !server {
+			l.workerGone(f.worker, call.Error)
+			return
+		}
+		f.result = plan.Result{Failure: plan.Failure{Kind: plan.UserError, Message: call.Error.Error()}}
+	} else {
+		f.result = *call.Reply.(*plan.Result)
+	}
+	res := &f.result
+	j := l.jobs[f.task.job]
+	if j == nil {
+		delete(l.attempts, id)
+		return
+	}
+	if res.Read > 0 {
+		j.rec.Bytes.Read += res.Read
+	}
+	for _, line := range res.Log {
+		l.log(j, l.attemptName(f), line)
+	}
+	switch {
+	case res.Identified:
+		f.held = true
+		l.queue = append(l.queue, evIdentified{id, j.mapKey(f.task.index, res.Split, res.Start)})
+	case res.Failure.Kind != plan.NoFailure:
+		l.fail(j, f)
+	default:
+		ev := evDone{attempt: id, run: res.Made.Run, out: res.Made.Digest, cached: f.work.Copy}
+		if f.task.kind == plan.Map {
+			ev.key = j.mapKey(f.task.index, res.Split, res.Start)
+		}
+		l.queue = append(l.queue, ev)
+	}
+}

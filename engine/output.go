@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+)
+
+// This file publishes outputs. Attempts write their parts below OUT/_temporary/JOB; the
+// master alone moves them, after the catalog says that the job is committing. Every
+// step can be done again: a crash in the middle is rolled forward in the next life.
+//
+// A new output folder gets its parts by renames, then the manifest, then _SUCCESS. An
+// output that replaces another is put together beside it and exchanged with it in one
+// rename, so the old one stays whole until the new one is.
+
+const (
+	temporaryDir = "_temporary"
+	manifestName = "_manifest.json"
+	successName  = "_SUCCESS"
+)
+
+// Manifest is the _manifest.json of an output folder.
+type Manifest struct {
+	Job     mr.JobID       `json:"job"`
+	Name    string         `json:"name"`
+	Written time.Time      `json:"written"`
+	Parts   []ManifestPart `json:"parts"`
+}
+
+// ManifestPart is one part file. Digest is the BLAKE3 of its bytes.
+type ManifestPart struct {
+	Name    string    `json:"name"`
+	Bytes   int64     `json:"bytes"`
+	Records int64     `json:"records"`
+	Digest  mr.Digest `json:"digest"`
+}
+
+func stagingDir(r *record) string {
+	return filepath.Join(r.Spec.Output, temporaryDir, string(r.ID))
+}
+
+// siblingDir is where an output that replaces another is put together.
+func siblingDir(r *record) string {
+	return filepath.Join(filepath.Dir(r.Spec.Output), "."+filepath.Base(r.Spec.Output)+".mr-"+string(r.ID))
+}
+
+// makeStaging finds out early whether the output can be written at all.
+func makeStaging(r *record) error {
+	if err := os.MkdirAll(stagingDir(r), 0o777); err != nil {
+		return mr.Errorf(mr.Failed, "the output folder cannot be written: %w", err)
+	}
+	return nil
+}
+
+// ReadManifest reads the manifest of an output folder.
+func ReadManifest(dir string) (*Manifest, error) {
+	b, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, manifestName), err)
+	}
+	return m, nil
+}
+
+// commit publishes a job's output in the background.
+func (l *loop) commit(id mr.JobID) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	rec := j.rec
+	m := &Manifest{Job: id, Name: rec.Traits.Job, Written: l.e.o.Now().UTC()}
+	src := make([]string, len(j.reduces))
+	for i := range j.reduces {
+		t := &j.reduces[i]
+		m.Parts = append(m.Parts, ManifestPart{partName(&rec, i), t.Made.Raw, t.Made.Records, t.Made.Digest})
+		src[i] = partPath(&rec, i, t.Attempt)
+	}
+	l.e.spawn(func() {
+		for {
+			err := publish(&rec, m, src)
+			if err == nil {
+				l.e.post(evCommitted{job: id})
+				return
+			}
+			if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+				l.e.post(evCommitted{job: id, err: "publishing the output: " + err.Error()})
+				return
+			}
+			l.e.log.Error("no room to publish the output; trying again", "job", id, "err", err)
+			select {
+			case <-time.After(spaceRetry):
+			case <-l.e.ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+// publish moves the parts at src into place. It may have been interrupted at any point
+// before, and be called again.
+func publish(r *record, m *Manifest, src []string) error {
+	out := r.Spec.Output
+	if done, err := ReadManifest(out); err == nil && done.Job == r.ID && exists(filepath.Join(out, successName)) {
+		return cleanUp(r) // all but the cleaning was done
+	}
+	dst := out
+	if !r.MadeOutput {
+		dst = siblingDir(r)
+	}
+	if err := os.MkdirAll(dst, 0o777); err != nil {
+		return err
+	}
+	for i, p := range m.Parts {
+		to := filepath.Join(dst, p.Name)
+		if err := os.Rename(src[i], to); err != nil && !(errors.Is(err, fs.ErrNotExist) && hasSize(to, p.Bytes)) {
+			return err
+		}
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(filepath.Join(dst, manifestName), append(b, '\n')); err != nil {
+		return err
+	}
+	if r.MadeOutput { // nothing temporary is left when _SUCCESS appears
+		if err := os.RemoveAll(filepath.Join(out, temporaryDir)); err != nil {
+			return err
+		}
+	}
+	if err := writeDurably(filepath.Join(dst, successName), nil); err != nil {
+		return err
+	}
+	if dst != out {
+		if err := exchange(dst, out); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(filepath.Dir(out)); err != nil {
+		return err
+	}
+	return cleanUp(r)
+}
+
+// cleanUp removes what a job leaves beside its output: its temporary folder, and the
+// folder that it has replaced.
+func cleanUp(r *record) error {
+	if err := os.RemoveAll(stagingDir(r)); err != nil {
+		return err
+	}
+	os.Remove(filepath.Join(r.Spec.Output, temporaryDir)) //nolint:errcheck // unless another job's is there
+	return os.RemoveAll(siblingDir(r))
+}
+
+// finish cleans up after a job that failed or was killed.
+func (l *loop) finish(a actFinish) {
+	j := l.jobs[a.job]
+	if j == nil {
+		return
+	}
+	rec := j.rec
+	l.e.spawn(func() {
+		if err := cleanUp(&rec); err != nil {
+			l.e.log.Warn("temporary files of a job are left", "job", rec.ID, "err", err)
+		}
+		if rec.MadeOutput {
+			os.Remove(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be
+		}
+		l.e.post(evFinished{a.job})
+	})
+}
+
+// writeDurably writes a small file whole: under another name first, then renamed.
+func writeDurably(path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(tmp) //nolint:errcheck // the write's error is the one to tell
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func hasSize(path string, n int64) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Size() == n
+}
+
+// partExists reports whether the part that a committed attempt wrote is still there:
+// in the staging folder, or already moved by a commit that was interrupted.
+func partExists(r *record, index int, a plan.Attempt, bytes int64) bool {
+	return hasSize(partPath(r, index, a), bytes) ||
+		hasSize(filepath.Join(siblingDir(r), partName(r, index)), bytes) ||
+		r.Phase == "commit" && hasSize(filepath.Join(r.Spec.Output, partName(r, index)), bytes)
+}

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/collect"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// planning is what planning a job finds out, beside the loop.
+type planning struct {
+	splits  []input.Split
+	encoded []byte
+	maps    []taskInfo
+	tasks   []planned
+	stages  [2]plan.Stage
+}
+
+// plan lists, cuts and looks up a job's input in the background.
+func (l *loop) plan(id mr.JobID) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	rec, files := j.rec, j.files
+	l.e.spawn(func() {
+		p, err := l.e.makePlan(l.e.ctx, &rec, files)
+		if err == nil {
+			err = makeStaging(&rec)
+		}
+		if err == nil {
+			err = l.e.o.Store.Update(func(tx *store.Tx) error {
+				for _, s := range p.stages {
+					if err := lineage.PutStage(tx, s); err != nil {
+						return err
+					}
+				}
+				rec.Plan, err = lineage.PutPlan(tx, p.encoded)
+				return err
+			})
+		}
+		if err != nil {
+			l.e.post(evPlanFailed{id, err.Error()})
+			return
+		}
+		l.e.request(l.e.ctx, func(l *loop) { l.planned(id, rec.Plan, p) }) //nolint:errcheck // stopped: planned again in the next life
+	})
+}
+
+// planned takes a finished plan over.
+func (l *loop) planned(id mr.JobID, digest mr.Digest, p *planning) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	j.rec.Plan, j.rec.Maps = digest, len(p.splits)
+	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
+	j.splits, j.maps, j.files = p.splits, p.maps, nil
+	j.rec.Map.Tasks = len(p.maps)
+	for _, t := range p.maps {
+		j.rec.Map.BytesTotal += t.bytes
+	}
+	l.queue = append(l.queue, evPlanned{job: id, maps: p.tasks})
+}
+
+// makePlan is the work of planning: it has no effect but reading.
+func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) (*planning, error) {
+	var err error
+	if files == nil {
+		if files, err = input.List(ctx, rec.Spec.Inputs); err != nil {
+			return nil, err
+		}
+	}
+	p := &planning{}
+	p.splits, err = input.Cut(files, input.CutOptions{SplitSize: rec.Spec.SplitSize, Format: rec.Spec.InputFormat})
+	if err != nil {
+		return nil, err
+	}
+	p.encoded = input.AppendSplits(nil, p.splits)
+	p.stages = stagesOf(rec)
+	p.maps, p.tasks = make([]taskInfo, len(p.splits)), make([]planned, len(p.splits))
+	j := &job{rec: *rec, splits: p.splits}
+	j.rec.MapStage = p.stages[0].Digest
+	now := e.o.Now()
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		for i, s := range p.splits {
+			t := &p.maps[i]
+			t.bytes = s.Bytes()
+			t.slot = mapSlot(rec, s)
+			if err := e.lookUpSplit(tx, j, i, s.Settled(now), t, &p.tasks[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return p, err
+}
+
+// lookUpSplit asks the catalog what it knows about a split: its digest, without
+// reading it, if its files have been quiet since it was read; and then its output.
+func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, settled bool, t *taskInfo, p *planned) error {
+	if !settled {
+		return nil
+	}
+	split, start, err := lineage.GetStamp(tx, j.splits[i].StampKey(j.rec.Spec.InputFormat))
+	if err != nil || split.IsZero() {
+		return err
+	}
+	t.split = split
+	p.key = j.mapKey(i, split, start)
+	if j.rec.Spec.NoCache {
+		return nil
+	}
+	out, err := hit(tx, p.key)
+	if err != nil || out == nil {
+		return err
+	}
+	p.done, p.cached, p.run, p.out = true, true, out.Made.Run, out.Made.Digest
+	return nil
+}
+
+// hit returns the output recorded under key if its bytes are there, else nil.
+func hit(tx *store.Tx, key mr.Digest) (*lineage.Output, error) {
+	out, err := lineage.GetOutput(tx, key)
+	if err != nil || out == nil || out.Made.Run == 0 || !tx.HasRun(store.RunID(out.Made.Run)) {
+		return nil, err
+	}
+	return out, nil
+}
+
+// lookup answers the core's question about a key.
+func (l *loop) lookup(a actLookup) {
+	ev := evLookup{task: a.task, attempt: a.attempt}
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		out, err := hit(tx, a.key)
+		if out != nil {
+			ev.hit, ev.run, ev.out = true, out.Made.Run, out.Made.Digest
+		}
+		return err
+	})
+	if err != nil {
+		l.e.log.Error("looking up an output", "key", a.key.Short(), "err", err)
+	}
+	l.queue = append(l.queue, ev)
+}
+
+func stagesOf(rec *record) [2]plan.Stage {
+	return [2]plan.Stage{
+		plan.MapStage(plan.MapParts{
+			Traits: rec.Traits, Code: rec.Spec.Code, Format: rec.Spec.InputFormat,
+			DecoderVersion: input.DecoderVersion, SpillProfile: collect.Profile, Env: rec.Env,
+		}),
+		plan.ReduceStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Format),
+	}
+}
+
+// mapSlot is the place of a split for one job's name: what was made there before
+// explains why it is made again.
+func mapSlot(rec *record, s input.Split) mr.Digest {
+	b := append([]byte(rec.Traits.Job), 0)
+	if len(s.Pieces) > 0 {
+		b = append(b, s.Pieces[0].Path...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.Pieces[0].Off))
+	}
+	return plan.Sum("mr/slot/map", b)
+}
+
+func reduceSlot(rec *record, r plan.Range) mr.Digest {
+	b := append([]byte(rec.Traits.Job), 0)
+	b = append(b, r.Lo...)
+	return plan.Sum("mr/slot/reduce", b)
+}
+
+// restamp lists a split's files again after one of them changed, and reports whether
+// the split still makes sense: its files exist and are not shorter than its ranges.
+func (l *loop) restamp(j *job, index int) bool {
+	if index >= len(j.splits) {
+		return false
+	}
+	s, err := j.splits[index].Restamp()
+	if err != nil {
+		l.logf(j, plan.TaskName(plan.Map, index), "%v", err)
+		return false
+	}
+	j.splits[index] = s
+	j.maps[index].split = mr.Digest{}
+	return true
+}

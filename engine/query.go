@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/store"
+)
+
+// Status implements mr.Jobs.
+func (e *Engine) Status(ctx context.Context, id mr.JobID) (s mr.Status, err error) {
+	live := false
+	err = e.request(ctx, func(l *loop) {
+		if j := l.jobs[id]; j != nil {
+			s, live = j.status(e.o.Now()), true
+		}
+	})
+	if live || err != nil && !errors.Is(err, errStopped) {
+		return s, err
+	}
+	return Catalog{e.o.Store}.Status(ctx, id)
+}
+
+// Wait implements mr.Jobs.
+func (e *Engine) Wait(ctx context.Context, id mr.JobID, since uint64) (mr.Status, error) {
+	wake := make(chan struct{})
+	err := e.request(ctx, func(l *loop) {
+		j := l.jobs[id]
+		if j == nil || j.version > since {
+			close(wake)
+			return
+		}
+		j.watchers = append(j.watchers, wake)
+	})
+	if err != nil {
+		return mr.Status{}, err
+	}
+	timer := time.NewTimer(longPoll)
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-timer.C:
+	case <-e.stopped:
+	case <-ctx.Done():
+		return mr.Status{}, mr.Errorf(mr.Interrupted, "gave up waiting for job %s: %w", id, ctx.Err())
+	}
+	return e.Status(ctx, id)
+}
+
+// List implements mr.Jobs.
+func (e *Engine) List(ctx context.Context, all bool) ([]mr.Status, error) {
+	live := map[mr.JobID]mr.Status{}
+	err := e.request(ctx, func(l *loop) {
+		for id, j := range l.jobs {
+			live[id] = j.status(e.o.Now())
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	list, err := Catalog{e.o.Store}.List(ctx, all)
+	for i := range list {
+		if s, ok := live[list[i].Job]; ok {
+			list[i] = s
+		}
+	}
+	return list, err
+}
+
+// Kill implements mr.Jobs.
+func (e *Engine) Kill(ctx context.Context, id mr.JobID) error {
+	s, err := e.Status(ctx, id)
+	if err != nil {
+		return err
+	}
+	if s.State.Done() {
+		return nil
+	}
+	e.post(evKill{id})
+	for !s.State.Done() {
+		if s, err = e.Wait(ctx, id, s.Version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Logs implements mr.Jobs.
+func (e *Engine) Logs(ctx context.Context, id mr.JobID) ([]mr.LogLine, error) {
+	if err := e.request(ctx, func(l *loop) { l.flushLogs() }); err != nil {
+		return nil, err
+	}
+	return Catalog{e.o.Store}.Logs(ctx, id)
+}
+
+// Catalog answers the questions of mr.Jobs that need no engine, from a store alone.
+type Catalog struct{ Store *store.Store }
+
+var errNoEngine = mr.Errorf(mr.Unreachable, "no daemon serves this store; start mrd, or use mrctl run")
+
+// Submit needs an engine.
+func (c Catalog) Submit(context.Context, mr.SubmitID, mr.Spec) (mr.JobID, error) {
+	return "", errNoEngine
+}
+
+// Kill needs an engine.
+func (c Catalog) Kill(context.Context, mr.JobID) error { return errNoEngine }
+
+// Wait returns a job that has ended; waiting for another needs an engine.
+func (c Catalog) Wait(ctx context.Context, id mr.JobID, _ uint64) (mr.Status, error) {
+	s, err := c.Status(ctx, id)
+	if err == nil && !s.State.Done() {
+		return s, errNoEngine
+	}
+	return s, err
+}
+
+// DryRun needs an engine.
+func (c Catalog) DryRun(context.Context, mr.Spec) (mr.Explanation, error) {
+	return mr.Explanation{}, errNoEngine
+}
+
+// Status implements mr.Jobs.
+func (c Catalog) Status(_ context.Context, id mr.JobID) (s mr.Status, err error) {
+	err = c.Store.View(func(tx *store.Tx) error {
+		r, err := getJob(tx, id)
+		if err == nil {
+			s = r.status()
+		}
+		return err
+	})
+	return s, err
+}
+
+// List implements mr.Jobs.
+func (c Catalog) List(_ context.Context, all bool) (list []mr.Status, err error) {
+	err = c.Store.View(func(tx *store.Tx) error {
+		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err == nil && (all || !r.State.Done()) {
+				list = append(list, r.status())
+			}
+			return err
+		})
+	})
+	return list, err
+}
+
+// Logs implements mr.Jobs.
+func (c Catalog) Logs(_ context.Context, id mr.JobID) (lines []mr.LogLine, err error) {
+	err = c.Store.View(func(tx *store.Tx) error {
+		if _, err := getJob(tx, id); err != nil {
+			return err
+		}
+		return tx.Scan(store.Logs, append([]byte(id), '/'), func(_, v []byte) error {
+			var line mr.LogLine
+			if err := json.Unmarshal(v, &line); err != nil {
+				return mr.Errorf(mr.Damaged, "a log line of job %s cannot be read: %w", id, err)
+			}
+			lines = append(lines, line)
+			return nil
+		})
+	})
+	return lines, err
+}
+
+// Impact implements mr.Jobs.
+func (c Catalog) Impact(_ context.Context, file string) (list []mr.Status, err error) {
+	file = filepath.Clean(file)
+	err = c.Store.View(func(tx *store.Tx) error {
+		uses := map[mr.Digest]bool{} // plans, which jobs share
+		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err != nil || r.Plan.IsZero() {
+				return err
+			}
+			used, known := uses[r.Plan]
+			if !known {
+				splits, err := splitsOf(tx, r)
+				if err != nil {
+					return err
+				}
+				for _, s := range splits {
+					for _, p := range s.Pieces {
+						used = used || p.Path == file || strings.HasPrefix(p.Path, file+"/")
+					}
+				}
+				uses[r.Plan] = used
+			}
+			if used {
+				list = append(list, r.status())
+			}
+			return nil
+		})
+	})
+	if err == nil && len(list) == 0 {
+		err = mr.Errorf(mr.NotFound, "no job on record has read %s", file)
+	}
+	return list, err
+}
+
+// CacheStats implements mr.Jobs.
+func (c Catalog) CacheStats(context.Context) (s mr.CacheStats, err error) {
+	st := c.Store.Stats()
+	s.Runs, s.RunBytes = st.Runs, st.RunBytes
+	s.CatalogBytes, s.VolumeBytes, s.Volumes = st.CatalogBytes, st.VolumeBytes, len(st.Volumes)
+	err = c.Store.View(func(tx *store.Tx) error {
+		cost := map[mr.Digest]float64{}
+		err := lineage.ScanOutputs(tx, func(o *lineage.Output) error {
+			s.Outputs++
+			cost[o.Key] = o.CPU.Seconds()
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err != nil {
+				return err
+			}
+			s.Hits += int64(r.Map.Cached + r.Reduce.Cached)
+			s.Misses += int64(r.Map.Run + r.Reduce.Run)
+			return eachTask(tx, r.ID, func(_ taskID, t *lineage.Task) error {
+				if t.Cached {
+					s.SavedSeconds += cost[t.Key]
+				}
+				return nil
+			})
+		})
+	})
+	return s, err
+}
+
+// Explain, Lineage, Impact and CacheStats read the catalog alone.
+
+// Explain implements mr.Jobs.
+func (e *Engine) Explain(ctx context.Context, id, vs mr.JobID) (mr.Explanation, error) {
+	return Catalog{e.o.Store}.Explain(ctx, id, vs)
+}
+
+// Lineage implements mr.Jobs.
+func (e *Engine) Lineage(ctx context.Context, output string, part int) (mr.Lineage, error) {
+	return Catalog{e.o.Store}.Lineage(ctx, output, part)
+}
+
+// Impact implements mr.Jobs.
+func (e *Engine) Impact(ctx context.Context, file string) ([]mr.Status, error) {
+	return Catalog{e.o.Store}.Impact(ctx, file)
+}
+
+// CacheStats implements mr.Jobs.
+func (e *Engine) CacheStats(ctx context.Context) (mr.CacheStats, error) {
+	return Catalog{e.o.Store}.CacheStats(ctx)
+}
+
+var (
+	_ mr.Jobs = (*Engine)(nil)
+	_ mr.Jobs = Catalog{}
+)
+
+// latest returns the last job that wrote an output folder: the manifest says which, and
+// failing that the jobs on record.
+func latest(tx *store.Tx, output string) (*record, error) {
+	if m, err := ReadManifest(output); err == nil {
+		if r, err := getJob(tx, m.Job); err == nil {
+			return r, nil
+		}
+	}
+	var found *record
+	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		r, err := decodeJob(v)
+		if err == nil && r.Spec.Output == output {
+			found = r
+		}
+		return err
+	})
+	if err == nil && found == nil {
+		err = mr.Errorf(mr.NotFound, "no job on record has written %s", output)
+	}
+	return found, err
+}
+
+func clip(s []string, n int) []string {
+	if len(s) > n {
+		return slices.Clip(s[:n])
+	}
+	return s
+}

@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// recover takes up the jobs that an earlier life has left unfinished. What was
+// committed stays; attempts that were in flight are fenced by their epoch and their
+// tasks start again.
+func (l *loop) recover() error {
+	var open []*record
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err == nil && !r.State.Done() {
+				open = append(open, r)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("engine: reading the jobs on record: %w", err)
+	}
+	for _, r := range open {
+		j := &job{rec: *r}
+		if err := l.resume(j); err != nil {
+			return fmt.Errorf("engine: resuming job %s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+func (l *loop) resume(j *job) error {
+	l.adopt(j)
+	l.nextLogSeq(j)
+	share := !j.rec.Spec.NoCache
+	if j.rec.Plan.IsZero() {
+		l.logf(j, "", "resumed before it was planned")
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share})
+		return nil
+	}
+	maps, err := l.resumeMaps(j)
+	if err != nil {
+		return err
+	}
+	ev := evPlanned{job: j.rec.ID, maps: maps, resumed: true}
+	if j.rec.Cut && allDone(maps) {
+		if ev.reduces, err = l.resumeReduces(j); err != nil {
+			return err
+		}
+		ev.cut = ev.reduces != nil
+	}
+	l.recount(j)
+	l.logf(j, "", "resumed: %d of %d map tasks and %d of %d reduce tasks were done",
+		count(maps), len(maps), count(ev.reduces), len(ev.reduces))
+	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, resumed: true}, ev)
+	return nil
+}
+
+// resumeMaps rebuilds the map tasks from the plan and the tasks on record.
+func (l *loop) resumeMaps(j *job) ([]planned, error) {
+	var ps []planned
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		b := lineage.GetPlan(tx, j.rec.Plan)
+		if b == nil {
+			return mr.Errorf(mr.Damaged, "the plan of job %s is not in the catalog", j.rec.ID)
+		}
+		var err error
+		if j.splits, err = input.DecodeSplits(b); err != nil {
+			return mr.Errorf(mr.Damaged, "the plan of job %s: %w", j.rec.ID, err)
+		}
+		j.maps, ps = make([]taskInfo, len(j.splits)), make([]planned, len(j.splits))
+		for i, s := range j.splits {
+			j.maps[i].bytes, j.maps[i].slot = s.Bytes(), mapSlot(&j.rec, s)
+		}
+		return lineage.ScanTasks(tx, j.rec.ID, plan.Map, func(i int, t *lineage.Task) error {
+			if i >= len(ps) {
+				return nil
+			}
+			j.maps[i].Task = *t
+			ps[i].failures = t.Failures
+			if t.State == lineage.TaskDone && tx.HasRun(store.RunID(t.Made.Run)) {
+				ps[i].done, ps[i].cached = true, t.Cached
+				ps[i].key, ps[i].run, ps[i].out = t.Key, t.Made.Run, t.Made.Digest
+			} else if t.State == lineage.TaskDone {
+				j.maps[i].State = lineage.TaskLost
+			}
+			return nil
+		})
+	})
+	return ps, err
+}
+
+// resumeReduces rebuilds the reduce tasks of a job that was cut. It returns nil if the
+// job must be cut again because a map output can't be read.
+func (l *loop) resumeReduces(j *job) ([]planned, error) {
+	runs := make([]uint64, len(j.maps))
+	for i := range j.maps {
+		runs[i] = j.maps[i].Made.Run
+	}
+	s, err := l.e.shuffle(&j.rec, runs)
+	if err != nil || len(s.lost) > 0 {
+		return nil, err
+	}
+	j.ranges, j.reduces = s.ranges, s.tasks
+	ps := make([]planned, len(s.tasks))
+	for i := range ps {
+		ps[i].key = s.tasks[i].Key
+	}
+	published := false
+	if m, err := ReadManifest(j.rec.Spec.Output); err == nil {
+		published = m.Job == j.rec.ID
+	}
+	err = l.e.o.Store.View(func(tx *store.Tx) error {
+		return lineage.ScanTasks(tx, j.rec.ID, plan.Reduce, func(i int, t *lineage.Task) error {
+			if i >= len(ps) {
+				return nil
+			}
+			key := j.reduces[i].Key
+			j.reduces[i].Task = *t
+			j.reduces[i].Key = key
+			ps[i].failures = t.Failures
+			if t.State == lineage.TaskDone && t.Key == key && (published || partExists(&j.rec, i, t.Attempt, t.Made.Raw)) {
+				ps[i].done, ps[i].cached, ps[i].run, ps[i].out = true, t.Cached, t.Made.Run, t.Made.Digest
+			} else if t.State == lineage.TaskDone {
+				j.reduces[i].State = lineage.TaskLost
+			}
+			return nil
+		})
+	})
+	return ps, err
+}
+
+// recount derives a job's progress from its tasks.
+func (l *loop) recount(j *job) {
+	j.rec.Counters = nil
+	j.rec.Bytes.Intermediate, j.rec.Bytes.Output = 0, 0
+	for k := plan.Map; k <= plan.Reduce; k++ {
+		old := j.phase(k)
+		p := mr.PhaseStatus{Recomputed: old.Recomputed, Speculative: old.Speculative, Tasks: len(j.tasks(k))}
+		for i := range j.tasks(k) {
+			t := &j.tasks(k)[i]
+			p.Attempts += t.Starts
+			p.Failed += t.Failures
+			p.BytesTotal += t.bytes
+			if t.State != lineage.TaskDone {
+				continue
+			}
+			p.BytesDone += t.bytes
+			if t.Cached {
+				p.Cached++
+			} else {
+				p.Run++
+			}
+			if k == plan.Map {
+				j.rec.Bytes.Intermediate += t.Made.Stored
+			} else {
+				j.rec.Bytes.Output += t.Made.Raw
+			}
+			if out := l.output(t.Key); out != nil {
+				j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
+			}
+		}
+		*old = p
+	}
+}
+
+func allDone(ps []planned) bool { return count(ps) == len(ps) }
+
+func count(ps []planned) (done int) {
+	for _, p := range ps {
+		if p.done {
+			done++
+		}
+	}
+	return done
+}

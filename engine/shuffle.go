@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+	"github.com/mrd-io/mr/store"
+)
+
+// This file is what happens at the barrier: all maps are done, and their runs' indexes
+// say where the bytes lie. Key ranges are cut by weight, each range's reduce task gets
+// its key from the blocks it will read, and a part that an earlier job made from the
+// very same blocks is found before any work is ordered.
+
+// shuffled is what cutting finds out, beside the loop.
+type shuffled struct {
+	ranges []plan.Range
+	tasks  []taskInfo
+	lost   []uint64
+}
+
+func (l *loop) cut(id mr.JobID) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	rec := j.rec
+	runs := make([]uint64, len(j.maps))
+	for i := range j.maps {
+		runs[i] = j.maps[i].Made.Run
+	}
+	l.e.spawn(func() {
+		s, err := l.e.shuffle(&rec, runs)
+		if err != nil {
+			l.e.post(evCut{job: id, err: err.Error()})
+			return
+		}
+		l.e.request(l.e.ctx, func(l *loop) { l.shuffled(id, s) }) //nolint:errcheck // stopped: cut again in the next life
+	})
+}
+
+// shuffled takes the ranges over.
+func (l *loop) shuffled(id mr.JobID, s *shuffled) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	if len(s.lost) > 0 {
+		l.logf(j, "", "%d map outputs could not be read at the shuffle", len(s.lost))
+		l.queue = append(l.queue, evCut{job: id, lost: s.lost})
+		return
+	}
+	old := j.reduces
+	j.ranges, j.reduces = s.ranges, s.tasks
+	for i := range j.reduces { // a second cut keeps the count of earlier attempts
+		if i < len(old) {
+			j.reduces[i].Starts, j.reduces[i].Failures = old[i].Starts, old[i].Failures
+		}
+	}
+	j.rec.Reduce.Tasks, j.rec.Reduce.BytesTotal = len(s.tasks), 0
+	j.rec.Ranges = nil
+	ps := make([]planned, len(s.tasks))
+	for i := range s.tasks {
+		j.rec.Reduce.BytesTotal += s.tasks[i].bytes
+		j.rec.Ranges = append(j.rec.Ranges, rangeRecord(s.ranges[i]))
+		ps[i] = planned{key: s.tasks[i].Key, failures: j.reduces[i].Failures}
+	}
+	l.queue = append(l.queue, evCut{job: id, reduces: ps})
+}
+
+// block is a data block of one run as the shuffle sees it.
+type block struct {
+	first, last []byte // keys; last may be the next block's first
+	raw         int64
+	digest      mr.Digest
+}
+
+func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
+	s := &shuffled{}
+	blocks := make([][]block, len(runs))
+	for i, id := range runs {
+		b, err := blocksOf(e.o.Store, id)
+		if err != nil {
+			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", id, "err", err)
+			s.lost = append(s.lost, id)
+			continue
+		}
+		blocks[i] = b
+	}
+	if len(s.lost) > 0 {
+		return s, nil
+	}
+	if !rec.Traits.Reduce {
+		mapOnly(rec, s, blocks)
+		return s, nil
+	}
+	s.ranges = chooseRanges(rec, blocks)
+	s.tasks = make([]taskInfo, len(s.ranges))
+	err := e.o.Store.View(func(tx *store.Tx) error {
+		for i, r := range s.ranges {
+			if err := reduceTask(tx, rec, r, blocks, &s.tasks[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking up reduce outputs: %w", err)
+	}
+	return s, nil
+}
+
+// mapOnly makes one task of each map output, which writes it out as a part.
+func mapOnly(rec *record, s *shuffled, blocks [][]block) {
+	for i := range blocks {
+		t := taskInfo{places: []int{i}}
+		t.Key = plan.Sum("mr/private", []byte(string(rec.ID)+"/"+plan.TaskName(plan.Reduce, i)))
+		for _, b := range blocks[i] {
+			t.bytes += b.raw
+		}
+		s.ranges = append(s.ranges, plan.Range{})
+		s.tasks = append(s.tasks, t)
+	}
+}
+
+// chooseRanges cuts the key space, unless that was done before: a job keeps its ranges.
+func chooseRanges(rec *record, blocks [][]block) []plan.Range {
+	if len(rec.Ranges) > 0 {
+		rs := make([]plan.Range, len(rec.Ranges))
+		for i, r := range rec.Ranges {
+			rs[i] = plan.Range(r)
+		}
+		return rs
+	}
+	var ws []plan.Weight
+	var total int64
+	for _, bs := range blocks {
+		for _, b := range bs {
+			ws = append(ws, plan.Weight{Key: b.first, Bytes: b.raw})
+			total += b.raw
+		}
+	}
+	n := rec.Spec.Reducers
+	if n == 0 {
+		n = plan.DefaultReducers(total)
+	}
+	return plan.Cut(ws, n, rec.Traits.Group, nil)
+}
+
+// reduceTask finds the maps and the key of one range, and a kept part if there is one.
+func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, t *taskInfo) error {
+	var digests []mr.Digest
+	for i, bs := range blocks {
+		some := false
+		for _, b := range bs {
+			if r.Overlaps(b.first, b.last) {
+				some = true
+				t.bytes += b.raw
+				digests = append(digests, b.digest)
+			}
+		}
+		if some {
+			t.places = append(t.places, i)
+		}
+	}
+	t.slot = reduceSlot(rec, r)
+	if rec.Spec.NoCache {
+		t.Key = plan.Sum("mr/private", []byte(string(rec.ID)+"/"+string(r.Lo)+"/reduce"))
+		return nil
+	}
+	t.Key = plan.ReduceKey(rec.ReduceStage, r, digests)
+	out, err := hit(tx, t.Key)
+	if err == nil && out != nil {
+		t.keep, t.keepAs = out.Made.Run, out.Made.Digest
+	}
+	return err
+}
+
+// blocksOf reads a run's index.
+func blocksOf(s *store.Store, id uint64) ([]block, error) {
+	src, err := s.OpenRun(store.RunID(id))
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	ix, err := run.ReadIndex(src, src.Blobs())
+	if err != nil {
+		return nil, err
+	}
+	bs := make([]block, len(ix.Blocks))
+	for i, b := range ix.Blocks {
+		bs[i] = block{first: b.FirstKey, last: ix.Last, raw: int64(b.Raw), digest: b.Digest}
+		if i+1 < len(ix.Blocks) {
+			bs[i].last = ix.Blocks[i+1].FirstKey
+		}
+	}
+	return bs, nil
+}
+
+// runsOf are the runs that a reduce task reads now: those of the maps, by the order of
+// their splits, that had blocks in its range when it was cut. A map that was computed
+// again has another run under the same position.
+func (l *loop) runsOf(j *job, index int) []uint64 {
+	t := &j.reduces[index]
+	runs := make([]uint64, len(t.places))
+	for i, m := range t.places {
+		runs[i] = j.maps[m].Made.Run
+	}
+	return runs
+}
+
+// dropKept gives up a kept part that could not be installed: the task reduces.
+func (l *loop) dropKept(id taskID) {
+	j, t := l.taskOf(id)
+	if t == nil {
+		return
+	}
+	l.logf(j, plan.TaskName(id.kind, id.index), "the kept part could not be used; reducing again")
+	key := t.Key
+	t.keep = 0
+	l.e.spawn(func() {
+		err := l.e.o.Store.Update(func(tx *store.Tx) error { return lineage.Forget(tx, key, "lost") })
+		if err != nil {
+			l.e.log.Error("forgetting a lost part", "key", key.Short(), "err", err)
+		}
+	})
+}

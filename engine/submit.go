@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// Submit implements mr.Jobs. Everything that is wrong with the request itself is said
+// here, before there is a job.
+func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
+	if id == "" {
+		return "", mr.Errorf(mr.Usage, "a submission needs an id of its own, kept by the client for retries")
+	}
+	unlock, err := e.submits.lock(ctx, string(id))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	hash := plan.SpecDigest(spec)
+	if known, err := e.submitted(id, hash); known != "" || err != nil {
+		return known, err
+	}
+	j, err := e.prepare(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	if err := e.reserve(ctx, j); err != nil {
+		return "", err
+	}
+	j.rec.Submit, j.rec.SpecHash = id, hash
+	j.rec.State, j.rec.Submitted = mr.Pending, e.o.Now()
+	err = e.o.Store.Update(func(tx *store.Tx) error {
+		if err := tx.Put(store.Submits, []byte(id), append([]byte(j.rec.ID), hash[:]...)); err != nil {
+			return err
+		}
+		return putJob(tx, &j.rec)
+	})
+	if err != nil {
+		e.request(e.ctx, func(l *loop) { delete(l.outputs, spec.Output) }) //nolint:errcheck // stopped: nobody minds
+		return "", mr.Errorf(mr.Failed, "recording the submission: %w", err)
+	}
+	if err := e.request(ctx, func(l *loop) { l.add(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
+		return "", err
+	}
+	return j.rec.ID, nil
+}
+
+// reserve makes sure that no two live jobs write the same output folder.
+func (e *Engine) reserve(ctx context.Context, j *job) error {
+	var holder mr.JobID
+	j.rec.ID = newJobID(e.o.Now())
+	err := e.request(ctx, func(l *loop) {
+		if holder = l.outputs[j.rec.Spec.Output]; holder == "" {
+			l.outputs[j.rec.Spec.Output] = j.rec.ID
+		}
+	})
+	if err == nil && holder != "" {
+		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it, or choose another --output", j.rec.Spec.Output, holder)
+	}
+	return err
+}
+
+// submitted looks a submission up by its id.
+func (e *Engine) submitted(id mr.SubmitID, hash mr.Digest) (job mr.JobID, err error) {
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		b := tx.Get(store.Submits, []byte(id))
+		if len(b) < len(hash) {
+			return nil
+		}
+		n := len(b) - len(hash)
+		if mr.Digest(b[n:]) != hash {
+			return mr.Errorf(mr.Refused, "submit id %s was used for another job (%s) with a different specification; use a new id", id, b[:n])
+		}
+		job = mr.JobID(b[:n])
+		return nil
+	})
+	return job, err
+}
+
+// prepare checks a spec against the world and fills in what the job's code declares.
+func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
+	if err := checkSpec(&spec); err != nil {
+		return nil, err
+	}
+	t, err := e.describe(ctx, plan.Program{Job: spec.Job, Code: spec.Code, Args: spec.Args})
+	if err != nil {
+		return nil, err
+	}
+	j := &job{rec: record{Spec: spec, Traits: t, Phase: "planning", Format: spec.OutputFormat}}
+	_, err = os.Lstat(spec.Output)
+	j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist)
+	for _, name := range t.Env {
+		j.rec.Env = append(j.rec.Env, plan.Component{Name: name, Value: e.o.Getenv(name)})
+	}
+	if j.rec.Format == "" {
+		j.rec.Format = "text"
+		if t.Raw {
+			j.rec.Format = "raw"
+		}
+	}
+	if j.files, err = input.List(ctx, spec.Inputs); err != nil {
+		return nil, err
+	}
+	for _, f := range j.files {
+		j.rec.Bytes.Input += f.Stamp.Size
+	}
+	return j, nil
+}
+
+func checkSpec(s *mr.Spec) error {
+	switch {
+	case len(s.Inputs) == 0:
+		return mr.Errorf(mr.Usage, "the job has no input; name files, folders or globs with --input")
+	case s.Output == "":
+		return mr.Errorf(mr.Usage, "the job has no output folder; name one with --output")
+	case !filepath.IsAbs(s.Output):
+		return mr.Errorf(mr.Usage, "output %s must be an absolute path by the time it is submitted", s.Output)
+	case s.Reducers < 0 || s.Reducers > 100_000:
+		return mr.Errorf(mr.Usage, "--reducers %d must be between 0 (chosen from the bytes) and 100000", s.Reducers)
+	case s.SplitSize < 0 || s.RecordLimit < 0:
+		return mr.Errorf(mr.Usage, "--split-size and --record-limit must not be negative")
+	}
+	switch s.OutputFormat {
+	case "", "text", "raw", "jsonl":
+	default:
+		return mr.Errorf(mr.Usage, "--output-format %q is not known; use text, raw or jsonl", s.OutputFormat)
+	}
+	s.Output = filepath.Clean(s.Output)
+	return checkOutput(s.Output, s.Overwrite)
+}
+
+// checkOutput refuses an output folder that exists, unless it is to be replaced.
+func checkOutput(dir string, overwrite bool) error {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return mr.Errorf(mr.Failed, "looking at output folder %s: %w", dir, err)
+	case !overwrite:
+		return mr.Errorf(mr.Refused, "output %s exists; choose another --output, or replace it with --overwrite", dir)
+	case !info.IsDir():
+		return mr.Errorf(mr.Refused, "output %s exists and is not a folder; --overwrite replaces folders only", dir)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package local puts a whole node together in one process: a store, an engine and a
+// worker. The daemon, mrctl without a daemon, and mrtest run the same node.
+package local
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/rpc"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/builtin"
+	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/store"
+	"github.com/mrd-io/mr/worker"
+)
+
+// Options configure a Node.
+type Options struct {
+	Workers  int   // attempts at a time; 0: one a core
+	Memory   int64 // bytes for all of them together; 0: 1 GiB
+	ReadOnly bool  // open the store for questions only: nothing runs
+	Logger   *slog.Logger
+	Getenv   func(string) string
+	Builtin  func(name string) (*mr.Definition, bool) // nil: those of package builtin
+}
+
+// DefaultMemory is the memory of a node that was not given any.
+const DefaultMemory = 1 << 30
+
+// Node is a store with an engine and a worker around it.
+type Node struct {
+	store   *store.Store
+	engine  *engine.Engine // nil when opened for reading
+	ran     chan error
+	service *worker.Service
+}
+
+// Open opens the store in dir, making it if need be, and starts the engine: jobs that
+// an earlier life left unfinished go on at once. Errors are those of store.Open.
+func Open(dir string, o Options) (*Node, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory <= 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.Builtin == nil {
+		o.Builtin = builtin.Lookup
+	}
+	s, err := store.Open(dir, store.Options{ReadOnly: o.ReadOnly, Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{store: s, ran: make(chan error, 1)}
+	if o.ReadOnly {
+		return n, nil
+	}
+	if err := n.start(o); err != nil {
+		s.Close() //nolint:errcheck // the start's error is the one to tell
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(o Options) error {
+	tmp := filepath.Join(n.store.Dir(), "tmp")
+	if err := os.RemoveAll(tmp); err != nil { // of an earlier life
+		return mr.Errorf(mr.Failed, "clearing the store's folder for spills: %w", err)
+	}
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return mr.Errorf(mr.Failed, "making the store's folder for spills: %w", err)
+	}
+	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
+	n.engine = engine.New(engine.Options{
+		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
+		TaskMemory: o.Memory / int64(o.Workers) / 2,
+	})
+	n.service = worker.New(worker.Options{
+		Runs: runs{n.store}, Builtin: o.Builtin, TempDir: tmp, Logger: o.Logger,
+	})
+	srv := rpc.NewServer()
+	if err := srv.RegisterName("Worker", n.service); err != nil {
+		return fmt.Errorf("registering the worker: %w", err)
+	}
+	here, there := net.Pipe()
+	go srv.ServeConn(there) // ends when the engine closes its side
+	go func() { n.ran <- n.engine.Run(context.Background()) }()
+	return n.engine.AddWorker(rpc.NewClient(here), o.Workers)
+}
+
+// Jobs is the engine, or, of a node opened for reading, the catalog.
+func (n *Node) Jobs() mr.Jobs {
+	if n.engine == nil {
+		return engine.Catalog{Store: n.store}
+	}
+	return n.engine
+}
+
+// Store is the node's store.
+func (n *Node) Store() *store.Store { return n.store }
+
+// Run waits until the engine has stopped by itself, which is an error, or ctx ends.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case err := <-n.ran:
+		n.ran <- err
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Close stops the engine, cancelling the attempts in flight, and closes the store. Jobs
+// that have not ended go on when the store is opened again.
+func (n *Node) Close(ctx context.Context) error {
+	var err error
+	if n.engine != nil {
+		n.engine.Drain()
+		select {
+		case err = <-n.ran:
+		case <-ctx.Done():
+			return mr.Errorf(mr.Interrupted, "the engine did not stop in time: %w", ctx.Err())
+		}
+	}
+	return errors.Join(err, n.store.Close())
+}
+
+// ImportBinary copies a job binary into the store, under its own digest, so that what
+// is identified is what is executed, whatever happens to the file.
+func (n *Node) ImportBinary(path string) (mr.Code, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "job binary: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	dir := filepath.Join(n.store.Dir(), "bin")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "making the store's folder for binaries: %w", err)
+	}
+	tmp, err := os.CreateTemp(dir, "import-*")
+	if err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone if it was renamed
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(tmp, h), f)
+	err = errors.Join(err, tmp.Chmod(0o500), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
+	}
+	c := mr.Code{Kind: mr.Binary, Source: path}
+	h.Sum(c.Digest[:0])
+	c.Path = filepath.Join(dir, c.Digest.String())
+	if _, err := os.Stat(c.Path); err == nil {
+		return c, nil
+	}
+	if err := os.Rename(tmp.Name(), c.Path); err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// runs is the store as a worker in the same process sees it.
+type runs struct{ s *store.Store }
+
+func (r runs) Create() worker.RunSink { return sink{r.s.CreateRun()} }
+
+func (r runs) Open(id uint64) (worker.RunSource, error) { return r.s.OpenRun(store.RunID(id)) }
+
+type sink struct{ *store.RunWriter }
+
+func (s sink) Seal(ctx context.Context) (uint64, error) {
+	id, err := s.RunWriter.Seal(ctx)
+	return uint64(id), err
+}

@@ -1,0 +1,145 @@
+package lineage
+
+import (
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// Output is what one task made.
+type Output struct {
+	Key     mr.Digest
+	Kind    plan.Kind
+	Stage   mr.Digest
+	Split   mr.Digest  // map: digest of the split's bytes
+	Range   plan.Range // reduce
+	Made    plan.Made  // Made.Run 0: the bytes are not, or no longer, in the store
+	Input   int64      // bytes mapped, or records' bytes reduced
+	CPU     time.Duration
+	Created time.Time
+	Job     mr.JobID // the job whose attempt made it
+	Index   int      // its task there
+	Attempt plan.Attempt
+	Gone    string // why the bytes are gone, if they are: "lost", "evicted"
+	Counter mr.Counters
+}
+
+// PutOutput records o under its key, replacing an earlier record.
+func PutOutput(tx *store.Tx, o *Output) error {
+	e := newEnc()
+	e.num(int64(o.Kind))
+	e.digest(o.Stage)
+	e.digest(o.Split)
+	e.bytes(o.Range.Lo)
+	e.bytes(o.Range.Hi)
+	e.unum(o.Made.Run)
+	e.digest(o.Made.Digest)
+	e.num(o.Made.Records)
+	e.num(o.Made.Raw)
+	e.num(o.Made.Stored)
+	e.num(o.Input)
+	e.num(int64(o.CPU))
+	e.num(o.Created.UnixNano())
+	e.str(string(o.Job))
+	e.num(int64(o.Index))
+	e.unum(uint64(o.Attempt))
+	e.str(o.Gone)
+	e.counters(o.Counter)
+	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
+}
+
+// GetOutput returns the output recorded under key, or nil.
+func GetOutput(tx *store.Tx, key mr.Digest) (*Output, error) {
+	b := tx.Get(store.Outputs, key[:])
+	if b == nil {
+		return nil, nil
+	}
+	return decodeOutput(key, b)
+}
+
+func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
+	d := newDec("output", b)
+	o := &Output{Key: key}
+	o.Kind = plan.Kind(d.num())
+	o.Stage = d.digest()
+	o.Split = d.digest()
+	o.Range.Lo = d.bytes()
+	o.Range.Hi = d.bytes()
+	o.Made.Run = d.unum()
+	o.Made.Digest = d.digest()
+	o.Made.Records = d.num()
+	o.Made.Raw = d.num()
+	o.Made.Stored = d.num()
+	o.Input = d.num()
+	o.CPU = time.Duration(d.num())
+	o.Created = time.Unix(0, d.num())
+	o.Job = mr.JobID(d.str())
+	o.Index = int(d.num())
+	o.Attempt = plan.Attempt(d.unum())
+	o.Gone = d.str()
+	o.Counter = d.counters()
+	return o, wrap("output "+key.Short(), d.err)
+}
+
+// ScanOutputs calls fn with every output on record, in key order.
+func ScanOutputs(tx *store.Tx, fn func(*Output) error) error {
+	return tx.Scan(store.Outputs, nil, func(k, v []byte) error {
+		var key mr.Digest
+		copy(key[:], k)
+		o, err := decodeOutput(key, v)
+		if err != nil {
+			return err
+		}
+		return fn(o)
+	})
+}
+
+// Forget records that the bytes of an output are gone, and removes its run. The record
+// of how it was made stays. It is no error if there is none.
+func Forget(tx *store.Tx, key mr.Digest, why string) error {
+	o, err := GetOutput(tx, key)
+	if err != nil || o == nil || o.Made.Run == 0 {
+		return err
+	}
+	if err := tx.DeleteRun(store.RunID(o.Made.Run)); err != nil {
+		return err
+	}
+	o.Made.Run, o.Gone = 0, why
+	return PutOutput(tx, o)
+}
+
+// PutSlot records that key was last made at the place named by slot.
+func PutSlot(tx *store.Tx, slot, key mr.Digest) error {
+	if prev := tx.Get(store.Slots, slot[:]); prev != nil && mr.Digest(prev) == key {
+		return nil
+	}
+	return wrap("slot", tx.Put(store.Slots, slot[:], key[:]))
+}
+
+// GetSlot returns the key last made at a place, or zero.
+func GetSlot(tx *store.Tx, slot mr.Digest) (key mr.Digest) {
+	copy(key[:], tx.Get(store.Slots, slot[:]))
+	return key
+}
+
+// PutStamp remembers under its stamp key what reading a split has shown: its digest and
+// the offset of its first record.
+func PutStamp(tx *store.Tx, stamp, split mr.Digest, start int64) error {
+	e := newEnc()
+	e.digest(split)
+	e.num(start)
+	return wrap("stamp", tx.Put(store.Stamps, stamp[:], e.b))
+}
+
+// GetStamp returns what is remembered under a stamp key; a zero digest if nothing is.
+func GetStamp(tx *store.Tx, stamp mr.Digest) (split mr.Digest, start int64, err error) {
+	b := tx.Get(store.Stamps, stamp[:])
+	if b == nil {
+		return split, 0, nil
+	}
+	d := newDec("stamp", b)
+	split, start = d.digest(), d.num()
+	return split, start, wrap("stamp", d.err)
+}

@@ -1,0 +1,129 @@
+package lineage
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/mrd-io/mr"
+)
+
+// Records are a version byte and then fields in order: numbers as uvarints, strings
+// and lists length-prefixed, digests as their 32 bytes. Fields are appended in later
+// versions, never changed; a reader takes missing trailing fields as zero.
+
+const recordVersion = 1
+
+type enc struct{ b []byte }
+
+func newEnc() *enc { return &enc{b: append(make([]byte, 0, 192), recordVersion)} }
+
+func (e *enc) num(n int64)        { e.b = binary.AppendUvarint(e.b, uint64(n)) }
+func (e *enc) unum(n uint64)      { e.b = binary.AppendUvarint(e.b, n) }
+func (e *enc) str(s string)       { e.num(int64(len(s))); e.b = append(e.b, s...) }
+func (e *enc) digest(d mr.Digest) { e.b = append(e.b, d[:]...) }
+
+func (e *enc) bytes(b []byte) { // nil and empty differ
+	if b == nil {
+		e.num(0)
+		return
+	}
+	e.num(int64(len(b)) + 1)
+	e.b = append(e.b, b...)
+}
+
+func (e *enc) counters(cs mr.Counters) {
+	e.num(int64(len(cs)))
+	for _, c := range cs {
+		e.str(c.Group)
+		e.str(c.Name)
+		e.b = binary.AppendVarint(e.b, c.Value)
+	}
+}
+
+// dec reads what enc wrote. After the first failure every read returns zero and err
+// is set; callers check err once.
+type dec struct {
+	b   []byte
+	err error
+}
+
+func newDec(what string, b []byte) *dec {
+	if len(b) == 0 || b[0] != recordVersion {
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a %s record that this version cannot read; use the version of mr that wrote the store", what)}
+	}
+	return &dec{b: b[1:]}
+}
+
+func (d *dec) fail() {
+	if d.err == nil {
+		d.err = mr.Errorf(mr.Damaged, "the catalog holds a record that ends in the middle of a field")
+	}
+	d.b = nil
+}
+
+func (d *dec) unum() uint64 {
+	n, k := binary.Uvarint(d.b)
+	if k <= 0 {
+		if len(d.b) > 0 || d.err != nil {
+			d.fail()
+		}
+		return 0 // trailing fields of a later version are absent
+	}
+	d.b = d.b[k:]
+	return n
+}
+
+func (d *dec) num() int64 { return int64(d.unum()) }
+
+func (d *dec) take(n int64) []byte {
+	if n < 0 || n > int64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+func (d *dec) str() string { return string(d.take(d.num())) }
+
+func (d *dec) bytes() []byte {
+	n := d.num()
+	if n == 0 {
+		return nil
+	}
+	return append([]byte{}, d.take(n-1)...)
+}
+
+func (d *dec) digest() (out mr.Digest) {
+	copy(out[:], d.take(int64(len(out))))
+	return out
+}
+
+func (d *dec) counters() mr.Counters {
+	n := d.num()
+	if n > int64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	var cs mr.Counters
+	for range n {
+		c := mr.Counter{Group: d.str(), Name: d.str()}
+		v, k := binary.Varint(d.b)
+		if k <= 0 {
+			d.fail()
+			return nil
+		}
+		d.b = d.b[k:]
+		c.Value = v
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("lineage: %s: %w", what, err)
+}

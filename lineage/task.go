@@ -1,0 +1,130 @@
+package lineage
+
+import (
+	"encoding/binary"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// TaskState is how far a task on record has come. Values: append only.
+type TaskState uint8
+
+// The states of a task on record. A task that never started has no record.
+const (
+	TaskStarted TaskState = 1 // some attempt has started; none is committed
+	TaskDone    TaskState = 2 // Key names its output
+	TaskLost    TaskState = 3 // was done; its output must be computed again
+)
+
+// Task is a job's task on record.
+type Task struct {
+	State    TaskState
+	Cached   bool      // its output was found, not computed
+	Key      mr.Digest // of its output
+	Made     plan.Made // as it was at commit; Run may be gone since
+	Starts   int       // attempts started
+	Failures int
+	Attempt  plan.Attempt // the committed one, or 0
+	Reason   string       // why it was computed, if it was
+}
+
+func taskKey(job mr.JobID, kind plan.Kind, index int) []byte {
+	k := append(make([]byte, 0, len(job)+6), job...)
+	k = append(k, '/', byte(kind))
+	return binary.BigEndian.AppendUint32(k, uint32(index))
+}
+
+// PutTask records a task.
+func PutTask(tx *store.Tx, job mr.JobID, kind plan.Kind, index int, t *Task) error {
+	e := newEnc()
+	e.num(int64(t.State))
+	if t.Cached {
+		e.num(1)
+	} else {
+		e.num(0)
+	}
+	e.digest(t.Key)
+	e.unum(t.Made.Run)
+	e.digest(t.Made.Digest)
+	e.num(t.Made.Records)
+	e.num(t.Made.Raw)
+	e.num(t.Made.Stored)
+	e.num(int64(t.Starts))
+	e.num(int64(t.Failures))
+	e.unum(uint64(t.Attempt))
+	e.str(t.Reason)
+	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.b))
+}
+
+// ScanTasks calls fn with the tasks of one phase on record, by index.
+func ScanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t *Task) error) error {
+	prefix := taskKey(job, kind, 0)
+	prefix = prefix[:len(prefix)-4]
+	return tx.Scan(store.Tasks, prefix, func(k, v []byte) error {
+		d := newDec("task", v)
+		t := &Task{State: TaskState(d.num()), Cached: d.num() == 1, Key: d.digest()}
+		t.Made.Run = d.unum()
+		t.Made.Digest = d.digest()
+		t.Made.Records = d.num()
+		t.Made.Raw = d.num()
+		t.Made.Stored = d.num()
+		t.Starts = int(d.num())
+		t.Failures = int(d.num())
+		t.Attempt = plan.Attempt(d.unum())
+		t.Reason = d.str()
+		if d.err != nil || len(k) != len(prefix)+4 {
+			return wrap("task of "+string(job), d.err)
+		}
+		return fn(int(binary.BigEndian.Uint32(k[len(prefix):])), t)
+	})
+}
+
+// PutStage records the components of a stage, once.
+func PutStage(tx *store.Tx, s plan.Stage) error {
+	if tx.Get(store.Stages, s.Digest[:]) != nil {
+		return nil
+	}
+	e := newEnc()
+	e.num(int64(len(s.Components)))
+	for _, c := range s.Components {
+		e.str(c.Name)
+		e.str(c.Value)
+	}
+	return wrap("stage", tx.Put(store.Stages, s.Digest[:], e.b))
+}
+
+// GetStage returns the components of a stage, or nil if it is not on record.
+func GetStage(tx *store.Tx, digest mr.Digest) ([]plan.Component, error) {
+	b := tx.Get(store.Stages, digest[:])
+	if b == nil {
+		return nil, nil
+	}
+	d := newDec("stage", b)
+	n := d.num()
+	var cs []plan.Component
+	for i := int64(0); i < n && d.err == nil; i++ {
+		cs = append(cs, plan.Component{Name: d.str(), Value: d.str()})
+	}
+	return cs, wrap("stage "+digest.Short(), d.err)
+}
+
+// PutPlan records a job's splits in their binary form, under their own digest, and
+// returns it. An equal plan is recorded once.
+func PutPlan(tx *store.Tx, splits []byte) (mr.Digest, error) {
+	d := plan.Sum("mr/plan", splits)
+	if tx.Get(store.Plans, d[:]) != nil {
+		return d, nil
+	}
+	return d, wrap("plan", tx.Put(store.Plans, d[:], splits))
+}
+
+// GetPlan returns a copy of a plan, or nil.
+func GetPlan(tx *store.Tx, digest mr.Digest) []byte {
+	b := tx.Get(store.Plans, digest[:])
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}

@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/mrd-io/mr"
+)
+
+// Tasks are values: what a worker is asked to do and what it answers, in types that
+// cross net/rpc as they are. No interfaces, no maps, no closures; fields are only added.
+
+// Kind is a task's phase. Wire and record values: append only.
+type Kind uint8
+
+// The kinds of tasks.
+const (
+	Map    Kind = 0
+	Reduce Kind = 1
+)
+
+// Letter is the kind in names of tasks and parts.
+func (k Kind) Letter() string {
+	if k == Map {
+		return "m"
+	}
+	return "r"
+}
+
+// TaskName is a task's name in logs and lineage: "m-00003".
+func TaskName(k Kind, index int) string { return fmt.Sprintf("%s-%05d", k.Letter(), index) }
+
+// PartName is the name of an output part: "part-r-00000".
+func PartName(k Kind, index int) string { return "part-" + TaskName(k, index) }
+
+// Attempt names one execution of a task. It is unique in a store: the high 24 bits are
+// the epoch of the daemon that started it, so attempts of an earlier life are fenced
+// by their number alone.
+type Attempt uint64
+
+// AttemptOf makes the n-th attempt of a daemon's life.
+func AttemptOf(epoch, n uint64) Attempt { return Attempt(epoch<<40 | n) }
+
+// Epoch is the life of the daemon that started a.
+func (a Attempt) Epoch() uint64 { return uint64(a) >> 40 }
+
+func (a Attempt) String() string { return fmt.Sprintf("%d.%d", a.Epoch(), uint64(a)&(1<<40-1)) }
+
+// Program is what a task executes, and with what configuration.
+type Program struct {
+	Job  string
+	Code mr.Code
+	Args []string
+	Env  []Component // declared variables, with their values
+}
+
+// Work is one attempt's order to a worker.
+type Work struct {
+	Attempt     Attempt
+	Kind        Kind
+	Index       int
+	Program     Program
+	Format      mr.Format
+	RecordLimit int64 // bytes
+	Memory      int64 // bytes the attempt may use
+
+	// Map: the split in its binary form. Expect is the digest it is believed to have;
+	// if it is zero or proves wrong, the worker reads and digests the split and answers
+	// with Identified set, keeping the bytes until Proceed or Abandon.
+	Split    []byte
+	Expect   mr.Digest
+	Unsorted bool // map-only: records keep their emission order
+
+	// Reduce: runs in split order, the range of keys, and where the part file goes.
+	Runs         []uint64
+	HasLo, HasHi bool // gob does not tell nil from empty
+	Lo, Hi       []byte
+	Part         string // path of the attempt's part file
+	OutputFormat string
+	KeepPart     bool // also keep the part in the store, as a run of chunks
+	Copy         bool // Runs holds one kept part: install it instead of reducing
+	CopyDigest   mr.Digest
+}
+
+// SetRange stores r in w.
+func (w *Work) SetRange(r Range) {
+	w.HasLo, w.HasHi, w.Lo, w.Hi = r.Lo != nil, r.Hi != nil, r.Lo, r.Hi
+}
+
+// Range is the range of keys of a reduce attempt.
+func (w *Work) Range() (r Range) {
+	if w.HasLo {
+		r.Lo = append([]byte{}, w.Lo...)
+	}
+	if w.HasHi {
+		r.Hi = append([]byte{}, w.Hi...)
+	}
+	return r
+}
+
+// Made is what a task has produced: a run (map) or a part file (reduce).
+type Made struct {
+	Run     uint64    // id of the run in the store; 0: none
+	Digest  mr.Digest // of the run's records, or of the part's bytes
+	Records int64
+	Raw     int64 // bytes before compression
+	Stored  int64 // bytes in the store
+}
+
+// Result is a worker's answer about one attempt.
+type Result struct {
+	Attempt    Attempt
+	Identified bool // Split is known, nothing has been computed: Proceed or Abandon
+	Split      mr.Digest
+	Start      int64 // offset of the split's first record, for a range of a file
+	Made       Made
+	Read       int64         // bytes read from input files
+	CPU        time.Duration // spent in the attempt
+	Counters   mr.Counters
+	Log        []string // what the task printed, cut to size
+	Failure    Failure
+}
+
+// FailureKind tells what a failure means for the task. Wire values: append only.
+type FailureKind uint8
+
+// The kinds of failures.
+const (
+	NoFailure FailureKind = 0
+	UserError FailureKind = 1 // the job's code failed, or died: another attempt may do better
+	BadInput  FailureKind = 2 // the input can't be read as asked; trying again is in vain
+	Changed   FailureKind = 3 // an input file changed under the attempt
+	LostRun   FailureKind = 4 // a stored run can't be read; LostRuns must be made again
+	NoSpace   FailureKind = 5 // storage refused a write: not the task's fault
+	Cancelled FailureKind = 6 // stopped on request, or its worker went away
+)
+
+// Failure is why an attempt failed; the zero Failure is success.
+type Failure struct {
+	Kind     FailureKind
+	Message  string
+	LostRuns []uint64
+}
+
+// Description is a worker's answer about a job's code.
+type Description struct {
+	Traits mr.Traits
+	Jobs   []string // the jobs the code declares
+	Kind   mr.Kind  // of the error, if Message is not empty
+	Error  string
+}

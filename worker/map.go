@@ -1,0 +1,130 @@
+package worker
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+)
+
+// runMap reads and digests the attempt's split, and maps it if the digest is the
+// expected one or the master has said so (proceed).
+func (s *Service) runMap(a *attempt, res *plan.Result, proceed bool) (err error) {
+	w := a.work
+	loaded := a.loaded
+	if !proceed {
+		if loaded, err = s.load(a); err != nil {
+			return err
+		}
+		res.Read = loaded.Read()
+		res.Split, res.Start = loaded.Digest(), loaded.Start()
+		if loaded.Digest() != w.Expect {
+			return s.hold(a, loaded, res)
+		}
+	}
+	defer loaded.Close()
+	res.Split, res.Start = loaded.Digest(), loaded.Start()
+	runner, err := s.runner(a.ctx, &w.Program)
+	if err != nil {
+		return err
+	}
+	dir, clean, err := s.spillDir(a)
+	if err != nil {
+		return err
+	}
+	defer clean()
+
+	sink := s.o.Runs.Create()
+	defer func() {
+		if err != nil {
+			sink.Discard()
+		}
+	}()
+	out := &countingSink{next: run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})}
+	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
+	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: dir}
+	res.Counters, err = runner.Map(a.ctx, env, in, out)
+	switch {
+	case in.err != nil:
+		return &taskFailure{kind: plan.BadInput, err: in.err}
+	case out.err != nil:
+		return fmt.Errorf("writing the map output: %w", out.err)
+	case err != nil:
+		return err
+	}
+	return sealRun(a, sink, out.next.(*run.Writer), &res.Made)
+}
+
+func (s *Service) load(a *attempt) (*input.Loaded, error) {
+	var split input.Split
+	if err := split.UnmarshalBinary(a.work.Split); err != nil {
+		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("the order's split cannot be read: %w", err)}
+	}
+	loaded, err := input.Load(a.ctx, split, input.Options{
+		Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20),
+	})
+	if err != nil {
+		return nil, &taskFailure{kind: plan.BadInput, err: err}
+	}
+	return loaded, nil
+}
+
+// hold keeps an identified attempt for the master's word.
+func (s *Service) hold(a *attempt, loaded *input.Loaded, res *plan.Result) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := a.ctx.Err(); err != nil {
+		loaded.Close()
+		return err
+	}
+	a.loaded = loaded
+	res.Identified = true
+	return errHeld
+}
+
+// sealRun finishes a run and makes it durable.
+func sealRun(a *attempt, sink RunSink, w *run.Writer, made *plan.Made) error {
+	sum, err := w.Close()
+	if err != nil {
+		return fmt.Errorf("writing the run: %w", err)
+	}
+	id, err := sink.Seal(a.ctx)
+	if err != nil {
+		return fmt.Errorf("making the run durable: %w", err)
+	}
+	*made = plan.Made{Run: id, Digest: sum.Digest, Records: sum.Records, Raw: sum.RawBytes, Stored: sum.Bytes}
+	return nil
+}
+
+// watchedBlocks remembers the reader's own error, so that it isn't taken for the mapper's.
+type watchedBlocks struct {
+	next mr.BlockReader
+	err  error
+}
+
+func (b *watchedBlocks) Next() (mr.Block, error) {
+	blk, err := b.next.Next()
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return blk, err
+}
+
+// countingSink does the same for a sink, and counts what passes.
+type countingSink struct {
+	next    mr.RecordSink
+	records int64
+	err     error
+}
+
+func (c *countingSink) Record(key, value []byte) error {
+	c.records++
+	err := c.next.Record(key, value)
+	if err != nil {
+		c.err = err
+	}
+	return err
+}

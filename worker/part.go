@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+)
+
+// The output formats of part files.
+const (
+	FormatText  = "text"  // key TAB value LF
+	FormatRaw   = "raw"   // key and value back to back, nothing between
+	FormatJSONL = "jsonl" // {"key":…,"value":…} LF
+)
+
+// keepAlways is the size up to which a part is kept in the store for later jobs even
+// if reducing did not shrink its records; a larger part is kept if it halved them.
+const keepAlways = 1 << 20
+
+// partBuffer is the size of writes to a part file, and of a kept part's records.
+const partBuffer = 256 << 10
+
+// partWriter writes an attempt's part file and, beside it, the copy that the store
+// keeps. Its digest is BLAKE3 of the file's bytes.
+type partWriter struct {
+	f       *os.File
+	w       *bufio.Writer
+	hash    *blake3.Hasher
+	format  string
+	noKey   bool
+	noValue bool
+	line    []byte
+	records int64
+	bytes   int64
+	done    bool
+
+	kept     RunSink // nil if not, or no longer, kept
+	keptRun  *run.Writer
+	keepMost int64
+}
+
+func createPart(path, format string, t mr.Traits) (*partWriter, error) {
+	if path == "" {
+		return nil, errNoPart
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, fmt.Errorf("making the attempt's folder: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("making the part file: %w", err)
+	}
+	p := &partWriter{f: f, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}
+	p.w = bufio.NewWriterSize(p, partBuffer)
+	return p, nil
+}
+
+// Write is the end of p's own buffer: file, digest and kept copy see whole chunks.
+func (p *partWriter) Write(b []byte) (int, error) {
+	n, err := p.f.Write(b)
+	if err != nil {
+		return n, err
+	}
+	p.hash.Write(b)
+	p.bytes += int64(len(b))
+	if p.kept == nil {
+		return n, nil
+	}
+	if p.bytes > p.keepMost {
+		p.dropKept()
+		return n, nil
+	}
+	return n, p.keptRun.Record(nil, b)
+}
+
+// keep begins a copy in the store, given up when the part grows beyond most bytes.
+func (p *partWriter) keep(sink RunSink, most int64) {
+	p.kept, p.keepMost = sink, most
+	p.keptRun = run.NewWriter(sink, run.Options{Unsorted: true})
+}
+
+func (p *partWriter) dropKept() {
+	p.kept.Discard()
+	p.kept, p.keptRun = nil, nil
+}
+
+// Record implements mr.RecordSink with the rendered key and value.
+func (p *partWriter) Record(key, value []byte) error {
+	p.records++
+	b := p.line[:0]
+	switch p.format {
+	case FormatRaw:
+		b = append(append(b, key...), value...)
+	case FormatJSONL:
+		b = p.appendJSON(b, key, value)
+	default:
+		if !p.noKey {
+			b = append(b, key...)
+			if !p.noValue {
+				b = append(b, '\t')
+			}
+		}
+		if !p.noValue {
+			b = append(b, value...)
+		}
+		b = append(b, '\n')
+	}
+	p.line = b
+	_, err := p.w.Write(b)
+	return err
+}
+
+func (p *partWriter) appendJSON(b, key, value []byte) []byte {
+	quote := func(b, s []byte) []byte {
+		// Marshal of a string cannot fail; invalid UTF-8 becomes U+FFFD.
+		q, _ := json.Marshal(strings.ToValidUTF8(string(s), "\uFFFD"))
+		return append(b, q...)
+	}
+	b = append(b, '{')
+	if !p.noKey {
+		b = quote(append(b, `"key":`...), key)
+	}
+	if !p.noValue {
+		if !p.noKey {
+			b = append(b, ',')
+		}
+		b = quote(append(b, `"value":`...), value)
+	}
+	return append(b, '}', '\n')
+}
+
+// finish makes the part file and its kept copy durable, in that order.
+func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
+	if err := p.w.Flush(); err != nil {
+		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
+	}
+	if err := p.f.Sync(); err != nil {
+		return fmt.Errorf("syncing part file %s: %w", p.f.Name(), err)
+	}
+	if err := p.f.Close(); err != nil {
+		return fmt.Errorf("closing part file %s: %w", p.f.Name(), err)
+	}
+	if p.kept != nil {
+		sum, err := p.keptRun.Close()
+		if err != nil {
+			return fmt.Errorf("keeping part %s: %w", p.f.Name(), err)
+		}
+		if made.Run, err = p.kept.Seal(ctx); err != nil {
+			return fmt.Errorf("keeping part %s: %w", p.f.Name(), err)
+		}
+		made.Stored = sum.Bytes
+	}
+	p.done = true
+	p.hash.Sum(made.Digest[:0])
+	made.Records, made.Raw = p.records, p.bytes
+	return nil
+}
+
+// abort removes what an unfinished writer has made.
+func (p *partWriter) abort() {
+	if p.done {
+		return
+	}
+	p.done = true
+	p.f.Close()           //nolint:errcheck // the file goes
+	os.Remove(p.f.Name()) //nolint:errcheck // swept with its folder otherwise
+	if p.kept != nil {
+		p.kept.Discard()
+	}
+}
+
+// copyPart installs a part that the store has kept.
+func (s *Service) copyPart(a *attempt, res *plan.Result) error {
+	w := a.work
+	id := w.Runs[0]
+	lost := func(err error) error {
+		return &taskFailure{kind: plan.LostRun, lost: []uint64{id}, err: fmt.Errorf("kept part, run %d: %w", id, err)}
+	}
+	src, err := s.o.Runs.Open(id)
+	if err != nil {
+		return lost(err)
+	}
+	defer src.Close()
+	ix, err := run.ReadIndex(src, src.Blobs())
+	if err != nil {
+		return lost(err)
+	}
+	part, err := createPart(w.Part, FormatRaw, mr.Traits{})
+	if err != nil {
+		return err
+	}
+	defer part.abort()
+	in := run.NewReader(src, ix, nil, nil)
+	for in.Next() {
+		if _, err := part.w.Write(in.Value()); err != nil {
+			return fmt.Errorf("writing part file %s: %w", w.Part, err)
+		}
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+	}
+	if err := in.Err(); err != nil {
+		return lost(err)
+	}
+	if err := part.finish(a.ctx, &res.Made); err != nil {
+		return err
+	}
+	if res.Made.Digest != w.CopyDigest {
+		os.Remove(w.Part) //nolint:errcheck // swept with its folder otherwise
+		return lost(fmt.Errorf("its bytes have another digest than on record"))
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+)
+
+// Runs is where a worker keeps and finds runs: the store itself for a worker in the
+// daemon's process, a data connection for a remote one.
+type Runs interface {
+	// Create starts a run. Nothing of it is visible before Seal and the master's commit.
+	Create() RunSink
+	// Open finds a committed run. An error means that the run is lost.
+	Open(id uint64) (RunSource, error)
+}
+
+// RunSink takes the blobs of one run in order.
+type RunSink interface {
+	run.BlockSink
+	Seal(ctx context.Context) (id uint64, err error)
+	Discard()
+}
+
+// RunSource reads the blobs of one run. Close releases it.
+type RunSource interface {
+	run.BlockSource
+	Blobs() int
+	Close()
+}
+
+// Binaries finds or starts processes of authors' binaries. The Runner's calls end with
+// their context.
+type Binaries interface {
+	Open(ctx context.Context, path string, digest mr.Digest, job string, args, env []string) (mr.Runner, error)
+}
+
+// Options wire a Service to its surroundings.
+type Options struct {
+	Runs     Runs
+	Builtin  func(name string) (*mr.Definition, bool)
+	Binaries Binaries // runs authors' binaries; nil: this worker can't
+	TempDir  string // for spills; attempts get folders of their own below it
+	Logger   *slog.Logger
+}
+
+// Service executes attempts. It is registered with net/rpc under the name "Worker".
+type Service struct {
+	o Options
+
+	mu       sync.Mutex
+	attempts map[plan.Attempt]*attempt
+	gone     map[plan.Attempt]bool // abandoned before their order arrived; see Abandon
+	programs map[string]*mr.Program
+	indexes  indexCache
+}
+
+// attempt is one order being executed, or held after identification.
+type attempt struct {
+	work   *plan.Work
+	ctx    context.Context
+	cancel context.CancelFunc
+	loaded *input.Loaded // held between Identified and Proceed
+}
+
+// New makes a Service.
+func New(o Options) *Service {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		o:        o,
+		attempts: map[plan.Attempt]*attempt{},
+		gone:     map[plan.Attempt]bool{},
+		programs: map[string]*mr.Program{},
+	}
+}
+
+// RunTask executes w to its end, or to the point where a split is identified.
+func (s *Service) RunTask(w *plan.Work, res *plan.Result) error {
+	a := s.begin(w)
+	if a == nil {
+		*res = plan.Result{Attempt: w.Attempt, Failure: plan.Failure{Kind: plan.Cancelled, Message: "abandoned before it began"}}
+		return nil
+	}
+	s.execute(a, res, func() error {
+		if w.Kind == plan.Map {
+			return s.runMap(a, res, false)
+		}
+		return s.runReduce(a, res)
+	})
+	return nil
+}
+
+// Proceed maps the split that an Identified attempt holds.
+func (s *Service) Proceed(id plan.Attempt, res *plan.Result) error {
+	s.mu.Lock()
+	a := s.attempts[id]
+	s.mu.Unlock()
+	if a == nil || a.loaded == nil {
+		*res = plan.Result{Attempt: id, Failure: plan.Failure{Kind: plan.Cancelled, Message: "the attempt is not held here"}}
+		return nil
+	}
+	s.execute(a, res, func() error { return s.runMap(a, res, true) })
+	return nil
+}
+
+// maxGone bounds the memory of abandoned attempts that were not known here.
+const maxGone = 4096
+
+// Abandon drops a held attempt, or cancels a running one, which then answers by its own
+// call. An order may still be on its way when its Abandon arrives: calls on one
+// connection are handled concurrently. So unknown attempts are remembered.
+func (s *Service) Abandon(id plan.Attempt, _ *struct{}) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.attempts[id]
+	if a == nil {
+		if len(s.gone) < maxGone {
+			s.gone[id] = true
+		}
+		return nil
+	}
+	a.cancel()
+	if a.loaded != nil {
+		a.loaded.Close()
+		delete(s.attempts, id)
+	}
+	return nil
+}
+
+// Describe says what a job's code declares, without running any of its tasks.
+func (s *Service) Describe(p *plan.Program, d *plan.Description) error {
+	r, err := s.runner(context.Background(), p)
+	if err != nil {
+		d.Kind, d.Error = mr.KindOf(err), err.Error()
+		return nil
+	}
+	d.Traits = r.Traits()
+	return nil
+}
+
+func (s *Service) begin(w *plan.Work) *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone[w.Attempt] {
+		delete(s.gone, w.Attempt)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &attempt{work: w, ctx: ctx, cancel: cancel}
+	s.attempts[w.Attempt] = a
+	return a
+}
+
+// errHeld ends an execution that keeps its attempt for Proceed.
+var errHeld = errors.New("held")
+
+// execute runs one leg of an attempt and turns its error into a Failure.
+func (s *Service) execute(a *attempt, res *plan.Result, leg func() error) {
+	id := a.work.Attempt
+	res.Attempt = id
+	start := time.Now()
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("internal error in the worker: %v\n%s", p, debug.Stack())
+			}
+		}()
+		return leg()
+	}()
+	res.CPU = time.Since(start)
+	if err == errHeld {
+		return
+	}
+	s.mu.Lock()
+	delete(s.attempts, id)
+	s.mu.Unlock()
+	if err != nil {
+		res.Failure = failureOf(a, err)
+		res.Made = plan.Made{}
+	}
+	a.cancel()
+}
+
+// taskFailure is an error whose kind the executing code knows.
+type taskFailure struct {
+	kind plan.FailureKind
+	lost []uint64
+	err  error
+}
+
+func (f *taskFailure) Error() string { return f.err.Error() }
+func (f *taskFailure) Unwrap() error { return f.err }
+
+func failureOf(a *attempt, err error) plan.Failure {
+	f := plan.Failure{Kind: plan.UserError, Message: err.Error()}
+	if tf, ok := errors.AsType[*taskFailure](err); ok {
+		f.Kind, f.LostRuns = tf.kind, tf.lost
+	}
+	switch {
+	case a.ctx.Err() != nil:
+		f.Kind = plan.Cancelled
+	case errors.Is(err, input.ErrChanged):
+		f.Kind = plan.Changed
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		f.Kind = plan.NoSpace
+	}
+	return f
+}
+
+// runner finds or makes the Runner of a program.
+func (s *Service) runner(ctx context.Context, p *plan.Program) (mr.Runner, error) {
+	if p.Code.Kind == mr.Binary {
+		if s.o.Binaries == nil {
+			return nil, mr.Errorf(mr.Failed, "this worker runs no job binaries")
+		}
+		env := make([]string, len(p.Env))
+		for i, e := range p.Env {
+			env[i] = e.Name + "=" + e.Value
+		}
+		return s.o.Binaries.Open(ctx, p.Code.Path, p.Code.Digest, p.Job, p.Args, env)
+	}
+	key := fmt.Sprintf("%q %q", p.Job, p.Args)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.programs[key]; r != nil {
+		return r, nil
+	}
+	def, ok := s.o.Builtin(p.Job)
+	if !ok {
+		return nil, mr.Errorf(mr.Usage, "there is no built-in job %q; mrctl run --help lists them", p.Job)
+	}
+	r, err := def.Configure(p.Args)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.programs) > 64 {
+		clear(s.programs)
+	}
+	s.programs[key] = r
+	return r, nil
+}
+
+// spillDir makes an attempt's folder for spills; the func removes it.
+func (s *Service) spillDir(a *attempt) (string, func(), error) {
+	dir := fmt.Sprintf("%s/attempt-%d", s.o.TempDir, uint64(a.work.Attempt))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", nil, fmt.Errorf("making a folder for spills: %w", err)
+	}
+	return dir, func() { removeAll(dir, s.o.Logger) }, nil
+}
+
+func removeAll(dir string, log *slog.Logger) {
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("spill folder not removed", "dir", dir, "err", err)
+	}
+}
