@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/exit"
+	"github.com/mrd-io/mr/internal/size"
+	"github.com/mrd-io/mr/internal/where"
+	"github.com/mrd-io/mr/rpcsvc"
+)
+
+// engine is the store with its jobs, in this process.
+type engine interface {
+	Jobs() mr.Jobs
+	// Run runs jobs until ctx ends, then drains.
+	Run(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+// options are the flags of mrd.
+type options struct {
+	store     string
+	listen    []string
+	workers   int
+	memory    int64
+	logFormat string
+}
+
+// daemon is one life of mrd.
+type daemon struct {
+	out, err io.Writer
+	env      func(string) string
+	dir      string // what relative paths are relative to
+	version  string
+	open     func(store string, o options, log *slog.Logger) (engine, error)
+}
+
+// These add up to less than the ten seconds that a service manager gives.
+const (
+	answerTime = 3 * time.Second // for requests in flight
+	drainTime  = 6 * time.Second // for the engine
+)
+
+const help = `mrd runs the jobs of a store and serves them. It runs until SIGTERM or SIGINT, which drain it; a second
+signal ends it at once. Jobs that were under way when it ended, however it ended, go on when it starts again.
+
+Usage:
+  mrd [--store DIR] [--listen ADDR]... [--workers N] [--memory SIZE]
+
+Flags:
+  --store DIR          folder of the store (default $MR_STORE, else ~/.local/state/mr)
+  --listen ADDR        unix:PATH or tcp:HOST:PORT to listen on, besides the socket mrd.sock inside the
+                       store; repeatable
+  --workers N          run N tasks at once (default: the CPUs)
+  --memory SIZE        memory for all tasks together, such as 4GiB
+  --log-format FORMAT  of the log on stderr: text or json (default text)
+  --version            print the version
+`
+
+// main runs the daemon with the flags args to its end and returns the exit status.
+func (d *daemon) main(ctx context.Context, args []string) int {
+	o, done, err := d.flags(args)
+	if err == nil && !done {
+		err = d.run(ctx, o)
+	}
+	if err != nil {
+		// A failed write to stderr has nobody left to be told to.
+		_, _ = fmt.Fprintf(d.err, "mrd: %s\n", strings.TrimRight(err.Error(), "\n"))
+	}
+	return exit.Status(err)
+}
+
+// flags reads args. done means that they asked for words only, which are printed.
+func (d *daemon) flags(args []string) (o options, done bool, err error) {
+	fs := pflag.NewFlagSet("mrd", pflag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&o.store, "store", "", "")
+	fs.StringArrayVar(&o.listen, "listen", nil, "")
+	fs.IntVar(&o.workers, "workers", 0, "")
+	fs.Var(size.Value{N: &o.memory}, "memory", "")
+	fs.StringVar(&o.logFormat, "log-format", "text", "")
+	version := fs.Bool("version", false, "")
+	switch err := fs.Parse(args); {
+	case errors.Is(err, pflag.ErrHelp):
+		_, err = io.WriteString(d.out, help)
+		return o, true, err
+	case err != nil:
+		return o, false, mr.Errorf(mr.Usage, "%w; see mrd --help", err)
+	case *version:
+		_, err = fmt.Fprintf(d.out, "mrd %s\n", d.version)
+		return o, true, err
+	case fs.NArg() > 0:
+		return o, false, mr.Errorf(mr.Usage, "mrd takes flags only, and got %q; jobs are given to 'mrctl submit'", fs.Arg(0))
+	case o.workers < 0:
+		return o, false, mr.Errorf(mr.Usage, "--workers %d: the number of tasks at once cannot be negative", o.workers)
+	case o.logFormat != "text" && o.logFormat != "json":
+		return o, false, mr.Errorf(mr.Usage, "--log-format %q is not known; use text or json", o.logFormat)
+	}
+	if o.store, err = where.Store(o.store, d.env, d.dir); err != nil {
+		return o, false, err
+	}
+	addrs := []string{"unix:" + filepath.Join(o.store, where.Socket)}
+	for _, a := range o.listen {
+		addr, err := where.Parse(a, d.dir)
+		if err != nil {
+			return o, false, mr.Errorf(mr.Usage, "--listen: %w", err)
+		}
+		if !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	o.listen = addrs
+	return o, false, nil
+}
+
+func (d *daemon) run(ctx context.Context, o options) error {
+	var handler slog.Handler = slog.NewTextHandler(d.err, nil)
+	if o.logFormat == "json" {
+		handler = slog.NewJSONHandler(d.err, nil)
+	}
+	log := slog.New(handler)
+	e, err := d.open(o.store, o, log)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	err = d.serve(ctx, e, o, log)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if closeErr := e.Close(closing); errors.Is(closeErr, context.DeadlineExceeded) {
+		// Not an error: whatever is cut off here is done again, as after a crash.
+		log.Warn("tasks were cut off; they run again at the next start")
+	} else if err == nil {
+		err = closeErr
+	}
+	log.Info("stopped", "served", time.Since(started).Round(time.Millisecond).String())
+	return err
+}
+
+// serve runs the engine and its listeners until ctx ends or one of them fails.
+func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logger) error {
+	var listeners []net.Listener
+	for _, addr := range o.listen {
+		l, err := rpcsvc.Listen(addr)
+		if err != nil {
+			for _, open := range listeners {
+				err = errors.Join(err, open.Close())
+			}
+			return err
+		}
+		listeners = append(listeners, l)
+	}
+	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, DrainTime: answerTime})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ended(ctx, "the engine", e.Run(ctx)) })
+	for i, l := range listeners {
+		group.Go(func() error { return ended(ctx, o.listen[i], server.Serve(ctx, l)) })
+	}
+	log.Info("serving", "store", o.store, "listen", strings.Join(o.listen, " "), "version", d.version)
+	context.AfterFunc(ctx, func() { log.Info("draining") })
+	return group.Wait()
+}
+
+// ended is err, or what the end of a part that should have gone on means to the others.
+func ended(ctx context.Context, part string, err error) error {
+	switch {
+	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+		return nil
+	case err == nil:
+		return mr.Errorf(mr.Failed, "%s ended by itself", part)
+	default:
+		return err
+	}
+}
