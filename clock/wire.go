@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/rpc"
+	"os"
 	"reflect"
 	"time"
 )
@@ -104,6 +105,8 @@ func (x *Wire) exchange(ctx context.Context, nonce uint64) (Exchange, error) {
 func (x *Wire) fail(ctx context.Context, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		err = cause
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = context.DeadlineExceeded // ctx's own: the connection was told of it
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
