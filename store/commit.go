@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -18,7 +19,13 @@ type call struct {
 	fn   func(*Tx) error
 	tx   *Tx   // of the last try
 	err  error // what fn returned in the last try
+	told bool  // the caller has its answer
 	done chan error
+}
+
+func (c *call) answer(err error) {
+	c.told = true
+	c.done <- err
 }
 
 // Update runs fn in a read-write transaction and returns when that is durable, or has
@@ -41,17 +48,19 @@ func (s *Store) Update(fn func(tx *Tx) error) error {
 }
 
 // View runs fn in a read-only transaction: a snapshot.
-func (s *Store) View(fn func(tx *Tx) error) error {
+func (s *Store) View(fn func(tx *Tx) error) (err error) {
 	b, err := s.catalog.Load().db.Begin(false)
 	if err != nil {
 		return s.catalogError(err)
 	}
+	// Deferred, as fn may end its goroutine (a test's Fatal does).
+	defer func() {
+		if rerr := b.Rollback(); err == nil {
+			err = rerr
+		}
+	}()
 	tx := &Tx{s: s, b: b}
-	err = tx.run(fn)
-	if rerr := b.Rollback(); err == nil {
-		err = rerr
-	}
-	return err
+	return tx.run(fn)
 }
 
 // writeLoop is the one writer. It gathers the Updates that wait, as many as there
@@ -75,9 +84,29 @@ func (s *Store) writeLoop() {
 				break gather
 			}
 		}
-		s.commitBatch(batch)
+		s.runBatch(batch)
 	}
 }
+
+// runBatch answers all calls of batch. It does so on a goroutine of its own, since a
+// fn may end that (a test's Fatal does), and the writer must go on.
+func (s *Store) runBatch(batch []*call) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			for _, c := range batch {
+				if !c.told {
+					c.answer(errExited)
+				}
+			}
+		}()
+		s.commitBatch(slices.Clone(batch))
+	}()
+	<-ended
+}
+
+var errExited = errors.New("store: a transaction's function ended its goroutine")
 
 // commitBatch runs the calls together. A call that fails after it has written is
 // taken out, the others run again, and it then runs alone: what it saw of the others may
@@ -91,7 +120,7 @@ func (s *Store) commitBatch(batch []*call) {
 			break
 		}
 		if len(batch) == 1 {
-			batch[0].done <- batch[0].err
+			batch[0].answer(batch[0].err)
 			break
 		}
 		solo = append(solo, batch[bad])
@@ -124,9 +153,9 @@ func (s *Store) finish(batch []*call, err error) {
 	}
 	for _, c := range batch {
 		if err != nil {
-			c.done <- err
+			c.answer(err)
 		} else {
-			c.done <- c.err
+			c.answer(c.err)
 		}
 	}
 }
@@ -134,19 +163,29 @@ func (s *Store) finish(batch []*call, err error) {
 // tryBatch runs the calls in one transaction and commits it. It stops at a call that
 // failed after it wrote, and returns its index; otherwise -1 and the commit's outcome.
 func (s *Store) tryBatch(batch []*call) (bad int, err error) {
+	if s.wedged.Load() {
+		return -1, s.catalogDamaged(errors.New("an earlier transaction could not be ended"))
+	}
 	var b *bolt.Tx
 	if err := guard(func() (err error) { b, err = s.catalog.Load().db.Begin(true); return err }); err != nil {
 		return -1, s.catalogError(err)
 	}
-	wrote := false
+	ran, wrote := false, false
+	defer func() {
+		if !ran {
+			err = s.rollback(b) // a fn is ending this goroutine
+		}
+	}()
 	for i, c := range batch {
 		c.tx = &Tx{s: s, b: b}
 		c.err = c.tx.run(c.fn)
 		if c.err != nil && c.tx.wrote {
+			ran = true
 			return i, s.rollback(b)
 		}
 		wrote = wrote || c.tx.wrote
 	}
+	ran = true
 	if !wrote {
 		return -1, s.rollback(b)
 	}

@@ -265,21 +265,30 @@ func (l *lane) next() error {
 	return nil
 }
 
-// usable opens v to append to it, and returns how much of it is in use. Its whole tree
-// of branches is verified: bbolt would follow a bad one without end.
-func (v *volume) usable(s *Store) (int64, error) {
+// usable opens v to append to it, and returns how much of it is in use. The pages that
+// an append follows are verified: bbolt would follow bad ones without end.
+func (v *volume) usable(s *Store) (used int64, err error) {
 	if err := v.open(s); err != nil {
 		return 0, err
 	}
 	if !v.writes {
 		return 0, errors.New("opened for reading only")
 	}
-	if err := walkFile(v.bf.f); err != nil {
+	err = guard(func() error {
+		return v.bf.db.View(func(b *bolt.Tx) error {
+			used = b.Size()
+			p := pages{r: v.bf.f, pageSize: v.bf.db.Info().PageSize}
+			p.highWater = uint64(used) / uint64(p.pageSize)
+			if root := uint64(b.Bucket(blobsBucket()).Root()); root != 0 {
+				return p.spine(root)
+			}
+			return nil
+		})
+	})
+	if err != nil {
 		v.spoil(err)
-		return 0, err
+		s.o.Logger.Warn("volume is damaged; nothing is appended to it", "volume", v.path, "err", err)
 	}
-	var used int64
-	err := v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })
 	return used, err
 }
 

@@ -257,6 +257,30 @@ func (p *pages) find(root uint64, key []byte) (e extent, ok bool, err error) {
 	return extent{}, false, fmt.Errorf("%w %d: the tree has no end", errBadPage, root)
 }
 
+// spine verifies the way from root to its last leaf.
+func (p *pages) spine(root uint64) error {
+	id := root
+	for range maxDepth {
+		pg, err := p.read(id)
+		if err != nil {
+			return err
+		}
+		for i := range pg.count {
+			if _, err := p.key(&pg, i, nil); err != nil {
+				return err
+			}
+		}
+		switch {
+		case pg.flags == leafPage:
+			return nil
+		case pg.flags != branchPage || pg.count == 0:
+			return fmt.Errorf("%w %d: flags %#x in the tree", errBadPage, id, pg.flags)
+		}
+		id = pg.child(pg.count - 1)
+	}
+	return fmt.Errorf("%w %d: the tree has no end", errBadPage, root)
+}
+
 // walkFile verifies the structure of a bbolt file that nobody writes to.
 func walkFile(f *os.File) error {
 	info, err := f.Stat()

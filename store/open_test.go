@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/store"
+)
+
+// childHold opens the store and holds it until it is killed.
+func childHold(dir string, readOnly bool) error {
+	if _, err := store.Open(dir, store.Options{ReadOnly: readOnly}); err != nil {
+		return err
+	}
+	fmt.Println("open")
+	time.Sleep(time.Minute)
+	return errors.New("nobody killed the holder")
+}
+
+// refused opens the store and returns the refusal's text.
+func refused(t *testing.T, dir string, o store.Options, kind mr.Kind) string {
+	t.Helper()
+	start := time.Now()
+	s, err := store.Open(dir, o)
+	if err == nil {
+		s.Close()
+		t.Fatalf("open of %s is not refused", dir)
+	}
+	if e, ok := errors.AsType[*mr.Error](err); !ok || e.Kind != kind {
+		t.Errorf("refused with kind %d and not %d: %v", mr.KindOf(err), kind, err)
+	}
+	if !strings.Contains(err.Error(), dir) {
+		t.Errorf("refusal does not name the store: %v", err)
+	}
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("refused after %v", d)
+	}
+	return err.Error()
+}
+
+func TestSecondOpener(t *testing.T) {
+	for _, c := range []struct {
+		mode   string
+		second store.Options
+	}{
+		{"hold", store.Options{LockWait: 50 * time.Millisecond}},
+		{"hold", store.Options{ReadOnly: true}},
+		{"read", store.Options{LockWait: 50 * time.Millisecond}},
+	} {
+		t.Run(fmt.Sprintf("%s, then readonly=%v", c.mode, c.second.ReadOnly), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			closeStore(t, open(t, dir, store.Options{}))
+			p := spawn(t, c.mode, dir)
+			if !p.lines.Scan() {
+				t.Fatal("the child has not opened the store")
+			}
+			msg := refused(t, dir, c.second, mr.Unreachable)
+			if _, err := os.Stat("/proc/locks"); err == nil || c.mode == "hold" {
+				if pid := "process " + strconv.Itoa(p.Process.Pid); !strings.Contains(msg, pid) {
+					t.Errorf("%q does not name %s", msg, pid)
+				}
+			}
+			p.kill() // its pid is still in the lock file
+			s := openUnchecked(t, dir, store.Options{})
+			if err := s.Update(func(tx *store.Tx) error { return tx.Put(store.Meta, []byte("k"), []byte("v")) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestReadersShare(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, store.Options{})
+	data := blocks(1, 3, 50_000)
+	id := write(t, s, data)
+	small := write(t, s, blocks(2, 1, 10))
+	refused(t, dir, store.Options{LockWait: time.Millisecond}, mr.Unreachable) // in one process, too
+	closeStore(t, s)
+	a := openUnchecked(t, dir, store.Options{ReadOnly: true})
+	b := openUnchecked(t, dir, store.Options{ReadOnly: true})
+	for _, s := range []*store.Store{a, b} {
+		mustRead(t, s, id, data)
+		mustRead(t, s, small, blocks(2, 1, 10))
+		if s.Epoch() != 1 {
+			t.Errorf("epoch %d", s.Epoch())
+		}
+	}
+	if err := a.Update(func(*store.Tx) error { return nil }); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("update: %v", err)
+	}
+	if err := a.View(func(tx *store.Tx) error { return tx.Put(store.Jobs, []byte("k"), nil) }); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("put: %v", err)
+	}
+	if err := a.CreateRun().WriteBlock([]byte("x")); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := a.GC(t.Context()); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("gc: %v", err)
+	}
+}
+
+func TestOpenRefusals(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, file, store.Options{}, mr.Unreachable)
+	refused(t, filepath.Join(file, "below"), store.Options{}, mr.Unreachable)
+	refused(t, filepath.Join(dir, "none"), store.Options{ReadOnly: true}, mr.Unreachable)
+	empty := filepath.Join(dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, empty, store.Options{ReadOnly: true}, mr.Unreachable)
+	if entries, err := os.ReadDir(empty); err != nil || len(entries) > 0 {
+		t.Errorf("a refused reader left %v, %v", entries, err)
+	}
+	if fresh := filepath.Join(dir, "a", "b"); true {
+		closeStore(t, open(t, fresh, store.Options{}))
+		if info, err := os.Stat(fresh); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("a new store's folder: %v, %v", info.Mode(), err)
+		}
+	}
+}
+
+func TestAnotherVersionIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	closeStore(t, openUnchecked(t, dir, store.Options{}))
+	db, err := bolt.Open(filepath.Join(dir, "catalog.db"), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(b *bolt.Tx) error { return b.Bucket([]byte("store")).Put([]byte("format"), []byte{0, 0, 0, 9}) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, ro := range []bool{false, true} {
+		if msg := refused(t, dir, store.Options{ReadOnly: ro}, mr.Damaged); !strings.Contains(msg, "format 9") {
+			t.Errorf("the refusal does not name the format: %s", msg)
+		}
+	}
+}
+
+func TestDamagedCatalogIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(path string, b []byte) error
+	}{
+		{"empty", func(p string, b []byte) error { return os.Truncate(p, 0) }},
+		{"one page", func(p string, b []byte) error { return os.Truncate(p, 4096) }},
+		{"headers only", func(p string, b []byte) error { return os.Truncate(p, 2*4096) }},
+		{"zeroed", func(p string, b []byte) error { return os.WriteFile(p, make([]byte, len(b)), 0o600) }},
+		{"text", func(p string, b []byte) error { return os.WriteFile(p, []byte(strings.Repeat("text ", 9999)), 0o600) }},
+		{"pages zeroed", func(p string, b []byte) error { clear(b[2*4096:]); return os.WriteFile(p, b, 0o600) }},
+		{"pages flipped", func(p string, b []byte) error {
+			for i := 2 * 4096; i < len(b); i++ {
+				b[i] ^= 0xff
+			}
+			return os.WriteFile(p, b, 0o600)
+		}},
+		{"missing beside its volumes", func(p string, b []byte) error { return os.Remove(p) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openUnchecked(t, dir, store.Options{})
+			write(t, s, blocks(1, 2, 20_000))
+			closeStore(t, s)
+			path := filepath.Join(dir, "catalog.db")
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.damage(path, b); err != nil {
+				t.Fatal(err)
+			}
+			if msg := refused(t, dir, store.Options{}, mr.Damaged); !strings.Contains(msg, "move the store's folder away") {
+				t.Errorf("the refusal does not say what to do: %s", msg)
+			}
+			refused(t, dir, store.Options{}, mr.Damaged) // and it holds no lock
+		})
+	}
+}
