@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -92,22 +93,40 @@ func (a *app) printExplanation(e mr.Explanation) error {
 	if err := t.write(a.out); err != nil || len(e.Keys) == 0 {
 		return err
 	}
-	if _, err := fmt.Fprintln(a.out, "\nthe key of one task that ran, and its best earlier candidate's:"); err != nil {
-		return writeError(err)
+	return a.printKeys(e.Keys)
+}
+
+// printKeys prints the components of one task's key, beside those that an earlier task had, if any
+// differs.
+func (a *app) printKeys(keys []mr.KeyComponent) error {
+	t := table{head: []string{"", "COMPONENT", "VALUE"}}
+	title := "the key of one task:"
+	differs := slices.ContainsFunc(keys, func(k mr.KeyComponent) bool { return k.Differs })
+	if differs {
+		t.head = append(t.head, "EARLIER")
+		title = "the key of one task that ran, and its best earlier candidate's:"
 	}
-	keys := table{head: []string{"", "COMPONENT", "VALUE", "EARLIER"}}
-	for _, k := range e.Keys {
-		mark, earlier := "", ""
+	for _, k := range keys {
+		row := []string{"", k.Name, k.Value}
 		if k.Differs {
-			mark, earlier = "≠", orElse(k.Earlier, "(none)")
+			row[0] = "≠"
 		}
-		keys.add(mark, k.Name, k.Value, earlier)
+		if differs {
+			row = append(row, "")
+		}
+		if k.Differs {
+			row[3] = orElse(k.Earlier, "(none)")
+		}
+		t.add(row...)
 	}
-	keys.paint = func(row, _ int, cell string) string {
-		if !e.Keys[row].Differs {
+	t.paint = func(row, _ int, cell string) string {
+		if !keys[row].Differs {
 			return cell
 		}
 		return a.painted(yellow, cell)
 	}
-	return keys.write(a.out)
+	if _, err := fmt.Fprintf(a.out, "\n%s\n", title); err != nil {
+		return writeError(err)
+	}
+	return t.write(a.out)
 }

@@ -136,7 +136,7 @@ func (f *fakeJobs) status(job mr.JobID) mr.Status {
 		Bytes:   mr.Bytes{Input: 1 << 30, Read: 1 << 26, Intermediate: 1 << 22, Output: 1 << 21},
 		Seconds: mr.Seconds{Elapsed: 2.5, Plan: 0.25, Map: 1.5, Reduce: 0.5, Commit: 0.125},
 		Counters: mr.Counters{
-			{Group: "app", Name: "malformed", Value: 3}, {Group: "mr", Name: "map_input_records", Value: 1000}, {Group: "mr", Name: "output_records", Value: 98765},
+			{Group: "app", Name: "malformed", Value: 3}, {Group: "mr", Name: "map_input_records", Value: 1000}, {Group: "mr", Name: "reduce_output_records", Value: 98765},
 		},
 	}
 	if f.sys.is("fail") {

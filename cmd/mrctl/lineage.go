@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) lineageCommand() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "lineage OUTPUT[#PART]",
 		Short: "Trace an output back to the ranges of files that it was made from",
 		Long: `Trace an output folder, or one of its parts, back through the reduce and map tasks to the ranges of
@@ -35,11 +36,13 @@ input files that it was made from, with digests, code, and the job that computed
 				if a.json {
 					return printJSON(a.out, lineageToJSON(l))
 				}
-				_, err = io.WriteString(a.out, a.lineageText(l))
+				_, err = io.WriteString(a.out, a.lineageText(l, all))
 				return writeError(err)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "show every input range of a task that has many")
+	return cmd
 }
 
 // outputPart reads OUTPUT, OUTPUT#3, OUTPUT#part-r-00003 and OUTPUT/part-r-00003. part is -1 for all.
@@ -86,17 +89,24 @@ func lineageToJSON(l mr.Lineage) lineageJSON {
 	return out
 }
 
+// mostChildren is how many children of a node fit on a screen beside others'.
+const mostChildren = 12
+
 // lineageTree prints a graph as trees, a tree a part. What several parts come from is printed once.
 type lineageTree struct {
 	app   *app
 	graph mr.Lineage
 	nodes map[string]mr.LineageNode
 	shown map[string]bool
+	most  int // of a node's children to show
 	out   strings.Builder
 }
 
-func (a *app) lineageText(l mr.Lineage) string {
-	t := &lineageTree{app: a, graph: l, nodes: map[string]mr.LineageNode{}, shown: map[string]bool{}}
+func (a *app) lineageText(l mr.Lineage, all bool) string {
+	t := &lineageTree{app: a, graph: l, nodes: map[string]mr.LineageNode{}, shown: map[string]bool{}, most: mostChildren}
+	if all {
+		t.most = len(l.Nodes)
+	}
 	for _, n := range l.Nodes {
 		t.nodes[n.ID] = n
 	}
@@ -121,9 +131,13 @@ func (t *lineageTree) children(n mr.LineageNode, indent string) {
 		t.shown[id] = true
 		fresh = append(fresh, id)
 	}
+	more := max(0, len(fresh)-t.most)
+	if more > 0 {
+		fresh = fresh[:t.most]
+	}
 	for i, id := range fresh {
 		branch, below := "├─ ", "│  "
-		if i == len(fresh)-1 && seen == 0 {
+		if i == len(fresh)-1 && seen == 0 && more == 0 {
 			branch, below = "└─ ", "   "
 		}
 		child, ok := t.nodes[id]
@@ -134,12 +148,24 @@ func (t *lineageTree) children(n mr.LineageNode, indent string) {
 		t.children(child, indent+below)
 	}
 	if seen > 0 {
-		kind := t.nodes[n.From[0]].Kind
-		noun := kind + " task"
-		if kind == "input" {
-			noun = "range"
+		branch := "└─"
+		if more > 0 {
+			branch = "├─"
 		}
-		fmt.Fprintf(&t.out, "%s└─ %s, as above\n", indent, strings.Replace(plural(seen, noun), "range", "input range", 1))
+		fmt.Fprintf(&t.out, "%s%s %s, as above\n", indent, branch, t.count(seen, n.From[0]))
+	}
+	if more > 0 {
+		fmt.Fprintf(&t.out, "%s└─ and %s more; --all shows them\n", indent, t.count(more, n.From[0]))
+	}
+}
+
+// count is n of what the node like is, in words.
+func (t *lineageTree) count(n int, like string) string {
+	switch kind := t.nodes[like].Kind; kind {
+	case "map", "reduce":
+		return plural(n, kind+" task")
+	default:
+		return plural(n, "input range")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/mrd-io/mr/internal/exit"
 )
 
-func main() { os.Exit(mainStatus(realSystem{})) }
+func main() { os.Exit(mainStatus(realSystem{os.Getenv})) }
 
 // mainStatus gives this process to an app: its arguments, environment, files and signals. The first
 // signal cancels the app's context, which ends what it does cleanly; a second leaves at once.

@@ -48,7 +48,7 @@ func (a *app) summary(s mr.Status) string {
 	if s.Reduce.Tasks > 0 {
 		row("reduce", join(phaseWords(s.Reduce), seconds(s.Seconds.Reduce)))
 	}
-	row("output", join(plural(max(s.Reduce.Tasks, partsOf(s)), "part"), records(s.Counters, "output_records"), bytesOf(s.Bytes.Output)))
+	row("output", join(plural(partsOf(s), "part"), records(s.Counters, outputCounter(s)), bytesOf(s.Bytes.Output)))
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "  %s\n", filepath.Join(a.relative(s.Output), "part-*"))
 	for _, w := range s.Warnings {
@@ -58,7 +58,15 @@ func (a *app) summary(s mr.Status) string {
 	return b.String()
 }
 
-// partsOf is the number of parts of a map-only job, one a task.
+// outputCounter is the name of the counter of the records that the job's last phase wrote.
+func outputCounter(s mr.Status) string {
+	if s.Reduce.Tasks > 0 {
+		return "reduce_output_records"
+	}
+	return "map_output_records"
+}
+
+// partsOf is the number of output files: one a task of the last phase.
 func partsOf(s mr.Status) int {
 	if s.Reduce.Tasks > 0 {
 		return s.Reduce.Tasks

@@ -1,11 +1,82 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"path/filepath"
 
 	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/local"
 )
 
-func openLocal(store string, _ options, _ *slog.Logger) (engine, error) {
-	return nil, mr.Errorf(mr.Unreachable, "the store %s cannot be opened", store)
+// openLocal opens the store in this process; getenv answers for the variables that jobs declare.
+func openLocal(getenv func(string) string) func(string, options, *slog.Logger) (engine, error) {
+	return func(store string, o options, log *slog.Logger) (engine, error) {
+		n, err := local.Open(store, local.Options{Workers: o.workers, Memory: o.memory, Logger: log, Getenv: getenv})
+		if err != nil {
+			return nil, err
+		}
+		return localEngine{n, store}, nil
+	}
+}
+
+// localEngine is a node whose clients are other processes.
+type localEngine struct {
+	*local.Node
+	store string
+}
+
+func (e localEngine) Jobs() mr.Jobs {
+	return importing{e.Node.Jobs(), e.Node, filepath.Join(e.store, "bin")}
+}
+
+// importer copies a job binary into the store.
+type importer interface {
+	ImportBinary(path string) (mr.Code, error)
+}
+
+// importing is Jobs whose clients name job binaries of their own: each is copied into the store before
+// its job is acknowledged, so that the job outlives the file, and the same binary under another name is
+// the same code.
+type importing struct {
+	mr.Jobs
+	store importer
+	bin   string // the store's folder of binaries
+}
+
+// Submit implements mr.Jobs.
+func (i importing) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
+	spec, err := i.imported(spec)
+	if err != nil {
+		return "", err
+	}
+	return i.Jobs.Submit(ctx, id, spec)
+}
+
+// DryRun implements mr.Jobs.
+func (i importing) DryRun(ctx context.Context, spec mr.Spec) (mr.Explanation, error) {
+	spec, err := i.imported(spec)
+	if err != nil {
+		return mr.Explanation{}, err
+	}
+	return i.Jobs.DryRun(ctx, spec)
+}
+
+func (i importing) imported(spec mr.Spec) (mr.Spec, error) {
+	if spec.Code.Kind != mr.Binary || filepath.Dir(spec.Code.Path) == i.bin {
+		return spec, nil
+	}
+	if !filepath.IsAbs(spec.Code.Path) {
+		return spec, mr.Errorf(mr.Usage, "job binary %q: the daemon needs an absolute path", spec.Code.Path)
+	}
+	code, err := i.store.ImportBinary(spec.Code.Path)
+	if err != nil {
+		return spec, err
+	}
+	if want := spec.Code.Digest; !want.IsZero() && want != code.Digest {
+		return spec, mr.Errorf(mr.Usage, "job binary %s changed while it was submitted: it was %s and is %s", spec.Code.Path, want.Short(), code.Digest.Short())
+	}
+	code.Source = spec.Code.Source
+	spec.Code = code
+	return spec, nil
 }

@@ -34,6 +34,6 @@ func mainStatus() int {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version
 	}
-	d := daemon{out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, version: version, open: openLocal}
+	d := daemon{out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, version: version, open: openLocal(os.Getenv)}
 	return d.main(ctx, os.Args[1:])
 }
