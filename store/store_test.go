@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -42,13 +43,13 @@ func closeStore(t testing.TB, s *store.Store) {
 
 // blocks returns n blocks of the given size that differ by seed.
 func blocks(seed uint64, n, size int) [][]byte {
-	r := rand.New(rand.NewPCG(seed, 1))
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	r := rand.NewChaCha8(key)
 	out := make([][]byte, n)
 	for i := range out {
 		out[i] = make([]byte, size)
-		for j := range out[i] {
-			out[i][j] = byte(r.Uint32())
-		}
+		r.Read(out[i])
 	}
 	return out
 }
@@ -89,9 +90,26 @@ func commit(t testing.TB, s *store.Store, ids ...store.RunID) {
 
 func write(t testing.TB, s *store.Store, data [][]byte) store.RunID {
 	t.Helper()
-	id := seal(t, s, data)
-	commit(t, s, id)
+	id, err := writeRun(s, data)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return id
+}
+
+func writeRun(s *store.Store, data [][]byte) (store.RunID, error) {
+	w := s.CreateRun()
+	defer w.Discard()
+	for _, b := range data {
+		if err := w.WriteBlock(b); err != nil {
+			return 0, err
+		}
+	}
+	id, err := w.Seal(context.Background())
+	if err != nil {
+		return 0, err
+	}
+	return id, s.Update(func(tx *store.Tx) error { return tx.CommitRun(id) })
 }
 
 // readRun returns an error unless the run holds data.
