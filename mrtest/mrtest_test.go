@@ -1,0 +1,62 @@
+package mrtest_test
+
+import (
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/mrtest"
+)
+
+func words() *mr.Definition {
+	return mr.Job("words",
+		mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			for _, w := range strings.Fields(line) {
+				if w == "bad" {
+					return errors.New("a bad word")
+				}
+				emit(w, 1)
+			}
+			return nil
+		}),
+		mr.Combine(mr.Sum[int64]),
+		mr.Reduce(func(_ *mr.Task, w string, ns iter.Seq[int64], emit mr.Emit[string, int64]) error {
+			var sum int64
+			for n := range ns {
+				sum += n
+			}
+			emit(w, sum)
+			return nil
+		}))
+}
+
+func TestARunAndItsRerun(t *testing.T) {
+	m := mrtest.New(t, words())
+	files := mrtest.Files{"a.txt": "b a b\n", "sub/b.txt": "c\n"}
+	first := m.Run("words", files)
+	if want := "a\t1\nb\t2\nc\t1\n"; first.Output != want {
+		t.Errorf("output %q, want %q", first.Output, want)
+	}
+	again := m.Run("words", files, mrtest.Options{Reducers: 3})
+	if again.Output != first.Output || len(again.Parts) != 3 {
+		t.Errorf("with three reducers: %q", again.Parts)
+	}
+	if again.Status.Map.Run != 0 || again.Status.Map.Cached == 0 {
+		t.Errorf("the rerun mapped: %+v", again.Status.Map)
+	}
+}
+
+func TestAFailureNamesFileAndOffset(t *testing.T) {
+	m := mrtest.New(t, words())
+	_, err := m.Try("words", mrtest.Files{"a.txt": "fine\nthis is bad\n"})
+	if err == nil {
+		t.Fatal("the job did not fail")
+	}
+	for _, part := range []string{"a.txt", "a bad word", "5"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not say %q", err, part)
+		}
+	}
+}
