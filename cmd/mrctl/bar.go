@@ -88,7 +88,9 @@ func barLine(v view, width int, colour bool) string {
 		{rateWords(v), 3},
 		{orElse(v.leftWords(), "elapsed "+shortDuration(v.elapsed)), 1},
 	}
-	room := width - utf8.RuneCountInString(head+percent) - barLeast
+	// The bar's width depends on the terminal's alone: it must not twitch as the numbers beside it change.
+	columns := min(max(width/4, barLeast), barMost)
+	room := width - utf8.RuneCountInString(head+percent) - columns
 	keep := make([]bool, len(parts))
 	for rank := 1; rank <= len(parts); rank++ {
 		for i, part := range parts {
@@ -107,7 +109,6 @@ func barLine(v view, width int, colour bool) string {
 	if room < 0 {
 		return cut(v.phase+percent, width)
 	}
-	columns := min(barLeast+room, barMost)
 	return head + drawBar(v, columns, colour) + percent + tail.String()
 }
 

@@ -128,6 +128,9 @@ func (v view) leftWords() string {
 	if v.left <= 0 || v.left > 100*time.Hour {
 		return ""
 	}
+	if v.left < time.Second {
+		return "< 1 s left"
+	}
 	return shortDuration(v.left) + " left"
 }
 

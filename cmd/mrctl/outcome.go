@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	mr "github.com/mrd-io/mr"
 )
@@ -14,7 +15,7 @@ func outcome(s mr.Status) error {
 	case mr.FailedJob:
 		return mr.Errorf(mr.Failed, "job %s failed: %s", s.Job, orElse(s.Error, "no reason is on record"))
 	case mr.Killed:
-		return mr.Errorf(mr.Failed, "job %s was killed%s", s.Job, orElse(prefixed(": ", s.Error), ""))
+		return mr.Errorf(mr.Failed, "job %s was killed%s", s.Job, prefixed(" ", strings.TrimPrefix(s.Error, "killed ")))
 	default:
 		return nil
 	}

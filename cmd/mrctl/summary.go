@@ -33,7 +33,7 @@ func (a *app) summary(s mr.Status) string {
 	if s.Map.Cached > 0 {
 		line := fmt.Sprintf("%s of %s came from cache", comma(s.Map.Cached), plural(s.Map.Tasks, "map task"))
 		if s.Map.Cached == s.Map.Tasks {
-			line = fmt.Sprintf("all %s came from cache", plural(s.Map.Tasks, "map task"))
+			line = fmt.Sprintf("%s came from cache", allOf(s.Map.Tasks, "map task"))
 		}
 		b.WriteString(a.painted(cyan, line) + "\n")
 	}
@@ -56,6 +56,13 @@ func (a *app) summary(s mr.Status) string {
 	}
 	fmt.Fprintf(&b, "\n%s\n", a.painted(dim, "next: mrctl explain "+string(s.Job)))
 	return b.String()
+}
+
+func allOf(n int, noun string) string {
+	if n == 1 {
+		return "its one " + noun
+	}
+	return "all " + plural(n, noun)
 }
 
 // outputCounter is the name of the counter of the records that the job's last phase wrote.

@@ -56,10 +56,10 @@ func TestLineWords(t *testing.T) {
 func TestBarLine(t *testing.T) {
 	v := view{phase: "map", fraction: 0.625, tasks: 64, done: 40, cached: 16, bytesDone: 625e6, bytes: 1e9, rate: 50e6, left: 7500 * time.Millisecond}
 	for width, want := range map[int]string{
-		120: "map      [########################-------------]  62%  40 of 64 tasks (16 cached)  625 MB of 1.0 GB  50 MB/s  7.5 s left",
-		80:  "map      [##########-----]  62%  40 of 64 tasks (16 cached)  50 MB/s  7.5 s left",
-		60:  "map      [###############--------]  62%  50 MB/s  7.5 s left",
-		40:  "map      [########----]  62%  7.5 s left",
+		120: "map      [##################----------]  62%  40 of 64 tasks (16 cached)  625 MB of 1.0 GB  50 MB/s  7.5 s left",
+		80:  "map      [############------]  62%  40 of 64 tasks (16 cached)  7.5 s left",
+		60:  "map      [#########----]  62%  50 MB/s  7.5 s left",
+		40:  "map      [######--]  62%  7.5 s left",
 		24:  "map      [######--]  62%",
 		12:  "map  62%",
 		5:   "map  ",
@@ -76,7 +76,7 @@ func TestBarLine(t *testing.T) {
 			t.Errorf("width %d: %q is wider", width, got)
 		}
 	}
-	coloured := barLine(v, 160, true)
+	coloured := barLine(v, 200, true)
 	if n := strings.Count(coloured, "━"); n != barMost {
 		t.Errorf("the coloured bar has %d columns, want %d: %q", n, barMost, coloured)
 	}
