@@ -104,6 +104,15 @@ func TestUncommittedRuns(t *testing.T) {
 			if err := try(); !errors.Is(err, store.ErrNoRun) {
 				t.Errorf("commit after Discard: %v", err)
 			}
+			dropped := seal(t, s, data)
+			s.DropRun(dropped)
+			s.DropRun(dropped)
+			s.DropRun(twice + 1000)
+			err = s.Update(func(tx *store.Tx) error { return tx.CommitRun(dropped) })
+			if !errors.Is(err, store.ErrNoRun) {
+				t.Errorf("commit after DropRun: %v", err)
+			}
+			s.DropRun(w.ID()) // and a committed one stays
 		})
 	}
 }

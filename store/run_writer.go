@@ -198,6 +198,20 @@ func (w *RunWriter) Discard() {
 	w.buf = nil
 }
 
+// DropRun gives up a sealed run that nobody will commit: what an attempt made whose
+// result came too late. It has no effect on a run that is committed or unknown.
+func (s *Store) DropRun(id RunID) {
+	s.mu.Lock()
+	var v *volume
+	if p := s.pending[id]; p != nil && p.state == runSealed {
+		v = p.end(runDiscarded)
+	}
+	s.mu.Unlock()
+	if v != nil {
+		s.releaseQuietly(v)
+	}
+}
+
 // end moves p out of the pending runs, and returns the volume to release, if any.
 // The caller holds Store.mu.
 func (p *pending) end(state runState) *volume {
