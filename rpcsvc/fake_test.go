@@ -3,6 +3,7 @@ package rpcsvc
 import (
 	"context"
 	"crypto/rand"
+	"net/rpc"
 	"path/filepath"
 	"reflect"
 	"sync"
@@ -189,3 +190,5 @@ func connect(t testing.TB, addr string, o ClientOptions) *Client {
 	t.Cleanup(func() { c.Close() })
 	return c
 }
+
+func rpcText(err error) rpc.ServerError { return rpc.ServerError(err.Error()) }

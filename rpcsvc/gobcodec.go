@@ -31,6 +31,7 @@ func newGobCodec(c *conn) *gobCodec {
 func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
 	g.c.startRequest()
 	g.fr.grant(g.c.srv.o.MaxRequest)
+	g.c.srv.decoded.Add(1)
 	if err := g.decode(r); err != nil {
 		// No way back into step: net/rpc ends the connection at io.EOF, when the
 		// requests in flight are answered.

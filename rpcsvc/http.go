@@ -127,6 +127,7 @@ func (s *Server) post(h *httpConn, w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxRequest)
 	codec := &httpCodec{h: h, ctx: r.Context(), status: http.StatusOK}
+	s.decoded.Add(1)
 	dec := json.NewDecoder(r.Body)
 	if err := dec.Decode(&codec.req); err != nil {
 		status := http.StatusBadRequest

@@ -80,6 +80,7 @@ func (j *jsonCodec) ReadRequestHeader(r *rpc.Request) error {
 	}
 	j.in.left = j.c.srv.o.MaxRequest
 	j.req = jsonRequest{}
+	j.c.srv.decoded.Add(1)
 	if err := j.dec.Decode(&j.req); err != nil {
 		j.c.ended(err)
 		return io.EOF

@@ -8,6 +8,7 @@ import (
 	"net/rpc"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -22,6 +23,7 @@ type Server struct {
 	master  *clock.Master
 	epoch   uint64
 	started time.Time
+	decoded atomic.Uint64 // requests that a decoder was let at
 
 	slots    chan struct{}  // one element a request being served
 	polls    chan struct{}  // one a long poll
