@@ -17,7 +17,8 @@ type Definition struct {
 	args  string // what stands behind the name in a usage line
 	about string
 	build func(fs *flag.FlagSet) func(args []string) ([]Option, error)
-	// global is the flag set of a Job whose flags are the program's own; Main sets it.
+	plain bool // made by Job: its options are there without arguments
+	// global is the flag set of a plain job whose flags are the program's own; Main sets it.
 	global *flag.FlagSet
 }
 
@@ -30,7 +31,7 @@ type Definition struct {
 // Output text: see RawOutput, Tuple2 and None; other types' keys and values as Go prints
 // them at their shortest.
 func Job(name string, opts ...Option) *Definition {
-	return &Definition{name: name, build: func(*flag.FlagSet) func([]string) ([]Option, error) {
+	return &Definition{name: name, plain: true, build: func(*flag.FlagSet) func([]string) ([]Option, error) {
 		return func([]string) ([]Option, error) { return opts, nil }
 	}}
 }
@@ -96,40 +97,28 @@ func (d *Definition) Help() string {
 	return b.String()
 }
 
-// stageSet says for which tasks a job is configured.
-type stageSet uint8
-
-const (
-	mapTasks stageSet = 1 << iota
-	reduceTasks
-	allTasks = mapTasks | reduceTasks
-)
-
 // Configure gives the job its arguments. Flags may stand anywhere among them, up to a
 // "--". Wrong arguments, and a job whose parts don't fit, are Usage errors.
+//
+// Where some flags are ReduceOnly, map and reduce tasks have configurations of their
+// own, and the job is built once for each. (The program's own flags exist only once:
+// there it is the caller who leaves these flags out for map tasks.)
 func (d *Definition) Configure(args []string) (*Program, error) {
-	return d.configure(args, allTasks)
-}
-
-// configure makes a Program. Where some flags are ReduceOnly, map and reduce tasks have
-// configurations of their own; the job is built once for each, the wanted one last.
-// The program's own flags exist only once: they are set for the wanted tasks.
-func (d *Definition) configure(args []string, want stageSet) (*Program, error) {
-	var without []string
-	if d.global != nil && want == mapTasks {
-		without = d.globalReduceOnly()
-	}
-	full, params, err := d.assemble(args, without)
+	full, params, err := d.assemble(args, nil)
 	if err != nil {
 		return nil, err
 	}
 	p := &Program{mapStages: full, reduceStages: full}
 	if len(full.reduceOnly) > 0 {
-		if params, err = markReduceOnly(d.name, params, full.reduceOnly); err != nil {
+		if err := d.markReduceOnly(params, full.reduceOnly); err != nil {
 			return nil, err
 		}
 		if d.global == nil {
-			if err := d.separate(p, args, want); err != nil {
+			if p.mapStages, _, err = d.assemble(args, full.reduceOnly); err != nil {
+				return nil, err
+			}
+			// Built last, so that state which the builds share is the reducer's.
+			if p.reduceStages, _, err = d.assemble(args, nil); err != nil {
 				return nil, err
 			}
 		}
@@ -139,25 +128,6 @@ func (d *Definition) configure(args []string, want stageSet) (*Program, error) {
 	}
 	p.traits = p.describe(d.name, params)
 	return p, nil
-}
-
-// separate configures map tasks anew without the ReduceOnly flags.
-func (d *Definition) separate(p *Program, args []string, want stageSet) (err error) {
-	if p.mapStages, _, err = d.assemble(args, p.reduceStages.reduceOnly); err != nil {
-		return err
-	}
-	if want&reduceTasks != 0 {
-		p.reduceStages, _, err = d.assemble(args, nil)
-	}
-	return err
-}
-
-func (d *Definition) globalReduceOnly() []string {
-	opts, err := d.build(nil)(nil)
-	if err != nil {
-		return nil
-	}
-	return collectOptions(opts).reduceOnly
 }
 
 func collectOptions(opts []Option) *stages {
@@ -239,21 +209,22 @@ func splitArgs(fs *flag.FlagSet, args []string) (flags []setting, rest []string,
 	return flags, rest, nil
 }
 
-// canonicalParams lists all that the job's code can see of its arguments. A flag type
-// of package flag prints its value; of another, nobody knows whether its String tells
-// everything, so the text it was given is listed as well.
+// canonicalParams lists all that the job's code can see of its arguments, in a form
+// from which they can be made again. A flag of a type of package flag is listed with
+// its value. Of another type nobody knows whether String tells everything, so each time
+// it was given is listed, with the text it was given.
 func canonicalParams(fs *flag.FlagSet, given []setting, rest []string) []Param {
 	var ps []Param
 	fs.VisitAll(func(f *flag.Flag) {
-		value := f.Value.String()
-		if t := reflect.Indirect(reflect.ValueOf(f.Value)).Type(); t.PkgPath() != "flag" || t.Kind() == reflect.Func || t.Kind() == reflect.Struct {
-			for _, g := range given {
-				if g.name == f.Name {
-					value += " " + strconv.Quote(g.value)
-				}
+		if standardFlag(f.Value) {
+			ps = append(ps, Param{Name: "--" + f.Name, Value: f.Value.String()})
+			return
+		}
+		for _, g := range given {
+			if g.name == f.Name {
+				ps = append(ps, Param{Name: "--" + f.Name, Value: g.value})
 			}
 		}
-		ps = append(ps, Param{Name: "--" + f.Name, Value: value})
 	})
 	for i, a := range rest {
 		ps = append(ps, Param{Name: "arg" + strconv.Itoa(i), Value: a})
@@ -261,13 +232,24 @@ func canonicalParams(fs *flag.FlagSet, given []setting, rest []string) []Param {
 	return ps
 }
 
-func markReduceOnly(job string, ps []Param, names []string) ([]Param, error) {
+// standardFlag reports whether v is of one of package flag's own scalar types. Its
+// types for functions and for TextVar are not: they hold an author's code.
+func standardFlag(v flag.Value) bool {
+	t := reflect.Indirect(reflect.ValueOf(v)).Type()
+	return t.PkgPath() == "flag" && t.Kind() != reflect.Func && t.Kind() != reflect.Struct
+}
+
+func (d *Definition) markReduceOnly(ps []Param, names []string) error {
+	flags := d.Flags()
 	for _, name := range names {
-		i := slices.IndexFunc(ps, func(p Param) bool { return p.Name == "--"+name })
-		if i < 0 {
-			return nil, Errorf(Usage, "job %s: ReduceOnly(%q): the job has no flag of that name", job, name)
+		if flags.Lookup(name) == nil {
+			return Errorf(Usage, "job %s: ReduceOnly(%q): the job has no flag of that name", d.name, name)
 		}
-		ps[i].ReduceOnly = true
+		for i := range ps {
+			if ps[i].Name == "--"+name {
+				ps[i].ReduceOnly = true
+			}
+		}
 	}
-	return ps, nil
+	return nil
 }

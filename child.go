@@ -1,0 +1,307 @@
+package mr
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/mrd-io/mr/internal/childproto"
+)
+
+// This file is the child's side of the protocol that package childproto describes.
+
+// child is a job binary at work for the engine that started it.
+type child struct {
+	r    *childproto.Reader
+	w    *childproto.Writer
+	jobs []*Definition
+	prog *Program
+}
+
+// serveParent talks to the parent until it closes the connection, and returns the
+// status to exit with.
+func serveParent(version string, jobs []*Definition) int {
+	// The author's code must not see how it is run, nor should its own children.
+	os.Unsetenv(childproto.Env) //nolint:errcheck // it was set
+	syscall.CloseOnExec(childproto.FD)
+	conn := os.NewFile(childproto.FD, "engine")
+	c := &child{r: childproto.NewReader(conn), w: childproto.NewWriter(conn), jobs: jobs}
+	if version != childproto.Version {
+		fmt.Fprintf(os.Stderr, "%s=%s is not version %s of the protocol\n", childproto.Env, version, childproto.Version)
+	}
+	err := c.serve()
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "the connection to the engine (file descriptor %d, version %s) broke: %v\n", childproto.FD, version, err)
+	return 2
+}
+
+func (c *child) serve() error {
+	hello := [][]string{{"protocol", childproto.Version}}
+	for _, d := range c.jobs {
+		hello = append(hello, []string{"job", d.name})
+	}
+	if err := c.w.Control(childproto.Hello, hello...); err != nil {
+		return err
+	}
+	fs, err := c.control(childproto.Configure)
+	if err != nil {
+		return err
+	}
+	traits, err := c.configure(childproto.One(fs, "job", 0), childproto.All(fs, "arg"))
+	if err != nil {
+		return c.fail(err)
+	}
+	if err := c.w.Control(childproto.Traits, traits.fields()...); err != nil {
+		return err
+	}
+	for {
+		fs, err := c.control(childproto.Start)
+		if err != nil {
+			return err
+		}
+		counters, err := c.task(fs)
+		endOutput()
+		if err != nil {
+			return c.fail(err)
+		}
+		if err := c.w.Control(childproto.Done, counters.fields()...); err != nil {
+			return err
+		}
+	}
+}
+
+// control reads a control frame of type t.
+func (c *child) control(t childproto.Type) ([][]string, error) {
+	got, payload, err := c.r.Next()
+	if err != nil {
+		return nil, err
+	}
+	if got != t {
+		return nil, fmt.Errorf("a frame of type %d came where one of type %d was due", got, t)
+	}
+	return childproto.Fields(payload)
+}
+
+func (c *child) fail(err error) error {
+	return c.w.Control(childproto.Error, []string{"kind", strconv.Itoa(int(KindOf(err)))}, []string{"message", err.Error()})
+}
+
+// configure finds the job and gives it its arguments.
+func (c *child) configure(job string, args []string) (Traits, error) {
+	if flag.Parsed() && len(args) > 0 {
+		return Traits{}, Errorf(Usage, "the program calls flag.Parse before mr.Main, so its flags were read before it had them; drop the call: mr.Main parses the arguments")
+	}
+	d, err := findJob(c.jobs, job)
+	if err != nil {
+		return Traits{}, err
+	}
+	// The others go first: whatever state jobs share is left as this one wants it.
+	shapes := c.shapes(d)
+	if c.prog, err = d.Configure(args); err != nil {
+		return Traits{}, err
+	}
+	c.prog.traits.MapStage = mapStage(c.jobs, shapes, d, c.prog.mapStages)
+	return c.prog.traits, nil
+}
+
+func findJob(jobs []*Definition, name string) (*Definition, error) {
+	if name == "" && len(jobs) == 1 {
+		return jobs[0], nil
+	}
+	var names []string
+	for _, d := range jobs {
+		if d.name == name {
+			return d, nil
+		}
+		names = append(names, d.name)
+	}
+	if name == "" {
+		return nil, Errorf(Usage, "the program has several jobs; choose one with --job: %s", strings.Join(names, ", "))
+	}
+	return nil, Errorf(Usage, "the program has no job %q; it has: %s", name, strings.Join(names, ", "))
+}
+
+// shapes returns the options of each job without arguments, nil for one that needs some.
+func (c *child) shapes(last *Definition) []*stages {
+	all := make([]*stages, len(c.jobs))
+	shape := func(i int) {
+		if d := c.jobs[i]; d.plain {
+			opts, _ := d.build(nil)(nil) // a plain job has its options, whatever the arguments
+			all[i] = collectOptions(opts)
+		} else if s, _, err := d.assemble(nil, nil); err == nil {
+			all[i] = s
+		}
+	}
+	own := -1
+	for i, d := range c.jobs {
+		if d == last {
+			own = i
+		} else {
+			shape(i)
+		}
+	}
+	shape(own)
+	return all
+}
+
+// mapStage names the map stage of job d, configured as s: jobs of one binary with the
+// same name of their map stage have the very same Map and Combine options. It is the
+// name of the first job that has them without arguments; or, where even d itself without
+// arguments has others, d's own name in a form that is no job's.
+func mapStage(jobs []*Definition, shapes []*stages, d *Definition, s *stages) string {
+	for i, other := range shapes {
+		if other != nil && other.mapper == s.mapper && other.combiner == s.combiner {
+			return jobs[i].name
+		}
+	}
+	return d.name + "()"
+}
+
+// task executes one task.
+func (c *child) task(fs [][]string) (Counters, error) {
+	format, err := ParseFormat(childproto.One(fs, "format", 0))
+	if err != nil {
+		return nil, err
+	}
+	memory, _ := strconv.ParseInt(childproto.One(fs, "memory", 0), 10, 64)
+	index, _ := strconv.Atoi(childproto.One(fs, "index", 0))
+	env := TaskEnv{Index: index, Format: format, Memory: memory, SpillDir: childproto.One(fs, "spill", 0)}
+	in := &childInput{r: c.r}
+	ctx := context.Background() // a task is cancelled by killing its process
+	var cs Counters
+	switch stage := childproto.One(fs, "stage", 0); stage {
+	case "map":
+		cs, err = c.prog.Map(ctx, env, childBlocks{in}, c.w)
+	case "combine":
+		cs, err = c.prog.Combine(ctx, env, childRecords{in}, c.w)
+	case "reduce":
+		cs, err = c.prog.Reduce(ctx, env, childRecords{in}, c.w)
+	default:
+		err = Errorf(Failed, "stage %q is not known to this version of mr", stage)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := in.drain(); err != nil {
+		return nil, err
+	}
+	return cs, c.w.Flush()
+}
+
+// childInput reads a task's input frames.
+type childInput struct {
+	r     *childproto.Reader
+	batch []byte // what is left of a Records frame
+	ended bool
+	path  string // of the last block; most blocks come from the file of the one before
+}
+
+// frame returns the payload of the next frame, which must be of type t, or io.EOF.
+func (in *childInput) frame(t childproto.Type) ([]byte, error) {
+	if in.ended {
+		return nil, io.EOF
+	}
+	got, payload, err := in.r.Next()
+	switch {
+	case err != nil:
+		os.Exit(0) // the engine is gone; so is whoever this task was for
+	case got == childproto.End:
+		in.ended = true
+		return nil, io.EOF
+	case got != t:
+		return nil, Errorf(Failed, "a frame of type %d came where one of type %d was due", got, t)
+	}
+	return payload, nil
+}
+
+// drain reads what the task has left unread.
+func (in *childInput) drain() error {
+	for !in.ended {
+		switch t, _, err := in.r.Next(); {
+		case err != nil:
+			return err
+		case t == childproto.End:
+			in.ended = true
+		}
+	}
+	return nil
+}
+
+type childBlocks struct{ *childInput }
+
+// Next implements BlockReader.
+func (in childBlocks) Next() (Block, error) {
+	payload, err := in.frame(childproto.Block)
+	if err != nil {
+		return Block{}, err
+	}
+	path, off, last, data, err := childproto.ReadBlock(payload)
+	if err != nil {
+		return Block{}, err
+	}
+	if string(path) != in.path {
+		in.path = string(path)
+	}
+	return Block{Data: data, Path: in.path, Off: off, Last: last}, nil
+}
+
+type childRecords struct{ *childInput }
+
+// Next implements RecordReader.
+func (in childRecords) Next() (key, value []byte, err error) {
+	for len(in.batch) == 0 {
+		if in.batch, err = in.frame(childproto.Records); err != nil {
+			return nil, nil, err
+		}
+	}
+	key, value, in.batch, err = childproto.NextRecord(in.batch)
+	return key, value, err
+}
+
+// endOutput marks the end of what the task has printed, so that the parent knows when it
+// has read it all: prints and frames come by different ways.
+func endOutput() {
+	for _, fd := range []int{2, 1} { // one and the same pipe
+		if _, err := syscall.Write(fd, []byte(childproto.EndOfOutput)); err == nil {
+			return
+		}
+	}
+}
+
+// fields writes traits down for the other side; see traitsOf in package worker.
+func (t *Traits) fields() [][]string {
+	fs := [][]string{{"job", t.Job}, {"version", t.Version}, {"map-stage", t.MapStage},
+		{"prefix", strconv.Itoa(t.Prefix)}, {"key-shape", t.KeyShape}}
+	for _, p := range t.Params {
+		fs = append(fs, []string{"param", p.Name, p.Value, strconv.FormatBool(p.ReduceOnly)})
+	}
+	for _, e := range t.Env {
+		fs = append(fs, []string{"env", e})
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"combine", t.Combine}, {"reduce", t.Reduce}, {"positions", t.Positions}, {"raw", t.Raw},
+		{"like-input", t.LikeInput}, {"no-key", t.NoKey}, {"no-value", t.NoValue}} {
+		if f.set {
+			fs = append(fs, []string{f.name, "true"})
+		}
+	}
+	return fs
+}
+
+func (cs Counters) fields() [][]string {
+	fs := make([][]string, len(cs))
+	for i, c := range cs {
+		fs[i] = []string{"counter", c.Group, c.Name, strconv.FormatInt(c.Value, 10)}
+	}
+	return fs
+}

@@ -1,0 +1,37 @@
+// Package childproto is what the daemon and the child process of a job's binary say to
+// each other, over one end of a socketpair each; the child's is its file descriptor 3.
+//
+// Everything is a frame:
+//
+//	 0      1                  5
+//	+------+------------------+-----------------+
+//	| type | length, u32 LE   | payload         |
+//	+------+------------------+-----------------+
+//
+// Control frames hold fields, each a list of strings; the first string is its name.
+// Strings are bytes, not text. Unknown fields are ignored, missing ones are empty:
+//
+//	field   = uvarint number of strings, then for each: uvarint length, bytes
+//
+// A Block frame holds a piece of an input file, a Records frame some records:
+//
+//	Block   = uvarint path length, path, uvarint offset in the file, u8 last, data
+//	Records = one or more of: uvarint key length, uvarint value length, key, value
+//
+// The conversation (D is the daemon, C the child):
+//
+//	C: Hello      protocol, the declared jobs
+//	D: Configure  job, args
+//	C: Traits     or Error
+//	then, for each task:
+//	D: Start      stage, format, memory, spill folder
+//	D: Block… or Records…, End          and at the same time
+//	C: Records…, then Done with counters, or Error
+//
+// Both streams of a task flow at the same time, and neither side waits for the other
+// with its own stream stopped: the daemon reads and writes in two goroutines. After an
+// Error the child is of no more use. A closed socket ends the child.
+//
+// The protocol has a version, in the child's environment and in Hello. Numbers of frame
+// types are append-only.
+package childproto

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package worker
+
+import "syscall"
+
+// childAttributes: a group of its own, to be killed as one. Where there is no signal at
+// the parent's death, a child ends when it finds its socket closed.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

@@ -1,0 +1,242 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/childproto"
+)
+
+// feed is a task's input.
+type feed interface {
+	// next writes the next piece to w, or returns io.EOF.
+	next(w *childproto.Writer, v *vitals) error
+}
+
+// blockFeed and recordFeed return inputError for errors of the input, not of the child.
+type (
+	blockFeed  struct{ in mr.BlockReader }
+	recordFeed struct{ in mr.RecordReader }
+)
+
+// inputError is an error of a task's input, as its reader gave it.
+type inputError struct{ err error }
+
+func (e inputError) Error() string { return e.err.Error() }
+
+func (f blockFeed) next(w *childproto.Writer, v *vitals) error {
+	v.ourTurn.Add(1)
+	b, err := f.in.Next()
+	v.ourTurn.Add(-1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case err != nil:
+		return inputError{err}
+	}
+	return w.Block(b.Path, b.Off, b.Last, b.Data)
+}
+
+// recordFeed sends a batch at a time.
+func (f recordFeed) next(w *childproto.Writer, v *vitals) error {
+	v.ourTurn.Add(1)
+	defer v.ourTurn.Add(-1)
+	for range 1024 {
+		k, val, err := f.in.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			return io.EOF
+		case err != nil:
+			return inputError{err}
+		}
+		if err := w.Record(k, val); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vitals tell a child that works from one that hangs: it hangs if there has been no sign
+// of life for long while nobody but the child could give one.
+type vitals struct {
+	last    atomic.Int64 // when a frame was last read or written, in nanoseconds since start
+	ourTurn atomic.Int32 // how many of our goroutines are at something else than the child
+	start   time.Time
+	hung    atomic.Bool
+}
+
+func (v *vitals) beat() { v.last.Store(int64(time.Since(v.start))) }
+
+// watch kills the child when it hangs, until stop is closed.
+func (v *vitals) watch(ch *child, limit time.Duration, stop <-chan struct{}) {
+	tick := time.NewTicker(max(limit/8, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			if v.ourTurn.Load() > 0 {
+				v.beat()
+			} else if time.Since(v.start)-time.Duration(v.last.Load()) > limit {
+				v.hung.Store(true)
+				ch.kill()
+				return
+			}
+		}
+	}
+}
+
+// task executes one task. After an error the child is of no more use.
+func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed, out mr.RecordSink, silence time.Duration) (mr.Counters, error) {
+	v := &vitals{start: time.Now()}
+	stopKill := context.AfterFunc(ctx, ch.kill)
+	defer stopKill()
+	stop := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		v.watch(ch, silence, stop)
+	}()
+	written := make(chan error, 1)
+	go func() { written <- ch.write(stage, env, in, v) }()
+	counters, err := ch.read(out, v)
+	how := ""
+	if err != nil {
+		if connectionEnded(err) {
+			how = ch.death(time.Second) // what it died of, before we end it ourselves
+		}
+		ch.end() // the child may wait for input, and our writer for it to take some
+	}
+	writeErr := <-written
+	close(stop)
+	<-watched
+	if bad, ok := errors.AsType[inputError](writeErr); ok {
+		ch.end()
+		return nil, bad.err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case v.hung.Load():
+		return nil, mr.Errorf(mr.Failed, "%s gave no sign of life for %s and was killed; it printed:%s", ch.name, silence, quoted(ch.output.last()))
+	case err != nil:
+		return nil, ch.explain(err, how)
+	case writeErr != nil:
+		return nil, ch.explain(writeErr, how)
+	}
+	return counters, nil
+}
+
+func connectionEnded(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// write sends the task and its input.
+func (ch *child) write(stage string, env mr.TaskEnv, in feed, v *vitals) (err error) {
+	defer func() {
+		if bad, ok := errors.AsType[inputError](err); ok {
+			ch.kill() // it waits for input that doesn't come
+			err = bad
+		}
+	}()
+	err = ch.w.Control(childproto.Start, []string{"stage", stage}, []string{"format", env.Format.String()},
+		[]string{"memory", strconv.FormatInt(env.Memory, 10)}, []string{"spill", env.SpillDir}, []string{"index", strconv.Itoa(env.Index)})
+	for err == nil {
+		err = in.next(ch.w, v)
+		v.beat()
+	}
+	if err != io.EOF {
+		return err
+	}
+	return ch.w.Control(childproto.End)
+}
+
+// sinkError is an error of a task's output, as its sink gave it.
+type sinkError struct{ err error }
+
+func (e sinkError) Error() string { return e.err.Error() }
+
+// read takes the task's output to its end.
+func (ch *child) read(out mr.RecordSink, v *vitals) (mr.Counters, error) {
+	for {
+		t, payload, err := ch.r.Next()
+		if err != nil {
+			return nil, err
+		}
+		v.beat()
+		switch t {
+		case childproto.Records:
+			v.ourTurn.Add(1)
+			err := sendAll(out, payload)
+			v.ourTurn.Add(-1)
+			if err != nil {
+				return nil, err
+			}
+		case childproto.Done, childproto.Error:
+			fs, err := childproto.Fields(payload)
+			if err != nil {
+				return nil, err
+			}
+			if t == childproto.Error {
+				return nil, refusalOf(fs)
+			}
+			return countersOf(fs)
+		default:
+			return nil, fmt.Errorf("it sent a frame of type %d in the middle of a task", t)
+		}
+	}
+}
+
+func sendAll(out mr.RecordSink, batch []byte) error {
+	for len(batch) > 0 {
+		var k, v []byte
+		var err error
+		if k, v, batch, err = childproto.NextRecord(batch); err != nil {
+			return err
+		}
+		if err := out.Record(k, v); err != nil {
+			return sinkError{err}
+		}
+	}
+	return nil
+}
+
+func countersOf(fs [][]string) (mr.Counters, error) {
+	cs := mr.Counters{}
+	for _, f := range fs {
+		if f[0] == "counter" && len(f) >= 4 {
+			n, err := strconv.ParseInt(f[3], 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("it sent a counter that is no number: %q", f[3])
+			}
+			cs = append(cs, mr.Counter{Group: f[1], Name: f[2], Value: n})
+		}
+	}
+	return cs, nil
+}
+
+// explain turns what broke a task into a message for people.
+func (ch *child) explain(err error, how string) error {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.err
+	}
+	if s, ok := errors.AsType[sinkError](err); ok {
+		return s.err
+	}
+	if how != "" {
+		return mr.Errorf(mr.Failed, "%s %s in the middle of a task; it printed:%s", ch.name, how, quoted(ch.output.last()))
+	}
+	return mr.Errorf(mr.Failed, "%s broke the protocol in the middle of a task: %w; it printed:%s", ch.name, err, quoted(ch.output.last()))
+}

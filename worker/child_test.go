@@ -1,0 +1,363 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/childproto"
+)
+
+// The test binary is its own job binary: with the variable of the protocol set, it
+// serves these jobs instead of running tests.
+var _ = serveJobs()
+
+func serveJobs() bool {
+	if _, isChild := os.LookupEnv(childproto.Env); !isChild {
+		return false
+	}
+	if os.Getenv("HANG_AT_START") != "" {
+		fmt.Println("waiting for nobody")
+		time.Sleep(time.Hour)
+	}
+	words := []mr.Option{
+		mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			for w := range strings.FieldsSeq(line) {
+				emit(w, 1)
+			}
+			return misbehave(line)
+		}),
+		mr.Combine(mr.Sum[int64]),
+	}
+	sum := mr.Reduce(func(t *mr.Task, w string, ns iter.Seq[int64], emit mr.Emit[string, int64]) error {
+		for n := range ns {
+			emit(w, n)
+		}
+		t.Count("test", "words", 1)
+		return misbehave(w)
+	})
+	mr.Main(
+		mr.Job("count", append(words, sum)...),
+		mr.Job("again", words...),
+		mr.Job("env", mr.Env("COLOUR"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
+			wd, _ := os.Getwd()
+			left, _ := os.ReadDir(wd)
+			emit(strings.Join(os.Environ(), " "), fmt.Sprint(os.Args, len(left), time.Local))
+			return os.WriteFile("left-behind", nil, 0o600)
+		})),
+		mr.Job("echo", mr.Map(func(t *mr.Task, line []byte, emit mr.Emit[[]byte, []byte]) error {
+			emit(line, line)
+			return nil
+		}), mr.Reduce(func(t *mr.Task, k []byte, vs iter.Seq[[]byte], emit mr.Emit[mr.None, []byte]) error {
+			for v := range vs {
+				emit(mr.None{}, v)
+			}
+			return nil
+		})),
+	)
+	return true
+}
+
+func misbehave(word string) error {
+	switch word {
+	case "fail":
+		return errors.New("no good")
+	case "panic":
+		panic("boom")
+	case "stray":
+		go panic("in a goroutine")
+		time.Sleep(time.Hour)
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		time.Sleep(time.Hour)
+	case "killed":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		time.Sleep(time.Hour)
+	case "print":
+		fmt.Println("to stdout\nin two lines")
+		fmt.Fprint(os.Stderr, "to stderr")
+	case "flood":
+		for range 2000 {
+			fmt.Println(strings.Repeat("x", 99))
+		}
+	}
+	return nil
+}
+
+// textBlocks serves lines in one block each.
+type textBlocks struct {
+	lines []string
+	off   int64
+	err   error
+}
+
+func (b *textBlocks) Next() (mr.Block, error) {
+	if len(b.lines) == 0 {
+		if b.err != nil {
+			return mr.Block{}, b.err
+		}
+		return mr.Block{}, io.EOF
+	}
+	blk := mr.Block{Data: []byte(b.lines[0] + "\n"), Path: "in.txt", Off: b.off, Last: len(b.lines) == 1}
+	b.lines, b.off = b.lines[1:], b.off+int64(len(blk.Data))
+	return blk, nil
+}
+
+type keyValue struct{ k, v string }
+
+type records struct {
+	all  []keyValue
+	fail error
+}
+
+func (r *records) Record(k, v []byte) error {
+	r.all = append(r.all, keyValue{string(k), string(v)})
+	return r.fail
+}
+
+func (r *records) Next() ([]byte, []byte, error) {
+	if len(r.all) == 0 {
+		return nil, nil, io.EOF
+	}
+	p := r.all[0]
+	r.all = r.all[1:]
+	return []byte(p.k), []byte(p.v), nil
+}
+
+func newTestChildren(t *testing.T, o ChildOptions) *Children {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	before := runtime.NumGoroutine()
+	c := NewChildren(o)
+	t.Cleanup(func() {
+		c.Close()
+		if left, _ := filepath.Glob(os.Getenv("TMPDIR") + "/mr-task-*"); len(left) > 0 {
+			t.Errorf("working directories left behind: %v", left)
+		}
+		for range 100 {
+			if runtime.NumGoroutine() <= before {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+	})
+	return c
+}
+
+func open(t *testing.T, c *Children, job string, env ...string) mr.Runner {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Open(t.Context(), exe, mr.Digest{1}, job, nil, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func mapLines(t *testing.T, r mr.Runner, lines ...string) (*records, mr.Counters, error) {
+	t.Helper()
+	out := &records{}
+	cs, err := r.Map(t.Context(), mr.TaskEnv{SpillDir: t.TempDir()}, &textBlocks{lines: lines}, out)
+	return out, cs, err
+}
+
+func TestChildRunsAJob(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	r := open(t, c, "count")
+	if tr := r.Traits(); tr.Job != "count" || !tr.Combine || !tr.Reduce || tr.MapStage != "count" || tr.KeyShape != "*" {
+		t.Errorf("traits %+v", tr)
+	}
+	if tr := open(t, c, "again").Traits(); tr.Job != "again" || tr.MapStage != "count" {
+		t.Errorf("a job that shares Map and Combine has traits %+v", tr)
+	}
+	var first *child
+	for range 3 {
+		mid, cs, err := mapLines(t, r, "b a b", "print")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (mr.Counter{Group: "mr", Name: "map_input_records", Value: 2}); !slices.Contains(cs, want) {
+			t.Errorf("counters %v", cs)
+		}
+		out := &records{}
+		cs, err = r.Reduce(t.Context(), mr.TaskEnv{}, mid, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []keyValue{{"a", "1"}, {"b", "2"}, {"print", "1"}}; !slices.Equal(out.all, want) {
+			t.Errorf("got %v, want %v", out.all, want)
+		}
+		if want := (mr.Counter{Group: "test", Name: "words", Value: 3}); !slices.Contains(cs, want) {
+			t.Errorf("counters %v", cs)
+		}
+		if now := c.idle[len(c.idle)-1]; first == nil {
+			first = now
+		} else if now != first {
+			t.Error("the child was not used again")
+		}
+	}
+	if got := r.(*childRunner).Printed(); len(got) != 18 || got[0] != "to stdout" || got[2] != "to stderr" {
+		t.Errorf("printed %q", got)
+	}
+}
+
+func TestChildSeesNothingUndeclared(t *testing.T) {
+	t.Setenv("SECRET", "x")
+	r := open(t, newTestChildren(t, ChildOptions{}), "env", "COLOUR=red")
+	for range 2 { // the file that the first leaves behind must not be there for the second
+		out, _, err := mapLines(t, r, "x")
+		if want := []keyValue{{"TZ=UTC COLOUR=red", "[job] 0 UTC"}}; err != nil || !slices.Equal(out.all, want) {
+			t.Errorf("got %v, %v", out.all, err)
+		}
+	}
+}
+
+func TestChildFailures(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{Silence: 300 * time.Millisecond})
+	r := open(t, c, "count")
+	for word, wants := range map[string][]string{
+		"fail":   {"in.txt at byte 3", "no good"},
+		"panic":  {"in.txt at byte 3", "boom", "misbehave"},
+		"stray":  {"exited with status 2", "in a goroutine"},
+		"exit":   {"exited with status 3", "middle of a task"},
+		"killed": {"was killed (out of memory?)"},
+		"hang":   {"no sign of life for 300ms"},
+	} {
+		t.Run(word, func(t *testing.T) {
+			_, _, err := mapLines(t, r, "ok", word, "more")
+			_, err2 := r.Reduce(t.Context(), mr.TaskEnv{}, &records{all: []keyValue{{"a", "\x02"}, {word, "\x02"}, {"zz", "\x02"}}}, &records{})
+			for _, want := range wants {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("map: %q is not in: %v", want, err)
+				}
+				if want = strings.Replace(want, "in.txt at byte 3", `key "`+word+`"`, 1); err2 == nil || !strings.Contains(err2.Error(), want) {
+					t.Errorf("reduce: %q is not in: %v", want, err2)
+				}
+			}
+			if _, _, err := mapLines(t, r, "ok"); err != nil {
+				t.Errorf("the next task: %v", err)
+			}
+		})
+	}
+}
+
+func TestChildFloodIsCut(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{OutputCap: 1000}), "count")
+	if _, _, err := mapLines(t, r, "flood"); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.(*childRunner).Printed(); len(got) != 11 || got[10] != "[199000 more bytes printed; only the first 1000 are kept]" {
+		t.Errorf("printed %d lines, the last %q", len(got), got[len(got)-1])
+	}
+}
+
+func TestChildBrokenSurroundings(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{}), "count")
+	bad := errors.New("the disk is on fire")
+	if _, err := r.Map(t.Context(), mr.TaskEnv{}, &textBlocks{lines: []string{"a"}, err: bad}, &records{}); err != bad {
+		t.Errorf("a broken input: %v", err)
+	}
+	if _, err := r.Map(t.Context(), mr.TaskEnv{}, &textBlocks{lines: []string{"a"}}, &records{fail: bad}); err != bad {
+		t.Errorf("a broken output: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := r.Map(ctx, mr.TaskEnv{}, &textBlocks{lines: []string{"hang"}}, &records{}); err != context.Canceled {
+		t.Errorf("a cancelled task: %v", err)
+	}
+}
+
+func TestChildHugeRecords(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{}), "echo")
+	big := strings.Repeat("0123456789abcdef", 1<<20)
+	lines := []string{"small", big, ""}
+	mid, _, err := mapLines(t, r, lines...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &records{}
+	if _, err := r.Reduce(t.Context(), mr.TaskEnv{}, mid, out); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.all) != 3 || out.all[1].v != big {
+		t.Errorf("%d records came back", len(out.all))
+	}
+}
+
+// Input and output are larger than what the sockets hold, in both directions at once.
+func TestChildStreamsBothWays(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{}), "echo")
+	in := &records{}
+	for i := range 60_000 {
+		k := fmt.Sprintf("%06d", i)
+		in.all = append(in.all, keyValue{k, strings.Repeat(k, 20)})
+	}
+	out := &records{}
+	if _, err := r.Reduce(t.Context(), mr.TaskEnv{}, in, out); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.all) != 60_000 || out.all[59_999].v[:6] != "059999" {
+		t.Errorf("%d records came back", len(out.all))
+	}
+}
+
+func TestWrongPrograms(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{Handshake: 300 * time.Millisecond})
+	exe, _ := os.Executable()
+	script := filepath.Join(t.TempDir(), "talk")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho 'GET / HTTP/1.0' >&3\nsleep 5\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		path, job string
+		env       []string
+		want      []string
+	}{
+		{"/bin/true", "j", nil, []string{"exited with status 0", "mr.Main", "printed: nothing"}},
+		{"/bin/cat", "j", nil, []string{"exited with status 0", "mr.Main"}},
+		{"/bin/false", "j", nil, []string{"exited with status 1"}},
+		{script, "j", nil, []string{"does not speak the protocol"}},
+		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
+		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: count, again, env, echo`}},
+		{exe, "", nil, []string{"several jobs; choose one with --job"}},
+	} {
+		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)
+		for _, want := range x.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is not in: %v", x.path, want, err)
+			}
+		}
+	}
+}
+
+func TestIdleChildrenEnd(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{IdleTime: 30 * time.Millisecond})
+	open(t, c, "count")
+	for range 200 {
+		c.mu.Lock()
+		n := len(c.live)
+		c.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("an idle child still lives")
+}
