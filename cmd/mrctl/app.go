@@ -94,7 +94,7 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	}
 	add(jobs, a.runCommand(), a.submitCommand(), a.statusCommand(), a.waitCommand(), a.listCommand(), a.killCommand(), a.logsCommand(), a.countersCommand())
 	add(why, a.explainCommand(), a.lineageCommand(), a.impactCommand(), a.cacheCommand())
-	add(rest, a.versionCommand(), a.completionCommand())
+	add(rest, a.timeCommand(), a.versionCommand(), a.completionCommand())
 	return root
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/clock"
 )
 
 // fakeSystem is a system without an engine. Scripts choose what it does by $FAKE, a list of words:
@@ -37,6 +38,28 @@ func (f fakeSystem) Open(dir string, _ nodeOptions) (node, error) {
 		return nil, mr.Errorf(mr.Damaged, "the store %s is of version 9, and this program knows 1", dir)
 	}
 	return fakeNode{&fakeJobs{sys: f}}, nil
+}
+
+func (f fakeSystem) Time(_ context.Context, addr string) (timeSource, error) {
+	if !f.is("daemon") {
+		return nil, mr.Errorf(mr.Unreachable, "no daemon answers at %s: connection refused", addr)
+	}
+	return fakeTime{clock.NewMaster()}, nil
+}
+
+// fakeTime is a master in this process: its offset is nothing but the time that an exchange takes.
+type fakeTime struct{ master *clock.Master }
+
+func (fakeTime) Close() error { return nil }
+
+func (f fakeTime) Exchange(_ context.Context, nonce uint64) (clock.Exchange, error) {
+	ex := clock.Exchange{Sent: time.Now(), Conn: 1}
+	req := &clock.Request{Nonce: nonce}
+	req.Arrived(f.master)
+	err := clock.NewService(f.master).Now(req, &ex.Reply)
+	ex.Reply.Departing()
+	ex.Received = time.Now()
+	return ex, err
 }
 
 func (fakeSystem) Builtins() []*mr.Definition {

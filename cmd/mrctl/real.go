@@ -17,6 +17,10 @@ func (realSystem) Dial(ctx context.Context, addr string) (connection, error) {
 	return rpcsvc.Dial(ctx, addr, rpcsvc.ClientOptions{Name: "mrctl " + buildVersion().Version, RetryFor: -1, DialTime: dialTimeout})
 }
 
+func (realSystem) Time(ctx context.Context, addr string) (timeSource, error) {
+	return rpcsvc.DialTime(ctx, addr, rpcsvc.ClientOptions{})
+}
+
 func (s realSystem) Open(dir string, o nodeOptions) (node, error) {
 	return local.Open(dir, local.Options{Workers: o.Workers, Memory: o.Memory, ReadOnly: o.ReadOnly, Logger: o.Logger, Getenv: s.getenv})
 }

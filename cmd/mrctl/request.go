@@ -83,7 +83,7 @@ func (r *request) check() error {
 		return mr.Errorf(mr.Usage, "--output-format: %q is not known; use text, raw or jsonl", r.outputFormat)
 	case len(r.line.inputs) == 0:
 		return mr.Errorf(mr.Usage, "nothing to read: name a file, a folder or a glob with --input PATTERN")
-	case r.output == "" && !r.dryRun:
+	case r.output == "":
 		return mr.Errorf(mr.Usage, "nowhere to write: name the output folder with --output DIR")
 	}
 	if _, err := mr.ParseFormat(r.inputFormat); err != nil {
@@ -124,13 +124,10 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	}
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
-		SplitSize: r.splitSize, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
+		Output: a.abs(r.output), SplitSize: r.splitSize, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
-	}
-	if r.output != "" {
-		spec.Output = a.abs(r.output)
 	}
 	if c.builtin {
 		spec.Job = r.job

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -27,6 +31,49 @@ func TestFakeScripts(t *testing.T) {
 		Setup:         setup,
 		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus},
 	})
+}
+
+func TestScripts(t *testing.T) {
+	daemon := filepath.Join(t.TempDir(), "mrd")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../mrd").CombinedOutput(); err != nil {
+		t.Fatalf("building mrd: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", filepath.Dir(daemon)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			return setup(e)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "truncated-gzip": truncatedGzip, "await": await},
+	})
+}
+
+// truncatedGzip writes a gzip file whose end is missing: truncated-gzip FILE
+func truncatedGzip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: truncated-gzip FILE")
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	for i := range 10000 {
+		_, err := fmt.Fprintln(w, i*i)
+		ts.Check(err)
+	}
+	ts.Check(w.Close())
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes()[:b.Len()/2], 0o600))
+}
+
+// await runs a command until it succeeds: await COMMAND…
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: await COMMAND…")
+	}
+	for deadline := time.Now().Add(20 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q does not succeed", args)
+		}
+	}
 }
 
 func setup(e *testscript.Env) error {

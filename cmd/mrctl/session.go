@@ -17,6 +17,8 @@ import (
 type system interface {
 	// Dial connects to a daemon. A failure is Unreachable.
 	Dial(ctx context.Context, addr string) (connection, error)
+	// Time connects to a daemon's time service. A failure is Unreachable.
+	Time(ctx context.Context, addr string) (timeSource, error)
 	// Open opens the store in dir in this process. A store that another process holds is Unreachable.
 	Open(dir string, opt nodeOptions) (node, error)
 	// Builtins are the jobs in the box, by name.

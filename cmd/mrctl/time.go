@@ -1,1 +1,199 @@
 package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	mr "github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/clock"
+	"github.com/mrd-io/mr/internal/where"
+)
+
+// timeSource is a daemon's time service.
+type timeSource interface {
+	clock.Exchanger
+	io.Closer
+}
+
+// exchanges are enough that one of them meets no queue, and few enough not to be waited for.
+const exchanges = 16
+
+func (a *app) timeCommand() *cobra.Command {
+	var watch bool
+	var check time.Duration
+	cmd := &cobra.Command{
+		Use:   "time",
+		Short: "Compare this machine's clock with the daemon's",
+		Long: `Compare this machine's clock with the daemon's, by Cristian's algorithm: the offset with the bound that
+the exchanges prove, never a guess.
+
+With --check the exit status is 1 unless the offset is proven to be within DURATION either way.`,
+		Example: `  mrctl time
+  mrctl time --watch
+  mrctl time --check 5ms --addr tcp:master:7070`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check < 0 || cmd.Flags().Changed("check") && check == 0 {
+				return mr.Errorf(mr.Usage, "--check %v: the most that the clocks may differ is more than nothing", check)
+			}
+			return a.withClock(cmd.Context(), func(c *clock.Clock, addr string) error {
+				if watch {
+					return a.watchTime(cmd.Context(), c, addr)
+				}
+				if err := c.Sync(cmd.Context(), exchanges); err != nil {
+					return clockError(cmd.Context(), addr, err)
+				}
+				r := c.Report()
+				if err := a.printTime(addr, r); err != nil {
+					return err
+				}
+				return checkTime(r, check)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on, and show it live until Ctrl-C")
+	cmd.Flags().DurationVar(&check, "check", 0, "exit 1 unless the clocks differ by less than `DURATION`, such as 5ms")
+	cmd.MarkFlagsMutuallyExclusive("watch", "check")
+	return cmd
+}
+
+func (a *app) withClock(ctx context.Context, f func(c *clock.Clock, addr string) error) error {
+	store, err := where.Store(a.store, a.env, a.dir)
+	if err != nil {
+		return err
+	}
+	addr, asked, err := where.Addr(a.addr, a.env, store, a.dir)
+	if err != nil {
+		return err
+	}
+	if !asked && !exists(strings.TrimPrefix(addr, "unix:")) {
+		return mr.Errorf(mr.Unreachable, "no daemon serves %s to ask for its time; start one with 'mrd --store %s', or name one with --addr", store, store)
+	}
+	x, err := a.system.Time(ctx, addr)
+	if err != nil {
+		return err
+	}
+	err = f(clock.New(x, clock.Options{}), addr)
+	if closeErr := x.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func clockError(ctx context.Context, addr string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return mr.Errorf(mr.Unreachable, "the time of %s: %w", addr, err)
+}
+
+// checkTime fails unless r proves that the clocks differ by less than most; 0 asks for nothing.
+func checkTime(r clock.Report, most time.Duration) error {
+	if worst := r.Offset.Abs() + r.Bound; most > 0 && worst > most {
+		return mr.Errorf(mr.Failed, "the clocks differ by %s: up to %s, and --check allows %s", offsetWords(r), shortTime(worst), most)
+	}
+	return nil
+}
+
+// watchTime shows the clock once a second, on a terminal in place, until ctx ends. With --json each
+// moment is an object of its own.
+func (a *app) watchTime(ctx context.Context, c *clock.Clock, addr string) error {
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- c.Run(running) }()
+	defer func() {
+		stop()
+		<-done
+	}()
+	before, after := "", "\n"
+	if a.outTerminal && !a.json {
+		before, after = "\r\x1b[K", ""
+		defer fmt.Fprintln(a.out) //nolint:errcheck // the line is complete without it
+	}
+	for pause := 200 * time.Millisecond; sleep(ctx, pause); pause = time.Second {
+		r := c.Report()
+		if a.json {
+			if err := a.printTime(addr, r); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(a.out, "%s%s%s", before, timeLine(r), after); err != nil {
+			return writeError(err)
+		}
+	}
+	return nil // Ctrl-C is how it is meant to end
+}
+
+func timeLine(r clock.Report) string {
+	if r.Master.IsZero() {
+		return join(r.State.String(), r.LastAlarm)
+	}
+	return join(r.State.String(), "offset "+offsetWords(r), "round trip "+shortTime(r.RTTMin)+" to "+shortTime(r.RTTMedian), driftWords(r),
+		fmt.Sprintf("%s used, %s refused", comma(r.Used), comma(r.Refused)))
+}
+
+type timeJSON struct {
+	Addr string `json:"addr"`
+	clock.Report
+}
+
+func (a *app) printTime(addr string, r clock.Report) error {
+	if a.json {
+		return printJSON(a.out, timeJSON{addr, r})
+	}
+	var b strings.Builder
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-10s", name)), text)
+		}
+	}
+	row("master", r.Master.UTC().Format("2006-01-02 15:04:05.000000 UTC"))
+	row("offset", offsetWords(r))
+	row("round trip", fmt.Sprintf("%s at least, %s mostly", shortTime(r.RTTMin), shortTime(r.RTTMedian)))
+	row("drift", driftWords(r))
+	row("age", shortTime(r.Age))
+	row("samples", fmt.Sprintf("%s used, %s to warm up, %s refused", comma(r.Used), comma(r.Warmup), comma(r.Refused)))
+	for _, f := range r.Refusals {
+		row("", fmt.Sprintf("%s: %s", comma(f.N), f.Reason))
+	}
+	row("alarm", r.LastAlarm)
+	row("state", r.State.String())
+	_, err := io.WriteString(a.out, b.String())
+	return writeError(err)
+}
+
+// offsetWords is what the daemon's clock is ahead, and how sure that is.
+func offsetWords(r clock.Report) string {
+	sign := "+"
+	if r.Offset < 0 {
+		sign = "-"
+	}
+	return fmt.Sprintf("%s%s ± %s", sign, shortTime(r.Offset.Abs()), shortTime(r.Bound))
+}
+
+// driftWords is empty while too little time went by for the drift to be known to within reason.
+func driftWords(r clock.Report) string {
+	if r.DriftErr == 0 || r.DriftErr > 1000 {
+		return ""
+	}
+	return fmt.Sprintf("drift %+.1f ± %.1f ppm", r.Drift, r.DriftErr)
+}
+
+// shortTime is d to three digits, down to nanoseconds.
+func shortTime(d time.Duration) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
+		if d >= unit.size {
+			return fmt.Sprintf("%.3g %s", float64(d)/float64(unit.size), unit.name)
+		}
+	}
+	return fmt.Sprintf("%d ns", d.Nanoseconds())
+}
