@@ -14,7 +14,8 @@ import (
 
 // Task is what an author's function sees of the task that it runs in. It belongs to
 // that task's goroutine. What it does not offer (the task's number, its memory, its
-// attempt) is left out on purpose: the output must not depend on it.
+// attempt) is left out on purpose: the output must not depend on it. A new(Task) does
+// for tests of mappers and reducers.
 type Task struct {
 	job       string
 	positions bool
@@ -28,7 +29,7 @@ type Task struct {
 }
 
 func newTask(job string) *Task {
-	return &Task{job: job, counters: map[[2]string]*Counter{}}
+	return &Task{job: job}
 }
 
 // Path returns the path of the file that the current record is from. The job must have
@@ -68,6 +69,9 @@ func (t *Task) Counter(group, name string) *Counter {
 	c := t.counters[id]
 	if c == nil {
 		c = &Counter{Group: group, Name: name}
+		if t.counters == nil {
+			t.counters = map[[2]string]*Counter{}
+		}
 		t.counters[id] = c
 	}
 	t.last = c
