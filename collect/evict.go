@@ -1,8 +1,10 @@
 package collect
 
+import "encoding/binary"
+
 // keepShare is the share of the table's keys, as a divisor, that an eviction
 // keeps at most; it is part of Profile.
-const keepShare = 2
+const keepShare = 4
 
 // enlarge moves a table that hasn't reached its size to one of eight times as many
 // slots.
@@ -28,7 +30,7 @@ func (t *Table[V]) place(s *slot[V]) {
 	}
 	mask := uint(len(t.slots) - 1)
 	at := uint(h >> t.shift)
-	for row := 0; row < longestRow; row++ {
+	for row := 0; row <= longestRow; row++ {
 		if to := &t.slots[at&mask]; to.size == 0 {
 			*to = *s
 			t.count++
@@ -45,19 +47,16 @@ func (t *Table[V]) out(s *slot[V], long []byte) {
 	n := int(s.size) - 1
 	t.stats.Evicted++
 	t.enc = t.codec.Append(t.enc[:0], s.val)
-	if n > 8 {
-		hi, lo := window(long[:n])
-		t.buf.add(hi, lo, long[:n], t.enc)
+	if n <= 8 {
+		binary.BigEndian.PutUint64(t.short[:], s.head)
+		t.buf.add(s.head, uint32(n), t.short[:n], t.enc)
 		return
 	}
-	var short [8]byte
-	for i := range short {
-		short[i] = byte(s.head >> (56 - 8*i))
-	}
-	t.buf.add(s.head, uint32(n), short[:n], t.enc)
+	hi, lo := window(long[:n])
+	t.buf.add(hi, lo, long[:n], t.enc)
 }
 
-// evict makes room: the keys that came most often stay, half of them at most, and
+// evict makes room: the keys that came most often stay, a quarter at most, and
 // the others go to the Buffer; or all do.
 //
 // Text has a few thousand words that make up most of it and millions that come
@@ -76,12 +75,13 @@ func (t *Table[V]) evict(all bool) {
 		if s.size == 0 {
 			continue
 		}
-		if int(s.hits) < least {
+		n := int(s.size) - 1
+		if int(s.hits) < least || len(t.kept) == t.limit/keepShare || len(t.keptKey)+n > keysMax/keepShare {
 			t.out(s, t.keys[s.at:])
 			continue
 		}
 		s.hits /= 2
-		if n := int(s.size) - 1; n > 8 {
+		if n > 8 {
 			at := len(t.keptKey)
 			t.keptKey = append(t.keptKey, t.keys[s.at:][:n]...)
 			s.at = uint32(at)
@@ -100,34 +100,25 @@ func (t *Table[V]) evict(all bool) {
 	clear(t.kept) // so that no value is kept alive
 }
 
-// keepFrom returns the number of hits from which on a key is kept.
+// keepFrom returns the number of hits from which on about a quarter of the keys
+// is kept, going by every eighth slot: slots are in the order of hashes, and so a
+// fair sample. evict has the last word on what fits.
 func (t *Table[V]) keepFrom() int {
-	const most = 64
-	var keys, bytes [most + 1]int // by hits, the last for most and more
-	for i := range t.slots {
-		s := &t.slots[i]
-		if s.size == 0 {
-			continue
-		}
-		h := min(int(s.hits), most)
-		keys[h]++
-		if n := int(s.size) - 1; n > 8 {
-			bytes[h] += n
+	const (
+		most = 64
+		step = 8
+	)
+	var keys [most + 1]int // by hits, the last for most and more
+	for i := 0; i < len(t.slots); i += step {
+		if s := &t.slots[i]; s.size != 0 {
+			keys[min(s.hits, most)]++
 		}
 	}
-	count, long := 0, 0
+	count := 0
 	for h := most; h > 0; h-- {
-		count += keys[h]
-		long += bytes[h]
-		if count > t.limit/keepShare || long > keysMax/keepShare {
-			if h == most {
-				break
-			}
+		if count += keys[h]; count > t.limit/keepShare/step {
 			return h + 1
 		}
-	}
-	if count > t.limit/keepShare || long > keysMax/keepShare {
-		return 1 << 16 // hits can't tell them apart: none stays
 	}
 	return 1
 }

@@ -9,15 +9,21 @@ type fold[V any] struct {
 	combine func(a, b V) V
 	codec   Codec[V]
 	sink    Sink
+	stable  bool // the bytes given to Record stay as they are
 
 	key     []byte
 	value   []byte // the one partial result, encoded, while decoded is false
-	acc     V
+	acc     V      // may refer to held, or to stable bytes
+	held    []byte // copies of the key's values, if they aren't stable
+	enc     []byte // scratch
 	decoded bool
 	pending bool
 
 	records, bytes int64
 }
+
+// heldMax bounds held.
+const heldMax = 1 << 20
 
 // Record takes the next partial result.
 func (f *fold[V]) Record(key, value []byte) error {
@@ -27,23 +33,52 @@ func (f *fold[V]) Record(key, value []byte) error {
 	if err := f.flush(); err != nil {
 		return err
 	}
-	f.key = append(f.key[:0], key...)
-	f.value = append(f.value[:0], value...)
 	f.pending = true
+	if f.stable {
+		f.key, f.value = key, value
+		return nil
+	}
+	f.key = append(f.key[:0], key...)
+	f.held = f.held[:0]
+	f.value = f.hold(value)
 	return nil
 }
 
-func (f *fold[V]) add(value []byte) error {
-	if !f.decoded {
-		v, err := f.codec.Decode(f.value)
-		if err != nil {
-			return fmt.Errorf("collect: value of key %.80q: %w", f.key, err)
-		}
-		f.acc, f.decoded = v, true
+// hold returns bytes equal to value that stay until the key is done.
+func (f *fold[V]) hold(value []byte) []byte {
+	if f.stable {
+		return value
 	}
+	start := len(f.held)
+	f.held = append(f.held, value...) // what refers to an older array keeps it
+	return f.held[start:]
+}
+
+func (f *fold[V]) decode(value []byte) (V, error) {
 	v, err := f.codec.Decode(value)
 	if err != nil {
-		return fmt.Errorf("collect: value of key %.80q: %w", f.key, err)
+		err = fmt.Errorf("collect: value of key %.80q: %w", f.key, err)
+	}
+	return v, err
+}
+
+func (f *fold[V]) add(value []byte) (err error) {
+	if !f.decoded {
+		if f.acc, err = f.decode(f.value); err != nil {
+			return err
+		}
+		f.decoded = true
+	}
+	if len(f.held) > heldMax {
+		// All that acc may refer to moves to an array of its own.
+		if f.acc, err = f.decode(f.codec.Append(nil, f.acc)); err != nil {
+			return err
+		}
+		f.held = nil
+	}
+	v, err := f.decode(f.hold(value))
+	if err != nil {
+		return err
 	}
 	f.acc = f.combine(f.acc, v)
 	return nil
@@ -55,7 +90,8 @@ func (f *fold[V]) flush() error {
 		return nil
 	}
 	if f.decoded {
-		f.value = f.codec.Append(f.value[:0], f.acc)
+		f.enc = f.codec.Append(f.enc[:0], f.acc)
+		f.value = f.enc
 		f.decoded = false
 		var none V
 		f.acc = none

@@ -3,6 +3,7 @@ package collect
 import (
 	"bytes"
 	"math/bits"
+	"slices"
 )
 
 // sorter sorts entries by key, stably: equal keys keep their order, which is the
@@ -12,8 +13,9 @@ import (
 // Where all windows of a range are equal, the windows move down to where the keys
 // part.
 type sorter struct {
-	arena *arena
-	tmp   []entry
+	arena  *arena
+	tmp    []entry
+	counts []uint32 // a stack: each pass takes its counters from the end
 }
 
 const (
@@ -28,22 +30,48 @@ func (s *sorter) key(e *entry, depth int) []byte {
 	return b[k+depth : v]
 }
 
-// sort sorts a, whose windows are at depth.
+// sortParts returns the entries of parts, which it doesn't change, in order.
+func (s *sorter) sortParts(parts [][]entry) []entry {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	all := make([]entry, n)
+	if n == 0 {
+		return all
+	}
+	hi, lo := differing(parts)
+	if n <= leafLen || hi == 0 && lo == 0 {
+		n = 0
+		for _, p := range parts {
+			n += copy(all[n:], p)
+		}
+		s.sort(all, 0)
+		return all
+	}
+	s.pass(parts, all, 0, windowOf(n, hi, lo))
+	return all
+}
+
+// sort sorts a, whose windows are at depth, in place.
 func (s *sorter) sort(a []entry, depth int) {
 	for len(a) > leafLen {
-		hi, lo := differing(a)
-		switch {
-		case hi != 0:
-			s.pass(a, depth, bits.LeadingZeros64(hi), true)
+		parts := [1][]entry{a}
+		hi, lo := differing(parts[:])
+		if hi != 0 || lo != 0 {
+			if len(s.tmp) < len(a) {
+				s.tmp = make([]entry, len(a))
+			}
+			tmp := s.tmp[:copy(s.tmp, a)]
+			parts[0] = tmp
+			s.pass(parts[:], a, depth, windowOf(len(a), hi, lo))
 			return
-		case lo != 0:
-			s.pass(a, depth, bits.LeadingZeros32(lo), false)
-			return
-		case !a[0].more():
+		}
+		if !a[0].more() {
 			return // all keys are equal
 		}
-		var ended bool
-		if depth, ended = s.descend(a, depth); ended {
+		var equal bool
+		if depth, equal = s.descend(a, depth); equal {
 			return
 		}
 	}
@@ -51,68 +79,91 @@ func (s *sorter) sort(a []entry, depth int) {
 }
 
 // differing returns the bits of the windows in which entries differ.
-func differing(a []entry) (uint64, uint32) {
-	hi, lo := a[0].hi, a[0].lo
+func differing(parts [][]entry) (uint64, uint32) {
+	hi, lo := parts[0][0].hi, parts[0][0].lo
 	var dh uint64
 	var dl uint32
-	for i := range a {
-		dh |= a[i].hi ^ hi
-		dl |= a[i].lo ^ lo
+	for _, a := range parts {
+		for i := range a {
+			dh |= a[i].hi ^ hi
+			dl |= a[i].lo ^ lo
+		}
 	}
 	return dh, dl
 }
 
-// pass distributes a by a few bits of hi or lo, from bit from (counted from the
-// top) down, and sorts the parts.
-func (s *sorter) pass(a []entry, depth, from int, hi bool) {
-	width := min(max(bits.Len(uint(len(a)))-3, 2), maxPassBits)
-	var shift uint
-	if hi {
-		shift = uint(max(64-from-width, 0))
+// digit is the bits of the windows that a pass goes by.
+type digit struct {
+	hi    bool // of entry.hi, or else of entry.lo
+	shift uint
+	mask  uint64
+}
+
+// windowOf chooses the bits for a pass over n entries that differ in hi and lo.
+func windowOf(n int, hi uint64, lo uint32) digit {
+	width := min(max(bits.Len(uint(n))-3, 2), maxPassBits)
+	d := digit{hi: hi != 0, mask: 1<<width - 1}
+	if d.hi {
+		d.shift = uint(max(64-width-bits.LeadingZeros64(hi), 0))
 	} else {
-		shift = uint(max(32-from-width, 0))
+		d.shift = uint(max(32-width-bits.LeadingZeros32(lo), 0))
 	}
-	mask := uint64(1)<<width - 1
-	var counts [1<<maxPassBits + 1]uint32
-	ends := counts[:mask+2]
-	if hi {
-		for i := range a {
-			ends[a[i].hi>>shift&mask+1]++
+	return d
+}
+
+// pass moves the entries of parts to dst in the order of a digit, and sorts those
+// that share one. parts may change when dst is being sorted.
+func (s *sorter) pass(parts [][]entry, dst []entry, depth int, d digit) {
+	base := len(s.counts)
+	n := base + int(d.mask) + 2
+	s.counts = slices.Grow(s.counts, n-base)[:n]
+	ends := s.counts[base:]
+	clear(ends)
+	shift, mask := d.shift&63, d.mask
+	if d.hi {
+		for _, a := range parts {
+			for i := range a {
+				ends[a[i].hi>>shift&mask+1]++
+			}
 		}
 	} else {
-		for i := range a {
-			ends[uint64(a[i].lo)>>shift&mask+1]++
+		for _, a := range parts {
+			for i := range a {
+				ends[uint64(a[i].lo)>>shift&mask+1]++
+			}
 		}
 	}
 	for i := 1; i < len(ends); i++ {
 		ends[i] += ends[i-1]
 	}
-	if len(s.tmp) < len(a) {
-		s.tmp = make([]entry, len(a))
-	}
-	tmp := s.tmp[:len(a)]
-	if hi {
-		for i := range a {
-			d := a[i].hi >> shift & mask
-			tmp[ends[d]] = a[i]
-			ends[d]++
+	// ends[x] is where digit x begins, and moves to where it ends.
+	if d.hi {
+		for _, a := range parts {
+			for i := range a {
+				x := a[i].hi >> shift & mask
+				dst[ends[x]] = a[i]
+				ends[x]++
+			}
 		}
 	} else {
-		for i := range a {
-			d := uint64(a[i].lo) >> shift & mask
-			tmp[ends[d]] = a[i]
-			ends[d]++
+		for _, a := range parts {
+			for i := range a {
+				x := uint64(a[i].lo) >> shift & mask
+				dst[ends[x]] = a[i]
+				ends[x]++
+			}
 		}
 	}
-	copy(a, tmp)
-	// Now ends[d] is where part d ends.
 	start := uint32(0)
-	for _, end := range ends[:mask+1] {
+	for i := range int(mask) + 1 {
+		// s.counts may move while a part is sorted.
+		end := s.counts[base+i]
 		if end-start > 1 {
-			s.sort(a[start:end], depth)
+			s.sort(dst[start:end], depth)
 		}
 		start = end
 	}
+	s.counts = s.counts[:base]
 }
 
 // descend moves the windows of a, all equal and with more behind them, down to

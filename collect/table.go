@@ -7,7 +7,8 @@ import (
 )
 
 // Codec turns values into bytes and back. Append must be a function of v alone,
-// and Decode its inverse.
+// and Decode its inverse. What Decode returns may refer to src: the bytes stay
+// until the value has been combined and encoded again.
 type Codec[V any] interface {
 	Append(dst []byte, v V) []byte
 	Decode(src []byte) (V, error)
@@ -45,7 +46,8 @@ type Table[V any] struct {
 	kept    []slot[V] // scratch of evict
 	keptKey []byte
 	enc     []byte // scratch: an encoded value
-	touched uint32 // keeps the touching loads alive
+	short   [8]byte
+	touched uint16 // keeps the touching loads alive
 
 	buf   *Buffer
 	stats Sizes
@@ -85,11 +87,11 @@ const (
 	keysMax    = 768 << 10 // bytes of long keys in the table
 	heapMax    = 8 << 20   // bytes that values refer to
 	longestKey = 4 << 10   // longer keys pass the table by
-	longestRow = 128       // slots that a probe looks at
+	longestRow = 128       // slots that a probe looks at, less one
 )
 
-// NewTable returns an empty Table. combine must not be nil; it owns both of its
-// arguments, and its first is the older one.
+// NewTable returns an empty Table. combine must not be nil; its first argument is
+// the older one, and it may change and return either.
 func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 	t := &Table[V]{combine: combine, codec: c, buf: NewBuffer(o), batch: new(batch[V])}
 	t.sizer, _ = c.(Sizer[V])
@@ -109,35 +111,36 @@ func (t *Table[V]) resize(n int) {
 	t.count = 0
 }
 
-// Add combines v into key's value. The caller may reuse key. Errors come out of
-// Drain.
+// Add combines v into key's value. The caller may reuse key, but what v refers to
+// now belongs to the Table. Errors come out of Drain. A Table that was drained or
+// discarded takes no more.
 func (t *Table[V]) Add(key []byte, v V) {
 	b := t.batch
 	n := len(key)
-	var p pending
+	if n > longestKey {
+		t.pass(key, v)
+		return
+	}
+	i := b.n & (batchLen - 1)
+	p := &b.key[i]
+	p.size = uint16(n + 1)
 	if n <= 8 {
 		p.head = head(key)
 		p.hash = hashShort(p.head, n)
+		p.at = 0
 	} else {
-		if n > longestKey {
-			t.pass(key, v)
-			return
-		}
 		p.head = binary.BigEndian.Uint64(key)
 		p.hash = hashLong(key)
 		p.at = uint32(len(t.staged))
-		t.staged = append(t.staged, key...)
+		t.staged = appendLong(t.staged, key)
 	}
-	p.size = uint16(n + 1)
-	i := b.n
-	b.key[i&(batchLen-1)] = p
-	b.val[i&(batchLen-1)] = v
+	b.val[i] = v
 	b.n = i + 1
 	if t.sizer != nil {
 		b.heap += t.sizer.Size(v)
 	}
 	if i+1 == batchLen || len(t.staged) > stagedMax || b.heap > heapMax {
-		t.probe()
+		t.flush()
 	}
 }
 
@@ -156,8 +159,8 @@ func (t *Table[V]) pass(key []byte, v V) {
 	}
 }
 
-// probe moves the batch into the table.
-func (t *Table[V]) probe() {
+// flush moves the batch into the table.
+func (t *Table[V]) flush() {
 	b := t.batch
 	for t.count+b.n > t.limit || len(t.keys)+len(t.staged) > keysMax {
 		if len(t.slots) < t.most && len(t.keys)+len(t.staged) <= keysMax {
@@ -169,15 +172,8 @@ func (t *Table[V]) probe() {
 	if t.heap+b.heap > heapMax {
 		t.evict(true)
 	}
-	var touched uint32
-	for i := range b.key[:b.n] {
-		touched += t.slots[b.key[i].hash>>t.shift].at
-	}
-	t.touched += touched
-	for i := range b.key[:b.n] {
-		t.find(&b.key[i], &b.val[i])
-	}
 	t.stats.RecordsIn += int64(b.n)
+	t.probe(b.key[:b.n], b.val[:b.n])
 	if t.sizer != nil {
 		clear(b.val[:b.n]) // so that nothing is kept alive
 	}
@@ -185,48 +181,84 @@ func (t *Table[V]) probe() {
 	t.staged = t.staged[:0]
 }
 
-// find combines one record into its slot, or inserts it.
-func (t *Table[V]) find(p *pending, v *V) {
-	mask := uint(len(t.slots) - 1)
-	n := int(p.size) - 1
-	t.stats.BytesIn += int64(n)
-	at := uint(p.hash >> t.shift)
-	for row := 0; row < longestRow; row++ {
-		s := &t.slots[at&mask]
-		if s.head == p.head && s.size == p.size {
-			if n <= 8 || t.sameTail(s, p, n) {
+// probe finds the keys of ps in the table and combines their values, or inserts
+// them. The first loop has no branch that depends on what it loads: the processor
+// runs ahead and has many slots under way at once. The second finds them near.
+func (t *Table[V]) probe(ps []pending, vs []V) {
+	slots, shift := t.slots, t.shift
+	mask := uint(len(slots) - 1)
+	var touched uint16
+	bytes := 0
+	for i := range ps {
+		p := &ps[i]
+		touched |= slots[uint(p.hash>>(shift&63))&mask].size
+		bytes += int(p.size)
+	}
+	t.touched |= touched
+	t.stats.BytesIn += int64(bytes - len(ps))
+	vs = vs[:len(ps)]
+	for i := range ps {
+		p := &ps[i]
+		at := uint(p.hash >> (shift & 63))
+		for row := 0; ; row++ {
+			s := &slots[at&mask]
+			if s.head == p.head && s.size == p.size && (p.size <= 9 || t.sameTail(s, p)) {
 				if t.sizer != nil {
-					t.combineSized(s, v)
-				} else {
-					s.val = t.combine(s.val, *v)
+					t.heap -= t.sizer.Size(s.val)
 				}
+				s.val = t.combine(s.val, vs[i])
 				if s.hits++; s.hits == 0 {
 					s.hits--
 				}
-				return
+				if t.sizer != nil {
+					t.heap += t.sizer.Size(s.val)
+				}
+				break
 			}
-		} else if s.size == 0 {
-			*s = slot[V]{head: p.head, size: p.size, val: *v}
-			if n > 8 {
-				s.at = uint32(len(t.keys))
-				t.keys = append(t.keys, t.staged[p.at:int(p.at)+n]...)
+			if s.size == 0 {
+				t.insert(s, p, &vs[i])
+				break
 			}
-			if t.sizer != nil {
-				t.heap += t.sizer.Size(*v)
+			if row == longestRow {
+				// Only keys made to collide get here. As long as the row is as it is, this
+				// key is not in the table, so that its records stay in order.
+				t.out(&slot[V]{head: p.head, size: p.size, val: vs[i]}, t.staged[p.at:])
+				break
 			}
-			t.count++
-			return
+			at++
 		}
-		at++
 	}
-	// Only keys made to collide get here. As long as the row is as it is, this key
-	// is not in the table, so that its records stay in order.
-	s := slot[V]{head: p.head, size: p.size, val: *v}
-	t.out(&s, t.staged[p.at:])
 }
 
-// sameTail compares what lies behind the first 8 bytes of two keys of n bytes.
-func (t *Table[V]) sameTail(s *slot[V], p *pending, n int) bool {
+// appendLong is append for keys of more than 8 bytes: up to 16 it takes two moves
+// that overlap, and no call.
+func appendLong(dst, key []byte) []byte {
+	n, at := len(key), len(dst)
+	if n > 16 || cap(dst)-at < 16 {
+		return append(dst, key...)
+	}
+	dst = dst[:at+n]
+	binary.LittleEndian.PutUint64(dst[at:], binary.LittleEndian.Uint64(key))
+	binary.LittleEndian.PutUint64(dst[at+n-8:], binary.LittleEndian.Uint64(key[n-8:]))
+	return dst
+}
+
+// insert puts a key into the empty slot s.
+func (t *Table[V]) insert(s *slot[V], p *pending, v *V) {
+	s.head, s.size, s.hits, s.val = p.head, p.size, 0, *v
+	if n := int(p.size) - 1; n > 8 {
+		s.at = uint32(len(t.keys))
+		t.keys = appendLong(t.keys, t.staged[p.at:int(p.at)+n])
+	}
+	if t.sizer != nil {
+		t.heap += t.sizer.Size(*v)
+	}
+	t.count++
+}
+
+// sameTail compares what lies behind the first 8 bytes of two keys of one length.
+func (t *Table[V]) sameTail(s *slot[V], p *pending) bool {
+	n := int(p.size) - 1
 	a := t.keys[s.at:][:n]
 	b := t.staged[p.at:][:n]
 	if n <= 16 {
@@ -235,23 +267,17 @@ func (t *Table[V]) sameTail(s *slot[V], p *pending, n int) bool {
 	return string(a[8:]) == string(b[8:])
 }
 
-func (t *Table[V]) combineSized(s *slot[V], v *V) {
-	t.heap -= t.sizer.Size(s.val)
-	s.val = t.combine(s.val, *v)
-	t.heap += t.sizer.Size(s.val)
-}
-
 // Drain hands every key with its value to s, in key order, and releases
 // everything. It returns the first error of a temporary file, of the codec or of s.
 func (t *Table[V]) Drain(s Sink) error {
 	if t.batch == nil {
 		return errDone
 	}
-	t.probe()
+	t.flush()
 	t.evict(true)
 	t.batch, t.slots, t.keys, t.staged = nil, nil, nil, nil
 	t.kept, t.keptKey = nil, nil
-	f := fold[V]{combine: t.combine, codec: t.codec, sink: s}
+	f := fold[V]{combine: t.combine, codec: t.codec, sink: s, stable: len(t.buf.segs) == 0}
 	err := t.buf.Drain(&f)
 	if err == nil {
 		err = f.flush()
