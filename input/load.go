@@ -155,3 +155,6 @@ func (l *Loaded) Close() {
 	buffers.put(l.buf)
 	l.buf = nil
 }
+
+// Split returns what was loaded.
+func (l *Loaded) Split() Split { return l.split }

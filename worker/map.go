@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -11,11 +12,10 @@ import (
 )
 
 // runMap reads and digests the attempt's split, and maps it if the digest is the
-// expected one or the master has said so (proceed).
-func (s *Service) runMap(a *attempt, res *plan.Result, proceed bool) (err error) {
+// expected one. loaded is the split of an attempt that was held and may proceed, else nil.
+func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (err error) {
 	w := a.work
-	loaded := a.loaded
-	if !proceed {
+	if loaded == nil {
 		if loaded, err = s.load(a); err != nil {
 			return err
 		}
@@ -47,15 +47,35 @@ func (s *Service) runMap(a *attempt, res *plan.Result, proceed bool) (err error)
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: dir}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
+	res.Log = printed(runner)
 	switch {
 	case in.err != nil:
 		return &taskFailure{kind: plan.BadInput, err: in.err}
 	case out.err != nil:
 		return fmt.Errorf("writing the map output: %w", out.err)
 	case err != nil:
-		return err
+		return placed(err, loaded.Split())
 	}
 	return sealRun(a, sink, out.next.(*run.Writer), &res.Made)
+}
+
+// placed says which split an error is about, unless it names the file itself: a process
+// that dies cannot say where it was.
+func placed(err error, split input.Split) error {
+	for i := range split.Pieces {
+		if strings.Contains(err.Error(), split.Pieces[i].Path) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w (while mapping %s)", err, split)
+}
+
+// printed is what an author's process has written to its standard streams meanwhile.
+func printed(r mr.Runner) []string {
+	if p, ok := r.(interface{ Printed() []string }); ok {
+		return p.Printed()
+	}
+	return nil
 }
 
 func (s *Service) load(a *attempt) (*input.Loaded, error) {

@@ -52,6 +52,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	} else {
 		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: dir}
 		res.Counters, err = runner.Reduce(a.ctx, env, in, out)
+		res.Log = printed(runner)
 	}
 	if lost := m.lostOr(in.err); lost != nil {
 		return lost

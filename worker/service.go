@@ -52,7 +52,7 @@ type Options struct {
 	Runs     Runs
 	Builtin  func(name string) (*mr.Definition, bool)
 	Binaries Binaries // runs authors' binaries; nil: this worker can't
-	TempDir  string // for spills; attempts get folders of their own below it
+	TempDir  string   // for spills; attempts get folders of their own below it
 	Logger   *slog.Logger
 }
 
@@ -97,7 +97,7 @@ func (s *Service) RunTask(w *plan.Work, res *plan.Result) error {
 	}
 	s.execute(a, res, func() error {
 		if w.Kind == plan.Map {
-			return s.runMap(a, res, false)
+			return s.runMap(a, res, nil)
 		}
 		return s.runReduce(a, res)
 	})
@@ -108,12 +108,16 @@ func (s *Service) RunTask(w *plan.Work, res *plan.Result) error {
 func (s *Service) Proceed(id plan.Attempt, res *plan.Result) error {
 	s.mu.Lock()
 	a := s.attempts[id]
+	var held *input.Loaded
+	if a != nil {
+		held, a.loaded = a.loaded, nil // the leg owns it now: Abandon only cancels
+	}
 	s.mu.Unlock()
-	if a == nil || a.loaded == nil {
+	if held == nil {
 		*res = plan.Result{Attempt: id, Failure: plan.Failure{Kind: plan.Cancelled, Message: "the attempt is not held here"}}
 		return nil
 	}
-	s.execute(a, res, func() error { return s.runMap(a, res, true) })
+	s.execute(a, res, func() error { return s.runMap(a, res, held) })
 	return nil
 }
 

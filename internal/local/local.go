@@ -38,10 +38,10 @@ const DefaultMemory = 1 << 30
 
 // Node is a store with an engine and a worker around it.
 type Node struct {
-	store   *store.Store
-	engine  *engine.Engine // nil when opened for reading
-	ran     chan error
-	service *worker.Service
+	store    *store.Store
+	engine   *engine.Engine // nil when opened for reading
+	ran      chan error
+	children *worker.Children
 }
 
 // Open opens the store in dir, making it if need be, and starts the engine: jobs that
@@ -84,11 +84,12 @@ func (n *Node) start(o Options) error {
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
 		TaskMemory: o.Memory / int64(o.Workers) / 2,
 	})
-	n.service = worker.New(worker.Options{
-		Runs: runs{n.store}, Builtin: o.Builtin, TempDir: tmp, Logger: o.Logger,
+	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers})
+	service := worker.New(worker.Options{
+		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
 	})
 	srv := rpc.NewServer()
-	if err := srv.RegisterName("Worker", n.service); err != nil {
+	if err := srv.RegisterName("Worker", service); err != nil {
 		return fmt.Errorf("registering the worker: %w", err)
 	}
 	here, there := net.Pipe()
@@ -127,7 +128,9 @@ func (n *Node) Close(ctx context.Context) error {
 		n.engine.Drain()
 		select {
 		case err = <-n.ran:
+			n.children.Close()
 		case <-ctx.Done():
+			n.children.Close()
 			return mr.Errorf(mr.Interrupted, "the engine did not stop in time: %w", ctx.Err())
 		}
 	}
