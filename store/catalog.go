@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -35,6 +36,12 @@ func selfBucket() []byte { return []byte("store") }
 type boltFile struct {
 	db *bolt.DB
 	f  *os.File // db's own; read with ReadAt only
+}
+
+// abandon gives up a database that bbolt may never close: it may hold its own locks, or
+// panic, after damage. Its memory map stays, and would keep the file's lock.
+func (bf *boltFile) abandon() error {
+	return errors.Join(flock(bf.f, syscall.LOCK_UN), bf.f.Close())
 }
 
 // openBolt opens a bbolt file that may be damaged. It is looked at before bbolt maps it.
@@ -111,7 +118,7 @@ func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile
 	if err != nil {
 		var p *panicked
 		if errors.As(err, &p) && bf.f != nil {
-			bf.f.Close() // bbolt closes it on an error, not on a panic
+			return nil, errors.Join(err, bf.abandon()) // on an error, bbolt has closed it
 		}
 		return nil, err
 	}
@@ -188,13 +195,7 @@ func (s *Store) openCatalog() error {
 		err = guard(func() error { return bf.db.Update(s.beginEpoch) })
 	}
 	if err != nil {
-		var p *panicked
-		if errors.As(err, &p) {
-			bf.f.Close() // closing the database might wait for a lock for ever
-		} else {
-			bf.db.Close()
-		}
-		return s.catalogError(err)
+		return s.catalogError(firstError(err, bf.abandon()))
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func TestKill(t *testing.T) {
 	closeStore(t, open(t, dir, crashOptions()))
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))
 	kept := make(map[uint32]bool) // acknowledged; false: its deletion was begun
-	for range 10 {
+	for range 7 {
 		p := spawn(t, "work", dir)
 		time.AfterFunc(time.Duration(r.IntN(150))*time.Millisecond, func() { p.Process.Kill() })
 		for p.lines.Scan() {

@@ -119,6 +119,9 @@ func TestBitFlipsNeverHurtTheProcess(t *testing.T) {
 		s := openUnchecked(t, dir, store.Options{})
 		if err := readRun(s, ids[1], data[1]); err != nil {
 			hurt++
+			if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, errDiffers) {
+				t.Errorf("damage is reported as %v", err)
+			}
 		}
 		mustRead(t, s, ids[0], data[0])
 		w := s.CreateRun()

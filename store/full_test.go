@@ -31,14 +31,14 @@ func childFull(dir string) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		return err
 	}
-	for round := range 3 {
+	for round := range 2 {
 		tight := old
 		tight.Cur = 12 << 20
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &tight); err != nil {
 			return err
 		}
-		if _, err := writeRun(s, blocksOf('f', 80, 1<<20)); err == nil {
-			return errors.New("80 MiB fit in a volume of 12")
+		if _, err := writeRun(s, blocksOf('f', 24, 1<<20)); err == nil {
+			return errors.New("24 MiB fit in a volume of 12")
 		}
 		if err := fillCatalog(s, byte(round)); err != nil {
 			return err
@@ -49,7 +49,7 @@ func childFull(dir string) error {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 			return err
 		}
-		more := blocksOf('m', 30, 1<<20)
+		more := blocksOf('m', 14, 1<<20)
 		again, err := writeRun(s, more)
 		if err != nil {
 			return fmt.Errorf("with space again: %w", err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // GC unlinks volumes without a live run, moves the live runs out of full volumes that
@@ -132,9 +133,11 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 
 // unlink removes a volume that no record names. Readers that have it open keep it.
 func (s *Store) unlink(v *volume) (freed int64, err error) {
-	info, err := os.Stat(v.path)
-	if err == nil {
+	if info, err := os.Stat(v.path); err == nil {
 		freed = info.Size()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			freed = min(freed, st.Blocks*512) // bbolt grows files ahead of their use
+		}
 	}
 	if err := os.Remove(v.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)

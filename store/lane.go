@@ -13,7 +13,7 @@ import (
 const (
 	laneCount = 2
 	laneBatch = 16 << 20 // bytes to a transaction
-	laneQueue = 32 << 20 // bytes waiting; writers beyond that wait
+	laneQueue = 16 << 20 // bytes waiting; writers beyond that wait. Invariant: ≥ laneBatch
 )
 
 // chunk is some blobs of one run on their way into a volume.

@@ -17,7 +17,7 @@ func TestBigBlocks(t *testing.T) {
 	dir := t.TempDir()
 	o := store.Options{VolumeCap: 16 << 20}
 	s := open(t, dir, o)
-	data := [][]byte{bytes.Repeat([]byte("big block "), 7<<20), []byte("small"), bytes.Repeat([]byte("another "), 1<<20)}
+	data := [][]byte{bytes.Repeat([]byte("big block "), 7<<20), []byte("small"), bytes.Repeat([]byte("another "), 1<<16)}
 	id := write(t, s, data)
 	mustRead(t, s, id, data)
 	closeStore(t, s)
@@ -79,6 +79,7 @@ func TestUncommittedRuns(t *testing.T) {
 			}
 			w.Discard() // too late
 			mustRead(t, s, id, data)
+			committed := id
 			if err := try(); !errors.Is(err, store.ErrNoRun) {
 				t.Errorf("second commit: %v", err)
 			}
@@ -112,7 +113,8 @@ func TestUncommittedRuns(t *testing.T) {
 			if !errors.Is(err, store.ErrNoRun) {
 				t.Errorf("commit after DropRun: %v", err)
 			}
-			s.DropRun(w.ID()) // and a committed one stays
+			s.DropRun(committed)
+			mustRead(t, s, committed, data)
 		})
 	}
 }

@@ -172,7 +172,7 @@ func (s *Store) Close() error {
 	}
 	c := s.catalog.Load()
 	if s.wedged.Load() {
-		errs = append(errs, c.f.Close())
+		errs = append(errs, c.abandon())
 	} else {
 		errs = append(errs, c.db.Close())
 	}

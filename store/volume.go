@@ -124,7 +124,7 @@ func (s *Store) release(v *volume) error {
 	bf := v.bf
 	v.bf = nil
 	if v.failed != nil {
-		return bf.f.Close() // bbolt may hold locks for ever after a panic
+		return bf.abandon()
 	}
 	return guard(bf.db.Close)
 }
@@ -149,7 +149,7 @@ func (v *volume) open(s *Store) error {
 	if err == nil {
 		err = guard(func() error { return bf.db.View(func(b *bolt.Tx) error { return v.verifyHead(s, b) }) })
 		if err != nil {
-			bf.f.Close()
+			err = firstError(err, bf.abandon())
 		}
 	}
 	switch {
