@@ -89,6 +89,11 @@ func setup(e *testscript.Env) error {
 	e.Setenv("GOCACHE", orElse(os.Getenv("GOCACHE"), filepath.Join(cache, "go-build")))
 	e.Setenv("GOFLAGS", "-mod=mod")
 	e.Setenv("GOPROXY", "off")
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	e.Setenv("REPO", repo)
 	fake, err := exec.LookPath("mrctl-fake")
 	e.Setenv("MRCTL", fake)
 	return errors.Join(err, os.Mkdir(e.WorkDir+"/store", 0o700))

@@ -1,0 +1,33 @@
+// Command odd has jobs that do what jobs should not.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	mr "github.com/mrd-io/mr"
+)
+
+func main() {
+	mr.Main(
+		job("slow", func(string) error { time.Sleep(200 * time.Millisecond); return nil }),
+		job("panics", func(line string) error { panic("no line like " + line) }),
+		job("exits", func(string) error { os.Exit(7); return nil }),
+		job("prints", func(line string) error { _, err := fmt.Println("seen", line); return err }),
+		job("fails", func(line string) error {
+			if line == "two" {
+				return errors.New("two is one too many")
+			}
+			return nil
+		}),
+	)
+}
+
+func job(name string, f func(line string) error) *mr.Definition {
+	return mr.Job(name, mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+		emit(line, 1)
+		return f(line)
+	}), mr.Combine(mr.Sum[int64]))
+}
