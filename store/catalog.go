@@ -70,12 +70,8 @@ func probe(f *os.File) error {
 		return err
 	}
 	p := pages{r: f, pageSize: m.pageSize, highWater: m.highWater}
-	root, err := p.read(m.root)
-	if err != nil {
+	if _, err := p.node(m.root); err != nil {
 		return err
-	}
-	if root.flags != leafPage && root.flags != branchPage {
-		return fmt.Errorf("%w %d: not a root", errBadPage, m.root)
 	}
 	if m.freelist == noFreelist {
 		return nil

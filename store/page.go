@@ -125,7 +125,19 @@ type extent struct {
 	size int
 }
 
-// read returns page id.
+// node returns page id of a tree: a leaf, or a branch with children.
+func (p *pages) node(id uint64) (page, error) {
+	pg, err := p.read(id)
+	if err != nil {
+		return page{}, err
+	}
+	if pg.flags != leafPage && (pg.flags != branchPage || pg.count == 0) {
+		return page{}, fmt.Errorf("%w %d: flags %#x and %d elements in a tree", errBadPage, id, pg.flags, pg.count)
+	}
+	return pg, nil
+}
+
+// read returns page id, which may be one of a tree or a freelist's.
 func (p *pages) read(id uint64) (page, error) {
 	if id < 2 || id >= p.highWater {
 		return page{}, fmt.Errorf("%w %d: outside the file", errBadPage, id)
@@ -223,7 +235,7 @@ func (p *pages) find(root uint64, key []byte) (e extent, ok bool, err error) {
 	id := root
 	var buf [64]byte
 	for range maxDepth {
-		pg, err := p.read(id)
+		pg, err := p.node(id)
 		if err != nil {
 			return extent{}, false, err
 		}
@@ -246,11 +258,8 @@ func (p *pages) find(root uint64, key []byte) (e extent, ok bool, err error) {
 				hi = mid
 			}
 		}
-		switch {
-		case pg.flags == leafPage:
+		if pg.flags == leafPage {
 			return extent{}, false, nil
-		case pg.flags != branchPage || pg.count == 0:
-			return extent{}, false, fmt.Errorf("%w %d: flags %#x in the tree", errBadPage, id, pg.flags)
 		}
 		id = pg.child(max(lo-1, 0))
 	}
@@ -261,7 +270,7 @@ func (p *pages) find(root uint64, key []byte) (e extent, ok bool, err error) {
 func (p *pages) spine(root uint64) error {
 	id := root
 	for range maxDepth {
-		pg, err := p.read(id)
+		pg, err := p.node(id)
 		if err != nil {
 			return err
 		}
@@ -270,11 +279,8 @@ func (p *pages) spine(root uint64) error {
 				return err
 			}
 		}
-		switch {
-		case pg.flags == leafPage:
+		if pg.flags == leafPage {
 			return nil
-		case pg.flags != branchPage || pg.count == 0:
-			return fmt.Errorf("%w %d: flags %#x in the tree", errBadPage, id, pg.flags)
 		}
 		id = pg.child(pg.count - 1)
 	}
@@ -310,18 +316,18 @@ type walker struct {
 }
 
 func (w *walker) page(id uint64, depth int, floor []byte) error {
-	pg, err := w.read(id)
+	pg, err := w.node(id)
 	if err != nil {
 		return err
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("%w %d: at depth %d", errBadPage, id, depth)
 	}
 	for n := uint64(0); n < uint64(pg.length)/uint64(w.pageSize); n++ {
 		if w.seen[id+n] {
 			return fmt.Errorf("%w %d: used twice", errBadPage, id+n)
 		}
 		w.seen[id+n] = true
-	}
-	if depth > maxDepth || pg.flags != leafPage && pg.flags != branchPage {
-		return fmt.Errorf("%w %d: flags %#x at depth %d", errBadPage, id, pg.flags, depth)
 	}
 	pg.head = bytes.Clone(pg.head)
 	for i := range pg.count {
