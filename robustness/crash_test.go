@@ -64,7 +64,7 @@ func crashRound(t *testing.T, c corpus, seed uint64) {
 		if p.Run+p.Cached != p.Tasks {
 			t.Errorf("seed %d: %d tasks, but %d ran and %d were cached", seed, p.Tasks, p.Run, p.Cached)
 		}
-		if inFlight := 2 * kills; p.Attempts > p.Tasks+inFlight {
+		if inFlight := 3 * kills; p.Attempts > p.Tasks+inFlight {
 			t.Errorf("seed %d: %d attempts for %d tasks with %d kills", seed, p.Attempts, p.Tasks, kills)
 		}
 	}

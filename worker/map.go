@@ -15,6 +15,14 @@ import (
 // expected one. loaded is the split of an attempt that was held and may proceed, else nil.
 func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (err error) {
 	w := a.work
+	rest, err := s.compute(a.ctx)
+	if err != nil {
+		if loaded != nil {
+			loaded.Close()
+		}
+		return err
+	}
+	defer rest()
 	if loaded == nil {
 		if loaded, err = s.load(a); err != nil {
 			return err
@@ -56,7 +64,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	case err != nil:
 		return placed(err, loaded.Split())
 	}
-	return sealRun(a, sink, out.next.(*run.Writer), &res.Made)
+	return sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
 }
 
 // placed says which split an error is about, unless it names the file itself: a process
@@ -105,12 +113,13 @@ func (s *Service) hold(a *attempt, loaded *input.Loaded, res *plan.Result) error
 	return errHeld
 }
 
-// sealRun finishes a run and makes it durable.
-func sealRun(a *attempt, sink RunSink, w *run.Writer, made *plan.Made) error {
+// sealRun finishes a run and makes it durable; waiting for the disk needs no core.
+func sealRun(a *attempt, sink RunSink, w *run.Writer, rest func(), made *plan.Made) error {
 	sum, err := w.Close()
 	if err != nil {
 		return fmt.Errorf("writing the run: %w", err)
 	}
+	rest()
 	id, err := sink.Seal(a.ctx)
 	if err != nil {
 		return fmt.Errorf("making the run durable: %w", err)

@@ -16,6 +16,11 @@ import (
 // writing out a map-only run, or by copying a part that the store has kept.
 func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	w := a.work
+	rest, err := s.compute(a.ctx)
+	if err != nil {
+		return err
+	}
+	defer rest()
 	if w.Copy {
 		return s.copyPart(a, res)
 	}
@@ -63,6 +68,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if err != nil {
 		return err
 	}
+	rest()
 	return part.finish(a.ctx, &res.Made)
 }
 

@@ -53,6 +53,7 @@ type Options struct {
 	Builtin  func(name string) (*mr.Definition, bool)
 	Binaries Binaries // runs authors' binaries; nil: this worker can't
 	TempDir  string   // for spills; attempts get folders of their own below it
+	Cores    int      // attempts that may compute at a time; others wait, or wait for the disk; 0: no bound
 	Logger   *slog.Logger
 }
 
@@ -65,6 +66,7 @@ type Service struct {
 	gone     map[plan.Attempt]bool // abandoned before their order arrived; see Abandon
 	programs map[string]*mr.Program
 	indexes  indexCache
+	cores    chan struct{} // holds a token for each attempt that computes; nil: no bound
 }
 
 // attempt is one order being executed, or held after identification.
@@ -80,11 +82,30 @@ func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{
+	s := &Service{
 		o:        o,
 		attempts: map[plan.Attempt]*attempt{},
 		gone:     map[plan.Attempt]bool{},
 		programs: map[string]*mr.Program{},
+	}
+	if o.Cores > 0 {
+		s.cores = make(chan struct{}, o.Cores)
+	}
+	return s
+}
+
+// compute waits until the attempt may use a core. The func it returns gives the core
+// back, once: an attempt that waits for a sync lets another compute meanwhile, so a
+// master should lease a worker one attempt more than it has cores.
+func (s *Service) compute(ctx context.Context) (done func(), err error) {
+	if s.cores == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.cores <- struct{}{}:
+		return sync.OnceFunc(func() { <-s.cores }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -82,11 +82,12 @@ func (n *Node) start(o Options) error {
 	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
-		TaskMemory: o.Memory / int64(o.Workers) / 2,
+		TaskMemory: o.Memory / int64(o.Workers+1),
 	})
 	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers})
 	service := worker.New(worker.Options{
 		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
+		Cores: o.Workers,
 	})
 	srv := rpc.NewServer()
 	if err := srv.RegisterName("Worker", service); err != nil {
@@ -95,7 +96,7 @@ func (n *Node) start(o Options) error {
 	here, there := net.Pipe()
 	go srv.ServeConn(there) // ends when the engine closes its side
 	go func() { n.ran <- n.engine.Run(context.Background()) }()
-	return n.engine.AddWorker(rpc.NewClient(here), o.Workers)
+	return n.engine.AddWorker(rpc.NewClient(here), o.Workers+1) // one more: see worker.Options.Cores
 }
 
 // Jobs is the engine, or, of a node opened for reading, the catalog.
