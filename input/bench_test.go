@@ -7,8 +7,24 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mrd-io/mr"
 )
+
+// cpu reports the processor time of what follows, which other work on the machine does
+// not stretch as it does the wall clock.
+func cpu(b *testing.B) func() {
+	now := func() int64 {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return u.Utime.Nano() + u.Stime.Nano()
+	}
+	begin := now()
+	return func() { b.ReportMetric(float64(now()-begin)/1e6/float64(b.N), "cpu-ms/op") }
+}
 
 // benchTree makes n files of size bytes in folders of 100.
 func benchTree(b *testing.B, n, size int) string {
@@ -29,6 +45,7 @@ func BenchmarkList50k(b *testing.B) {
 	dir := benchTree(b, 50_000, 1)
 	for _, pattern := range []string{dir, dir + "/**/*.txt"} {
 		b.Run(filepath.Base(pattern), func(b *testing.B) {
+			defer cpu(b)()
 			for b.Loop() {
 				if files, err := List(b.Context(), []string{pattern}); err != nil || len(files) != 50_000 {
 					b.Fatal(len(files), err)
@@ -76,6 +93,7 @@ func benchLoad(b *testing.B, splits []Split, o Options) {
 	}
 	b.SetBytes(total)
 	b.ReportAllocs()
+	defer cpu(b)()
 	for b.Loop() {
 		for _, s := range splits {
 			l, err := Load(context.Background(), s, o)

@@ -83,7 +83,7 @@ func (l *lister) glob(pattern string) error {
 	if len(g) > maxGlob {
 		return mr.Errorf(mr.Usage, "input %q: a glob may have at most %d components", pattern, maxGlob)
 	}
-	return l.walk(folder{path: base, states: 1}, g)
+	return l.walk(base, g)
 }
 
 func hasMeta(s string) bool { return strings.ContainsAny(s, `*?[{\`) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -22,7 +23,15 @@ import (
 // is met below a folder is passed over, which also rules out cycles. FIFOs, sockets and
 // devices are refused when named and passed over otherwise.
 func List(ctx context.Context, patterns []string) ([]File, error) {
-	l := lister{ctx: ctx}
+	return listFiles(ctx, patterns, min(runtime.GOMAXPROCS(0), maxWalkers))
+}
+
+// maxWalkers is how many goroutines read folders: more would only wait for each other in the
+// kernel's directory cache.
+const maxWalkers = 4
+
+func listFiles(ctx context.Context, patterns []string, walkers int) ([]File, error) {
+	l := lister{ctx: ctx, walkers: walkers}
 	for _, p := range patterns {
 		before := len(l.files)
 		if err := l.pattern(p); err != nil {
@@ -45,9 +54,9 @@ func errNoMatch(pattern string) error {
 
 // lister gathers the files of one List call.
 type lister struct {
-	ctx   context.Context // of the one call that owns the lister
-	files []File
-	st    unix.Stat_t // scratch
+	ctx     context.Context // of the one call that owns the lister
+	walkers int
+	files   []File
 }
 
 // pattern adds the files of one pattern.
@@ -80,10 +89,11 @@ func (l *lister) pattern(p string) error {
 
 // named adds what a literal path names, and reports whether there is such a thing.
 func (l *lister) named(path string) (bool, error) {
-	err := retry(func() error { return unix.Stat(path, &l.st) })
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Stat(path, &st) })
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		if lerr := retry(func() error { return unix.Lstat(path, &l.st) }); lerr == nil {
+		if lerr := retry(func() error { return unix.Lstat(path, &st) }); lerr == nil {
 			return true, errBrokenLink(path, err)
 		}
 		return false, nil
@@ -94,11 +104,12 @@ func (l *lister) named(path string) (bool, error) {
 	case err != nil:
 		return true, errOpen(path, err)
 	}
-	switch l.st.Mode & unix.S_IFMT {
+	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return true, l.add(path, unix.AT_FDCWD, path)
+		l.files = append(l.files, File{Path: path, Stamp: stampOf(&st)})
+		return true, readable(unix.AT_FDCWD, path, path, &st)
 	case unix.S_IFDIR:
-		return true, l.walk(folder{path: path, states: 1}, nil)
+		return true, l.walk(path, nil)
 	}
 	return true, mr.Errorf(mr.Usage, "input %q is a FIFO, a socket or a device; name a file, a folder or a glob", path)
 }
@@ -107,16 +118,15 @@ func errBrokenLink(path string, err error) error {
 	return mr.Errorf(mr.Failed, "%s: the symbolic link leads nowhere (%w); mend it, remove it, or name the input so that it is left out", path, err)
 }
 
-// add adds the regular file that l.st describes, if this user may read it. Most files can be
-// read by everybody, which their mode says without asking the kernel again.
-func (l *lister) add(path string, dir int, name string) error {
-	if l.st.Mode&0o444 != 0o444 {
+// readable fails if this user may not read the file that st describes. Most files can be read
+// by everybody, which their mode says without asking the kernel again.
+func readable(dir int, name, path string, st *unix.Stat_t) error {
+	if st.Mode&0o444 != 0o444 {
 		err := retry(func() error { return unix.Faccessat(dir, name, unix.R_OK, unix.AT_EACCESS) })
 		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 			return errOpen(path, err)
 		}
 	}
-	l.files = append(l.files, File{Path: path, Stamp: stampOf(&l.st)})
 	return nil
 }
 

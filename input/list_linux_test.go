@@ -44,7 +44,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	refused := func(pattern, named string) {
 		t.Helper()
-		_, err := List(context.Background(), []string{pattern})
+		_, err := listFiles(context.Background(), []string{pattern}, 1)
 		checkFailure(t, err, named, "permission denied", "make it readable")
 	}
 	chmod(file, 0o200)
@@ -57,7 +57,7 @@ func TestUnreadable(t *testing.T) {
 	})
 	chmod(file, 0o600) // not for everybody, but for us
 	unprivileged(t, func() {
-		if files, err := List(context.Background(), []string{file}); err != nil || len(files) != 1 {
+		if files, err := listFiles(context.Background(), []string{file}, 1); err != nil || len(files) != 1 {
 			t.Errorf("%v, %v", files, err)
 		}
 	})
