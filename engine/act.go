@@ -151,6 +151,10 @@ func (b *batchWriter) jobPhase(id mr.JobID) {
 	j.rec.State, j.rec.Cut = mr.Running, c.cut
 	j.rec.Phase = [...]string{"planning", "map", "shuffle", "reduce", "commit", "ending", ""}[c.phase]
 	b.putJob(j)
+	if c.phase == phaseReduce && j.rec.Traits.Reduce {
+		slot := rangesSlot(&j.rec)
+		b.add(func(tx *store.Tx) error { return tx.Put(store.Slots, slot, []byte(id)) })
+	}
 }
 
 // leavePhase books the time of the phase that ends.
@@ -246,13 +250,32 @@ func (l *loop) start(a actStart) {
 		f.work.Runs = l.runsOf(j, a.task.index)
 		f.work.Part = partPath(&j.rec, a.task.index, a.attempt)
 		f.work.OutputFormat = j.rec.Format
-		f.work.KeepPart = !j.rec.Spec.NoCache && j.rec.Traits.Reduce
+		f.work.KeepMost = l.keepMost(j, t)
 		if t.keep != 0 {
 			f.work.Copy, f.work.CopyDigest, f.work.Runs = true, t.keepAs, []uint64{t.keep}
 		}
 	}
 	l.attempts[a.attempt] = f
 	c.Go("Worker.RunTask", &f.work, &plan.Result{}, l.e.replies)
+}
+
+// A reduce part is kept in the store for later jobs if that is cheap: if the job's
+// shuffle is small, or if reducing has halved the bytes. Sorted gigabytes are in the runs
+// already.
+const (
+	keepShuffle = 256 << 20 // a job that shuffles at most this keeps all its parts
+	keepAlways  = 1 << 20   // a part of at most this is always kept
+)
+
+// keepMost is the size up to which a reduce attempt keeps its part.
+func (l *loop) keepMost(j *job, t *taskInfo) int64 {
+	switch {
+	case j.rec.Spec.NoCache || !j.rec.Traits.Reduce:
+		return 0
+	case j.rec.Reduce.BytesTotal <= keepShuffle:
+		return 2*t.bytes + keepAlways
+	}
+	return t.bytes/2 + keepAlways
 }
 
 // partPath is where an attempt writes its part.

@@ -97,9 +97,13 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 		mapOnly(rec, s, blocks)
 		return s, nil
 	}
-	s.ranges = chooseRanges(rec, blocks)
+	sticky, err := e.stickyCuts(rec)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ranges of the last job: %w", err)
+	}
+	s.ranges = chooseRanges(rec, blocks, sticky)
 	s.tasks = make([]taskInfo, len(s.ranges))
-	err := e.o.Store.View(func(tx *store.Tx) error {
+	err = e.o.Store.View(func(tx *store.Tx) error {
 		for i, r := range s.ranges {
 			if err := reduceTask(tx, rec, r, blocks, &s.tasks[i]); err != nil {
 				return err
@@ -127,7 +131,7 @@ func mapOnly(rec *record, s *shuffled, blocks [][]block) {
 }
 
 // chooseRanges cuts the key space, unless that was done before: a job keeps its ranges.
-func chooseRanges(rec *record, blocks [][]block) []plan.Range {
+func chooseRanges(rec *record, blocks [][]block, sticky [][]byte) []plan.Range {
 	if len(rec.Ranges) > 0 {
 		rs := make([]plan.Range, len(rec.Ranges))
 		for i, r := range rec.Ranges {
@@ -136,18 +140,38 @@ func chooseRanges(rec *record, blocks [][]block) []plan.Range {
 		return rs
 	}
 	var ws []plan.Weight
-	var total int64
 	for _, bs := range blocks {
 		for _, b := range bs {
 			ws = append(ws, plan.Weight{Key: b.first, Bytes: b.raw})
-			total += b.raw
 		}
 	}
-	n := rec.Spec.Reducers
-	if n == 0 {
-		n = plan.DefaultReducers(total)
-	}
-	return plan.Cut(ws, n, rec.Traits.Group, nil)
+	return plan.Cut(ws, rec.Spec.Reducers, rec.Traits.Group, sticky)
+}
+
+// stickyCuts are the cut keys that the last job of the same reduce stage used.
+func (e *Engine) stickyCuts(rec *record) (cuts [][]byte, err error) {
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		id := tx.Get(store.Slots, rangesSlot(rec))
+		if id == nil {
+			return nil
+		}
+		old, err := getJob(tx, mr.JobID(id))
+		if err != nil {
+			return nil // its record is gone: nothing to keep
+		}
+		for _, r := range old.Ranges {
+			if len(r.Lo) > 0 {
+				cuts = append(cuts, r.Lo)
+			}
+		}
+		return nil
+	})
+	return cuts, err
+}
+
+func rangesSlot(rec *record) []byte {
+	d := plan.Sum("mr/slot/ranges", rec.ReduceStage[:])
+	return d[:]
 }
 
 // reduceTask finds the maps and the key of one range, and a kept part if there is one.

@@ -23,7 +23,11 @@ func TestCutCoversEveryKeyOnce(t *testing.T) {
 		if round%3 == 0 {
 			group = func(k []byte) []byte { return k[:2] }
 		}
-		rs := Cut(ws, n, group, nil)
+		var sticky [][]byte
+		if round%2 == 0 {
+			sticky = [][]byte{[]byte("010"), []byte("020")}
+		}
+		rs := Cut(ws, n, group, sticky)
 		if len(rs) != n {
 			t.Fatalf("round %d: %d ranges, want %d", round, len(rs), n)
 		}
@@ -121,5 +125,32 @@ func TestGoldenKeys(t *testing.T) {
 	const want = "96c8ff58b7554027a6d5299ad93578f29b483e59fd6d98addddf916130dc8f41"
 	if got := MapKey(s.Digest, mr.Digest{1}, mr.Digest{}).String(); got != want {
 		t.Errorf("map key %s, want %s", got, want)
+	}
+}
+
+func TestDefaultCutsGrow(t *testing.T) {
+	var ws []Weight
+	for i := range 100 {
+		ws = append(ws, Weight{Key: fmt.Appendf(nil, "%06d", i), Bytes: RangeBytes / 10})
+	}
+	first := Cut(ws, 0, identity, nil)
+	if len(first) != 10 {
+		t.Fatalf("%d ranges of 10 times the weight of one", len(first))
+	}
+	var cuts [][]byte
+	for _, r := range first[1:] {
+		cuts = append(cuts, r.Lo)
+	}
+	for i := range 40 { // a new day arrives under new keys
+		ws = append(ws, Weight{Key: fmt.Appendf(nil, "1%06d", i), Bytes: RangeBytes / 10})
+	}
+	second := Cut(ws, 0, identity, cuts)
+	for i := range len(first) - 1 {
+		if !bytes.Equal(second[i].Lo, first[i].Lo) || !bytes.Equal(second[i].Hi, first[i].Hi) {
+			t.Errorf("range %d moved: [%q,%q) → [%q,%q)", i, first[i].Lo, first[i].Hi, second[i].Lo, second[i].Hi)
+		}
+	}
+	if len(second) < 13 {
+		t.Errorf("the new keys got %d ranges", len(second)-len(first))
 	}
 }

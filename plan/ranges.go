@@ -38,19 +38,25 @@ func DefaultReducers(total int64) int {
 	return int(min(max(n, 1), MaxRanges))
 }
 
-// Cut cuts the key space into n ranges of about equal weight, at first keys of blocks.
-// group maps a key to the shortest key of its group (the identity for whole-key
-// groups): a group is never cut. The result always has exactly n ranges, since a user
-// who asks for n parts gets n files; where there are too few distinct keys the last
-// ones are empty. sticky are cut keys of an earlier job of the same stage: they are
-// used again while they still balance, so that unchanged ranges keep their keys.
+// Cut cuts the key space into ranges of about equal weight, at first keys of blocks. n
+// is the number the user asked for, and gets: where there are too few distinct keys the
+// last ranges are empty. With n 0 the number follows from the bytes. group maps a key
+// to the shortest key of its group (the identity for whole-key groups): a group is never
+// cut. sticky are the cut keys of an earlier job of the same stage: they are used again
+// while they balance, so that ranges whose records did not change keep their keys.
 func Cut(ws []Weight, n int, group func([]byte) []byte, sticky [][]byte) []Range {
 	slices.SortFunc(ws, func(a, b Weight) int { return bytes.Compare(a.Key, b.Key) })
 	var total int64
 	for _, w := range ws {
 		total += w.Bytes
 	}
-	cuts := stickyCuts(ws, total, n, sticky)
+	var cuts [][]byte
+	if n == 0 {
+		n = DefaultReducers(total)
+		cuts = growCuts(ws, n, group, sticky)
+	} else if len(sticky) == n-1 && heaviest(ws, sticky) <= 2*(total/int64(n)+1) {
+		cuts = sticky
+	}
 	if cuts == nil {
 		cuts = evenCuts(ws, total, n, group)
 	}
@@ -65,6 +71,45 @@ func Cut(ws []Weight, n int, group func([]byte) []byte, sticky [][]byte) []Range
 		rs = append(rs, Range{[]byte{}, []byte{}})
 	}
 	return rs
+}
+
+// growCuts keeps the sticky cuts and cuts only the ranges between them that have become
+// heavier than twice what a range should have. It returns nil when starting afresh
+// would need less than half as many ranges, or there is nothing to keep.
+func growCuts(ws []Weight, n int, group func([]byte) []byte, sticky [][]byte) [][]byte {
+	if len(sticky) == 0 {
+		return nil
+	}
+	var cuts [][]byte
+	at := 0
+	for i := 0; i <= len(sticky); i++ {
+		end := len(ws)
+		if i < len(sticky) {
+			end = at + before(ws[at:], sticky[i])
+		}
+		var sum int64
+		for _, w := range ws[at:end] {
+			sum += w.Bytes
+		}
+		if sum > 2*RangeBytes {
+			cuts = append(cuts, evenCuts(ws[at:end], sum, DefaultReducers(sum), group)...)
+		}
+		if i < len(sticky) {
+			cuts = append(cuts, sticky[i])
+		}
+		at = end
+	}
+	cuts = slices.CompactFunc(cuts, bytes.Equal)
+	if !slices.IsSortedFunc(cuts, bytes.Compare) || len(cuts)+1 > 2*n+2 {
+		return nil
+	}
+	return cuts
+}
+
+// before returns how many of the sorted ws begin before key.
+func before(ws []Weight, key []byte) int {
+	i, _ := slices.BinarySearchFunc(ws, key, func(w Weight, k []byte) int { return bytes.Compare(w.Key, k) })
+	return i
 }
 
 // evenCuts returns at most n-1 ascending cut keys.
@@ -84,21 +129,15 @@ func evenCuts(ws []Weight, total int64, n int, group func([]byte) []byte) [][]by
 	return cuts
 }
 
-// stickyCuts returns the earlier cuts if every range they make is at most twice its
-// fair share and there are as many as asked for; else nil.
-func stickyCuts(ws []Weight, total int64, n int, sticky [][]byte) [][]byte {
-	if len(sticky) == 0 || len(sticky) != n-1 {
-		return nil
-	}
+// heaviest is the weight of the heaviest range between cuts.
+func heaviest(ws []Weight, cuts [][]byte) (most int64) {
 	i, sum := 0, int64(0)
-	limit := 2 * (total/int64(n) + 1)
 	for _, w := range ws {
-		for i < len(sticky) && bytes.Compare(w.Key, sticky[i]) >= 0 {
+		for i < len(cuts) && bytes.Compare(w.Key, cuts[i]) >= 0 {
 			i, sum = i+1, 0
 		}
-		if sum += w.Bytes; sum > limit {
-			return nil
-		}
+		sum += w.Bytes
+		most = max(most, sum)
 	}
-	return sticky
+	return most
 }

@@ -77,8 +77,8 @@ type Work struct {
 	Lo, Hi       []byte
 	Part         string // path of the attempt's part file
 	OutputFormat string
-	KeepPart     bool // also keep the part in the store, as a run of chunks
-	Copy         bool // Runs holds one kept part: install it instead of reducing
+	KeepMost     int64 // a part of at most this many bytes is also kept in the store, as a run of chunks
+	Copy         bool  // Runs holds one kept part: install it instead of reducing
 	CopyDigest   mr.Digest
 }
 

@@ -23,10 +23,6 @@ const (
 	FormatJSONL = "jsonl" // {"key":…,"value":…} LF
 )
 
-// keepAlways is the size up to which a part is kept in the store for later jobs even
-// if reducing did not shrink its records; a larger part is kept if it halved them.
-const keepAlways = 1 << 20
-
 // partBuffer is the size of writes to a part file, and of a kept part's records.
 const partBuffer = 256 << 10
 

@@ -48,8 +48,8 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		return err
 	}
 	defer part.abort() // of no effect after finish
-	if w.KeepPart {
-		part.keep(s.o.Runs.Create(), m.raw/2+keepAlways)
+	if w.KeepMost > 0 {
+		part.keep(s.o.Runs.Create(), w.KeepMost)
 	}
 	out := &countingSink{next: part}
 	if w.Unsorted {
