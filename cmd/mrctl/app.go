@@ -16,7 +16,8 @@ import (
 
 // app is one invocation of mrctl.
 type app struct {
-	out, err                 io.Writer
+	out                      io.Writer
+	err                      *notes
 	outTerminal, errTerminal bool
 	env                      func(string) string
 	dir                      string // what relative paths are relative to
@@ -25,6 +26,7 @@ type app struct {
 	// The flags that every verb has.
 	json, quiet bool
 	store, addr string
+	auth        string
 }
 
 // main runs the line args to its end, says what went wrong, and returns the exit status.
@@ -79,6 +81,7 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no summary")
 	flags.StringVar(&a.store, "store", "", "folder `DIR` of the store (default $MR_STORE, else ~/.local/state/mr)")
 	flags.StringVar(&a.addr, "addr", "", "address `ADDR` of the daemon (default $MR_ADDR, else the socket in the store)")
+	flags.StringVar(&a.auth, "auth", "", "folder `DIR` of the keys for TCP (default $MR_AUTH, else auth in the store)")
 	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
@@ -94,7 +97,7 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	}
 	add(jobs, a.runCommand(), a.submitCommand(), a.statusCommand(), a.waitCommand(), a.listCommand(), a.killCommand(), a.logsCommand(), a.countersCommand())
 	add(why, a.explainCommand(), a.lineageCommand(), a.impactCommand(), a.cacheCommand())
-	add(rest, a.timeCommand(), a.versionCommand(), a.completionCommand())
+	add(rest, a.timeCommand(), a.authCommand(), a.versionCommand(), a.completionCommand())
 	return root
 }
 

@@ -20,6 +20,7 @@ import (
 type barProgress struct {
 	pool   *mpb.Progress
 	bar    *mpb.Bar
+	err    *notes
 	colour bool
 
 	mu    sync.Mutex
@@ -30,12 +31,13 @@ type barProgress struct {
 // barDelay keeps a bar from flashing up for a job that is done before one could read it.
 const barDelay = 300 * time.Millisecond
 
-func newBarProgress(w io.Writer, colour bool) *barProgress {
-	p := &barProgress{colour: colour}
+func newBarProgress(err *notes, colour bool) *barProgress {
+	p := &barProgress{err: err, colour: colour}
 	delay := make(chan struct{})
 	time.AfterFunc(barDelay, func() { close(delay) })
-	p.pool = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithRenderDelay(delay))
+	p.pool = mpb.New(mpb.WithOutput(err.w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(120*time.Millisecond), mpb.WithRenderDelay(delay))
 	p.bar = p.pool.MustAdd(1, mpb.BarFillerFunc(p.fill), mpb.BarFillerTrim())
+	err.above(p.pool)
 	return p
 }
 
@@ -59,9 +61,10 @@ func (p *barProgress) update(s mr.Status, now time.Time) {
 
 func (p *barProgress) tick(time.Time) {}
 
-func (p *barProgress) note(text string) { writeNote(p.pool, text) }
+func (p *barProgress) note(text string) { writeNote(p.err, text) }
 
 func (p *barProgress) close() {
+	p.err.above(nil)
 	p.bar.Abort(true) // takes the line off the screen
 	p.pool.Wait()
 }

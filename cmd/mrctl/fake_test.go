@@ -23,7 +23,7 @@ type fakeSystem struct{ traits string }
 
 func (f fakeSystem) is(word string) bool { return strings.Contains(" "+f.traits+" ", " "+word+" ") }
 
-func (f fakeSystem) Dial(_ context.Context, addr string) (connection, error) {
+func (f fakeSystem) Dial(_ context.Context, addr, _ string) (connection, error) {
 	if !f.is("daemon") {
 		return nil, mr.Errorf(mr.Unreachable, "no daemon answers at %s: connection refused", addr)
 	}
@@ -40,7 +40,7 @@ func (f fakeSystem) Open(dir string, _ nodeOptions) (node, error) {
 	return fakeNode{&fakeJobs{sys: f}}, nil
 }
 
-func (f fakeSystem) Time(_ context.Context, addr string) (timeSource, error) {
+func (f fakeSystem) Time(_ context.Context, addr, _ string) (timeSource, error) {
 	if !f.is("daemon") {
 		return nil, mr.Errorf(mr.Unreachable, "no daemon answers at %s: connection refused", addr)
 	}

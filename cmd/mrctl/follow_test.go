@@ -84,7 +84,7 @@ func following(t *testing.T, j *slowJob, f func(t *testing.T, a *app, s *session
 	synctest.Test(t, func(t *testing.T) {
 		j.start = time.Now()
 		var stderr bytes.Buffer
-		a := &app{out: &bytes.Buffer{}, err: &stderr, env: func(string) string { return "" }, dir: "/"}
+		a := &app{out: &bytes.Buffer{}, err: &notes{w: &stderr}, env: func(string) string { return "" }, dir: "/"}
 		f(t, a, &session{Jobs: j, daemon: "unix:/d"}, &stderr)
 	})
 }

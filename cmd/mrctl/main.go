@@ -34,7 +34,7 @@ func mainStatus(sys system) int {
 		dir = "/"
 	}
 	a := &app{
-		out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, system: sys,
+		out: os.Stdout, err: &notes{w: os.Stderr}, env: os.Getenv, dir: dir, system: sys,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 	}

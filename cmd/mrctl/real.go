@@ -13,12 +13,30 @@ import (
 type realSystem struct{ getenv func(string) string }
 
 // Dial makes no second tries of its own: retry does, and tells of it.
-func (realSystem) Dial(ctx context.Context, addr string) (connection, error) {
-	return rpcsvc.Dial(ctx, addr, rpcsvc.ClientOptions{Name: "mrctl " + buildVersion().Version, RetryFor: -1, DialTime: dialTimeout})
+func (realSystem) Dial(ctx context.Context, addr, keys string) (connection, error) {
+	o, err := clientOptions(keys)
+	if err != nil {
+		return nil, err
+	}
+	return rpcsvc.Dial(ctx, addr, o)
 }
 
-func (realSystem) Time(ctx context.Context, addr string) (timeSource, error) {
-	return rpcsvc.DialTime(ctx, addr, rpcsvc.ClientOptions{})
+func (realSystem) Time(ctx context.Context, addr, keys string) (timeSource, error) {
+	o, err := clientOptions(keys)
+	if err != nil {
+		return nil, err
+	}
+	return rpcsvc.DialTime(ctx, addr, o)
+}
+
+func clientOptions(keys string) (rpcsvc.ClientOptions, error) {
+	o := rpcsvc.ClientOptions{Name: "mrctl " + buildVersion().Version, RetryFor: -1, DialTime: dialTimeout}
+	if keys == "" {
+		return o, nil
+	}
+	var err error
+	o.Auth, err = rpcsvc.LoadClientAuth(keys)
+	return o, err
 }
 
 func (s realSystem) Open(dir string, o nodeOptions) (node, error) {

@@ -107,7 +107,7 @@ func (r *request) id() mr.SubmitID {
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
-	return nodeOptions{Workers: r.workers, Memory: r.memory, Logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	return nodeOptions{Workers: r.workers, Memory: r.memory, Logger: slog.New(warnings{w: a.err})}
 }
 
 // noteDaemon says so when flags of the engine do nothing, since the daemon has settings of its own.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,9 +95,24 @@ func setup(e *testscript.Env) error {
 		return err
 	}
 	e.Setenv("REPO", repo)
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	e.Setenv("PORT", port)
 	fake, err := exec.LookPath("mrctl-fake")
 	e.Setenv("MRCTL", fake)
 	return errors.Join(err, os.Mkdir(e.WorkDir+"/store", 0o700))
+}
+
+// freePort is a port that nobody listened on a moment ago.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
 }
 
 // wantStatus runs a command and checks its exit status: status 2 mrctl run

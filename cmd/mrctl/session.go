@@ -15,10 +15,11 @@ import (
 
 // system is what an app reaches beyond its own process's streams. The tests have one of their own.
 type system interface {
-	// Dial connects to a daemon. A failure is Unreachable.
-	Dial(ctx context.Context, addr string) (connection, error)
-	// Time connects to a daemon's time service. A failure is Unreachable.
-	Time(ctx context.Context, addr string) (timeSource, error)
+	// Dial connects to a daemon, with the keys in that folder if there is one. A failure is
+	// Unreachable, or Refused.
+	Dial(ctx context.Context, addr, keys string) (connection, error)
+	// Time connects to a daemon's time service in the same way.
+	Time(ctx context.Context, addr, keys string) (timeSource, error)
 	// Open opens the store in dir in this process. A store that another process holds is Unreachable.
 	Open(dir string, opt nodeOptions) (node, error)
 	// Builtins are the jobs in the box, by name.
@@ -67,19 +68,43 @@ const (
 	drainTimeout = 10 * time.Second
 )
 
+// target is where the store and its daemon are.
+type target struct {
+	store string
+	addr  string // of the daemon
+	asked bool   // that address was asked for, and no other will do
+	keys  string // folder of the keys for addr; "": none
+}
+
+func (a *app) target() (t target, err error) {
+	if t.store, err = where.Store(a.store, a.env, a.dir); err != nil {
+		return t, err
+	}
+	if t.addr, t.asked, err = where.Addr(a.addr, a.env, t.store, a.dir); err != nil {
+		return t, err
+	}
+	if strings.HasPrefix(t.addr, "tcp:") {
+		keys, asked := where.Keys(a.auth, a.env, t.store, a.dir)
+		if asked || exists(keys) {
+			t.keys = keys
+		}
+	}
+	return t, nil
+}
+
+// mayAnswer is false when there is not even a socket.
+func (t target) mayAnswer() bool { return t.asked || exists(strings.TrimPrefix(t.addr, "unix:")) }
+
 // open opens a session: the daemon first, if it answers, and otherwise the store itself.
 func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, error) {
-	store, err := where.Store(a.store, a.env, a.dir)
+	to, err := a.target()
 	if err != nil {
 		return nil, err
 	}
-	addr, asked, err := where.Addr(a.addr, a.env, store, a.dir)
-	if err != nil {
-		return nil, err
-	}
+	store, addr, asked := to.store, to.addr, to.asked
 	dialErr := mr.Errorf(mr.Unreachable, "no daemon serves %s", store)
-	if asked || exists(strings.TrimPrefix(addr, "unix:")) {
-		s, err := a.dial(ctx, addr)
+	if to.mayAnswer() {
+		s, err := a.dial(ctx, to)
 		if err == nil {
 			return s, nil
 		}
@@ -108,7 +133,7 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 			if !sleep(ctx, 100*time.Millisecond) {
 				break
 			}
-			if s, err := a.dial(ctx, addr); err == nil {
+			if s, err := a.dial(ctx, to); err == nil {
 				return s, nil
 			}
 		}
@@ -116,14 +141,14 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 	return nil, err
 }
 
-func (a *app) dial(ctx context.Context, addr string) (*session, error) {
+func (a *app) dial(ctx context.Context, to target) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	c, err := a.system.Dial(ctx, addr)
+	c, err := a.system.Dial(ctx, to.addr, to.keys)
 	if err != nil {
 		return nil, err
 	}
-	return &session{Jobs: c, daemon: addr, conn: c}, nil
+	return &session{Jobs: c, daemon: to.addr, conn: c}, nil
 }
 
 // Close ends the session. A node drains first.

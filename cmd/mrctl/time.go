@@ -11,7 +11,6 @@ import (
 
 	mr "github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/clock"
-	"github.com/mrd-io/mr/internal/where"
 )
 
 // timeSource is a daemon's time service.
@@ -63,22 +62,18 @@ With --check the exit status is 1 unless the offset is proven to be within DURAT
 }
 
 func (a *app) withClock(ctx context.Context, f func(c *clock.Clock, addr string) error) error {
-	store, err := where.Store(a.store, a.env, a.dir)
+	to, err := a.target()
 	if err != nil {
 		return err
 	}
-	addr, asked, err := where.Addr(a.addr, a.env, store, a.dir)
+	if !to.mayAnswer() {
+		return mr.Errorf(mr.Unreachable, "no daemon serves %s to ask for its time; start one with 'mrd --store %s', or name one with --addr", to.store, to.store)
+	}
+	x, err := a.system.Time(ctx, to.addr, to.keys)
 	if err != nil {
 		return err
 	}
-	if !asked && !exists(strings.TrimPrefix(addr, "unix:")) {
-		return mr.Errorf(mr.Unreachable, "no daemon serves %s to ask for its time; start one with 'mrd --store %s', or name one with --addr", store, store)
-	}
-	x, err := a.system.Time(ctx, addr)
-	if err != nil {
-		return err
-	}
-	err = f(clock.New(x, clock.Options{}), addr)
+	err = f(clock.New(x, clock.Options{}), to.addr)
 	if closeErr := x.Close(); err == nil {
 		err = closeErr
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type engine interface {
 type options struct {
 	store     string
 	listen    []string
+	keys      string // folder of the keys; "": none
 	workers   int
 	memory    int64
 	logFormat string
@@ -58,12 +60,14 @@ const help = `mrd runs the jobs of a store and serves them. It runs until SIGTER
 signal ends it at once. Jobs that were under way when it ended, however it ended, go on when it starts again.
 
 Usage:
-  mrd [--store DIR] [--listen ADDR]... [--workers N] [--memory SIZE]
+  mrd [--store DIR] [--listen ADDR]... [--auth DIR] [--workers N] [--memory SIZE]
 
 Flags:
   --store DIR          folder of the store (default $MR_STORE, else ~/.local/state/mr)
   --listen ADDR        unix:PATH or tcp:HOST:PORT to listen on, besides the socket mrd.sock inside the
                        store; repeatable
+  --auth DIR           folder of the keys that TCP needs, made by 'mrctl auth init' (default $MR_AUTH, else
+                       auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)
   --memory SIZE        memory for all tasks together, such as 4GiB
   --log-format FORMAT  of the log on stderr: text or json (default text)
@@ -89,6 +93,7 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&o.store, "store", "", "")
 	fs.StringArrayVar(&o.listen, "listen", nil, "")
+	fs.StringVar(&o.keys, "auth", "", "")
 	fs.IntVar(&o.workers, "workers", 0, "")
 	fs.Var(size.Value{N: &o.memory}, "memory", "")
 	fs.StringVar(&o.logFormat, "log-format", "text", "")
@@ -123,6 +128,10 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 		}
 	}
 	o.listen = addrs
+	keys, asked := where.Keys(o.keys, d.env, o.store, d.dir)
+	if _, err := os.Stat(keys); asked || err == nil {
+		o.keys = keys
+	}
 	return o, false, nil
 }
 
@@ -152,9 +161,16 @@ func (d *daemon) run(ctx context.Context, o options) error {
 
 // serve runs the engine and its listeners until ctx ends or one of them fails.
 func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logger) error {
+	var auth *rpcsvc.Auth
+	if o.keys != "" {
+		var err error
+		if auth, err = rpcsvc.LoadServerAuth(o.keys); err != nil {
+			return err
+		}
+	}
 	var listeners []net.Listener
 	for _, addr := range o.listen {
-		l, err := rpcsvc.Listen(addr)
+		l, err := rpcsvc.ListenAuth(addr, auth)
 		if err != nil {
 			for _, open := range listeners {
 				err = errors.Join(err, open.Close())
@@ -163,7 +179,7 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 		}
 		listeners = append(listeners, l)
 	}
-	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, DrainTime: answerTime})
+	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, Auth: auth, DrainTime: answerTime})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(ctx, "the engine", e.Run(ctx)) })
 	for i, l := range listeners {

@@ -47,6 +47,21 @@ func Addr(flag string, env func(string) string, store, dir string) (addr string,
 	return "unix:" + filepath.Join(store, Socket), false, nil
 }
 
+// Keys returns the folder of the keys for TCP, and whether somebody asked for it: flag, or $MR_AUTH, or
+// auth inside the store.
+func Keys(flag string, env func(string) string, store, dir string) (keys string, asked bool) {
+	for _, s := range []string{flag, env("MR_AUTH")} {
+		switch {
+		case s == "":
+		case filepath.IsAbs(s):
+			return filepath.Clean(s), true
+		default:
+			return filepath.Join(dir, s), true
+		}
+	}
+	return filepath.Join(store, "auth"), false
+}
+
 // Parse turns an address as typed into unix:PATH with an absolute path, or tcp:HOST:PORT.
 func Parse(s, dir string) (string, error) {
 	path, unix := strings.CutPrefix(s, "unix:")

@@ -66,3 +66,20 @@ func TestAddr(t *testing.T) {
 		}
 	}
 }
+
+func TestKeys(t *testing.T) {
+	for _, c := range []struct {
+		flag  string
+		env   func(string) string
+		want  string
+		asked bool
+	}{
+		{"", env(), "/s/auth", false},
+		{"", env("MR_AUTH", "k"), "/here/k", true},
+		{"/f", env("MR_AUTH", "k"), "/f", true},
+	} {
+		if got, asked := Keys(c.flag, c.env, "/s", "/here"); got != c.want || asked != c.asked {
+			t.Errorf("Keys(%q) = %q, %v; want %q, %v", c.flag, got, asked, c.want, c.asked)
+		}
+	}
+}
