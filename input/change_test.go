@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
 
 	"github.com/mrd-io/mr"
@@ -181,11 +182,7 @@ func TestHiddenChange(t *testing.T) {
 		other := bytes.Clone(data)
 		other[2500] ^= 1
 		if compress {
-			data, other = gzipped(data), gzipped(other)
-			if len(data) != len(other) { // the stored lengths must agree for this test
-				data = data[:min(len(data), len(other))]
-				other = other[:len(data)]
-			}
+			data, other = uncompressedGzip(data), uncompressedGzip(other)
 		}
 		path := write(t, filepath.Join(t.TempDir(), "f"), data)
 		s := wholeSplit(t, path)
@@ -195,13 +192,19 @@ func TestHiddenChange(t *testing.T) {
 		}
 		write(t, path, other)
 		_, err = drain(l.Blocks(context.Background()))
-		if compress {
-			checkFailure(t, err, path) // the decoder may be the first to notice
-		} else {
-			changed(t, err, path)
-		}
+		changed(t, err, path)
 		l.Close()
 	}
+}
+
+// uncompressedGzip makes gzip files whose lengths do not depend on what the bytes are.
+func uncompressedGzip(data []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+	must(0, err)
+	must(w.Write(data))
+	must(0, w.Close())
+	return b.Bytes()
 }
 
 func TestReadErrors(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"github.com/mrd-io/mr"
 )
 
-// cutter cuts the decoded bytes of one piece into blocks of whole records.
+// cutter cuts the decoded bytes of one piece into blocks of whole records. Where blocks end
+// depends on those bytes and the format alone, not on how they were read.
 type cutter struct {
 	path   string
 	format mr.Format
@@ -156,8 +157,8 @@ func (s *stream) next() (mr.Block, error) {
 			return s.emit(data, s.eof && s.lo == s.hi), nil
 		}
 		want = 2 * len(data)
-		if s.format.Kind != mr.Fixed {
-			want = min(want, int(s.limit)+1) // more would be too long in any case
+		if s.format.Kind != mr.Fixed && int64(want) > s.limit {
+			want = int(s.limit) + 1 // more would be too long in any case
 		}
 	}
 }

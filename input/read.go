@@ -122,6 +122,9 @@ func (r *loader) grow(n int64) {
 func (r *loader) exact(p *Piece, d *part) error {
 	end := p.end()
 	d.off = p.start()
+	if p.Stamp.Size == 0 {
+		return r.empty()
+	}
 	for off := d.off; off < end; {
 		n := min(end-off, chunk)
 		b, err := r.next(off, n)
@@ -143,6 +146,16 @@ func (r *loader) exact(p *Piece, d *part) error {
 	}
 	d.size = end - d.off
 	return nil
+}
+
+// empty makes sure that a file of no bytes has none: those of /proc and the like say so
+// whatever they hold, and would be passed over in silence.
+func (r *loader) empty() error {
+	b, err := r.next(0, 1)
+	if err == nil && len(b) > 0 {
+		err = mr.Errorf(mr.Failed, "%s: the file has bytes, but says that its size is 0; copy it to a folder on a disk and name the copy", r.path)
+	}
+	return err
 }
 
 // lines reads the lines that begin in the nominal range: from behind the first LF at or after
