@@ -17,15 +17,9 @@ import (
 //	│ most significant first         │ definition       │
 //	└────────────────────────────────┴──────────────────┘
 //
-// A type id is written as a signed integer: bit 0 of it set means negative, and a
-// negative id announces a type definition.
-//
 // gob.Decoder accepts counts of gigabytes. The frameReader stands before it, reads one
-// message whole, within a byte budget, and only then lets the decoder see it: what the
-// decoder allocates is bounded by what really arrived.
-
-// maxTypes is how many type definitions one stream may hold; ours needs about forty.
-const maxTypes = 256
+// message whole, within a byte budget, has a gobChecker walk it, and only then lets the
+// decoder see it: what the decoder allocates is bounded by what really arrived.
 
 var (
 	errTooLarge = errors.New("the message exceeds its byte budget")
@@ -37,8 +31,8 @@ type frameReader struct {
 	left  int64  // budget of the present request, in bytes
 	frame []byte // of the present message, count included
 	off   int    // consumed of frame
-	types int    // definitions seen
-	err   error  // sticky: after it the stream is out of step
+	gob   gobChecker
+	err   error // sticky: after it the stream is out of step
 }
 
 func newFrameReader(r *bufio.Reader) *frameReader { return &frameReader{r: r} }
@@ -116,7 +110,7 @@ func (f *frameReader) next() error {
 	if err := f.payload(int(count)); err != nil {
 		return err
 	}
-	return f.countType(f.frame[1+width:])
+	return f.gob.check(f.frame[1+width:])
 }
 
 // payload appends n bytes, growing the frame as they come in and not before.
@@ -130,24 +124,6 @@ func (f *frameReader) payload(n int) error {
 			return noEOF(err)
 		}
 		n -= part
-	}
-	return nil
-}
-
-// countType refuses a stream that goes on defining types.
-func (f *frameReader) countType(payload []byte) error {
-	id := payload[0]
-	if id >= 0x80 {
-		id = payload[len(payload)-1]
-		if width := -int(int8(payload[0])); width <= 8 && width < len(payload) {
-			id = payload[width]
-		}
-	}
-	if id&1 == 0 {
-		return nil
-	}
-	if f.types++; f.types > maxTypes {
-		return fmt.Errorf("%w: more than %d type definitions", errTooLarge, maxTypes)
 	}
 	return nil
 }

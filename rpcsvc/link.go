@@ -115,13 +115,18 @@ func secure(ctx context.Context, nc net.Conn, where string, auth *Auth) (net.Con
 }
 
 func newLink(nc net.Conn, maxRequest *atomic.Int64) *link {
+	codec := newCodec(nc, maxRequest)
+	return &link{rpc: rpc.NewClientWithCodec(codec), codec: codec}
+}
+
+func newCodec(nc net.Conn, maxRequest *atomic.Int64) *clientCodec {
 	w := bufio.NewWriterSize(nc, 8<<10)
 	codec := &clientCodec{nc: nc, w: w, meter: &meter{w: w, max: maxRequest}}
 	codec.enc = gob.NewEncoder(codec.meter)
 	codec.fr = newFrameReader(bufio.NewReader(codec))
 	codec.dec = gob.NewDecoder(codec.fr)
 	codec.heard.Store(time.Now().UnixNano())
-	return &link{rpc: rpc.NewClientWithCodec(codec), codec: codec}
+	return codec
 }
 
 // clientCodec is the client's end of a net/rpc stream in gob.
