@@ -19,6 +19,7 @@ type app struct {
 	out                      io.Writer
 	err                      *notes
 	outTerminal, errTerminal bool
+	outWidth                 func() int // columns, of a terminal
 	env                      func(string) string
 	dir                      string // what relative paths are relative to
 	system                   system

@@ -38,5 +38,12 @@ func mainStatus(sys system) int {
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 	}
+	a.outWidth = func() int {
+		width, _, err := term.GetSize(int(os.Stdout.Fd()))
+		if err != nil {
+			return 80
+		}
+		return width
+	}
 	return a.main(ctx, os.Args[1:])
 }

@@ -118,7 +118,11 @@ func (a *app) watchTime(ctx context.Context, c *clock.Clock, addr string) error 
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(a.out, "%s%s%s", before, timeLine(r), after); err != nil {
+		line := timeLine(r)
+		if before != "" {
+			line = cut(line, a.outWidth()-1) // a line that wraps could not be drawn over
+		}
+		if _, err := fmt.Fprintf(a.out, "%s%s%s", before, line, after); err != nil {
 			return writeError(err)
 		}
 	}
