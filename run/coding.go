@@ -10,11 +10,16 @@ import (
 // The payload of a data block is a row of chunks, and a chunk is a row of
 // front-coded records:
 //
-//	uvarint  bytes that the key shares with the key before; 0 at a chunk's start
-//	uvarint  bytes of the key that follow
-//	uvarint  bytes of the value
+//	byte     upper 4 bits: bytes that the key shares with the key before, 0 at a
+//	         chunk's start; lower 4 bits: bytes of the key that follow
+//	uvarint  if the upper bits are 15: how many more it shares
+//	uvarint  if the lower bits are 15: how many more follow
 //	         the rest of the key
+//	uvarint  bytes of the value
 //	         the value
+//
+// With sorted words nearly all records have two bytes of lengths, and s2 finds a
+// short value together with its length.
 //
 // A chunk ends with the record that makes it reach chunkLen; and a record whose
 // key and value have chunkLen bytes or more is a chunk by itself. So chunks
@@ -39,40 +44,87 @@ func alone(key, value int) bool { return key+value >= chunkLen }
 
 // appendRecord appends a coded record.
 func appendRecord(dst []byte, shared int, rest, value []byte) []byte {
-	if shared < 0x80 && len(rest) < 0x80 && len(value) < 0x80 {
-		dst = append(dst, byte(shared), byte(len(rest)), byte(len(value)))
+	at, n := len(dst), len(rest)
+	if end := at + n + len(value) + 2; shared < 15 && n < 15 && len(value) < 0x80 && end <= cap(dst) {
+		dst = dst[:end]
+		dst[at] = byte(shared<<4 | n)
+		copy(dst[at+1:], rest)
+		dst[at+1+n] = byte(len(value))
+		copy(dst[at+2+n:], value)
+		return dst
+	}
+	if shared < 15 && len(rest) < 15 {
+		dst = append(dst, byte(shared<<4|len(rest)))
 	} else {
-		dst = binary.AppendUvarint(dst, uint64(shared))
-		dst = binary.AppendUvarint(dst, uint64(len(rest)))
-		dst = binary.AppendUvarint(dst, uint64(len(value)))
+		dst = append(dst, byte(min(shared, 15)<<4|min(len(rest), 15)))
+		if shared >= 15 {
+			dst = binary.AppendUvarint(dst, uint64(shared-15))
+		}
+		if len(rest) >= 15 {
+			dst = binary.AppendUvarint(dst, uint64(len(rest)-15))
+		}
 	}
 	dst = append(dst, rest...)
+	if len(value) < 0x80 {
+		dst = append(dst, byte(len(value)))
+	} else {
+		dst = binary.AppendUvarint(dst, uint64(len(value)))
+	}
 	return append(dst, value...)
 }
 
-// recordLengths reads the three lengths at the start of b and how many bytes they
-// took. The rest of the key and the value are known to be within b.
-func recordLengths(b []byte) (shared, rest, value, n int, err error) {
-	if len(b) >= 3 && (b[0]|b[1]|b[2]) < 0x80 {
-		shared, rest, value, n = int(b[0]), int(b[1]), int(b[2]), 3
-		if n+rest+value > len(b) {
-			return 0, 0, 0, 0, errRecord
+// place says where the parts of a coded record lie in the bytes it begins.
+type place struct {
+	shared          int // bytes of the key before
+	rest, restEnd   int
+	value, valueEnd int
+}
+
+// placeOf finds the parts of the record that b begins with. They are known to be
+// within b, but shared is what the bytes say.
+func placeOf(b []byte) (p place, err error) {
+	if len(b) == 0 {
+		return p, errRecord
+	}
+	shared, rest := uint64(b[0]>>4), uint64(b[0]&15)
+	n := 1
+	if shared == 15 || rest == 15 {
+		if shared == 15 {
+			shared, n = more(b, n)
 		}
-		return shared, rest, value, n, nil
-	}
-	var x [3]uint64
-	for i := range x {
-		v, m := binary.Uvarint(b[n:])
-		if m <= 0 || v > maxPayload {
-			return 0, 0, 0, 0, errRecord
+		if rest == 15 {
+			rest, n = more(b, n)
 		}
-		x[i] = v
-		n += m
 	}
-	if x[1]+x[2] > uint64(len(b)-n) {
-		return 0, 0, 0, 0, errRecord
+	// The lengths are far below 2^32, and so are sums.
+	if shared > maxPayload || rest > maxPayload || n+int(rest) >= len(b) {
+		return p, errRecord
 	}
-	return int(x[0]), int(x[1]), int(x[2]), n, nil
+	p.shared, p.rest, p.restEnd = int(shared), n, n+int(rest)
+	length := uint64(b[p.restEnd])
+	p.value = p.restEnd + 1
+	if length >= 0x80 {
+		var m int
+		if length, m = binary.Uvarint(b[p.restEnd:]); m <= 0 {
+			return p, errRecord
+		}
+		p.value = p.restEnd + m
+	}
+	if length > uint64(len(b)-p.value) {
+		return p, errRecord
+	}
+	p.valueEnd = p.value + int(length)
+	return p, nil
+}
+
+// more reads the uvarint at n of a length that doesn't fit in 4 bits. What is out
+// of bounds becomes a length that is.
+func more(b []byte, n int) (uint64, int) {
+	x, m := binary.Uvarint(b[min(n, len(b)):])
+	if m <= 0 || x > maxPayload {
+		return maxPayload + 1, n
+	}
+	return x + 15, n + m
 }
 
 // commonPrefix returns how many bytes a and b share.

@@ -138,7 +138,6 @@ type parser struct {
 	left       int // records still to come
 	keyBuf     []byte
 	key, value []byte
-	chunk      int // bytes of the current chunk before the current record
 	err        error
 }
 
@@ -157,19 +156,18 @@ func (p *parser) next() bool {
 		}
 		return false
 	}
-	shared, rest, value, n, err := recordLengths(p.rest)
-	if err == nil && shared > len(p.keyBuf) {
+	at, err := placeOf(p.rest)
+	if err == nil && at.shared > len(p.keyBuf) {
 		err = errRecord
 	}
 	if err != nil {
 		p.err = err
 		return false
 	}
-	p.keyBuf = append(p.keyBuf[:shared], p.rest[n:n+rest]...)
+	p.keyBuf = append(p.keyBuf[:at.shared], p.rest[at.rest:at.restEnd]...)
 	p.key = p.keyBuf
-	n += rest
-	p.value = p.rest[n : n+value : n+value]
-	p.rest = p.rest[n+value:]
+	p.value = p.rest[at.value:at.valueEnd:at.valueEnd]
+	p.rest = p.rest[at.valueEnd:]
 	p.left--
 	return true
 }

@@ -111,6 +111,6 @@ func (v *verifier) chunk(c []byte) {
 // nextAlone reports whether the record behind the current one is a chunk by
 // itself.
 func (v *verifier) nextAlone(p *parser) bool {
-	shared, rest, value, _, err := recordLengths(p.rest)
-	return err == nil && alone(shared+rest, value)
+	at, err := placeOf(p.rest)
+	return err == nil && alone(at.shared+at.restEnd-at.rest, at.valueEnd-at.value)
 }
