@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	laneCount = 2
-	laneBatch = 16 << 20 // bytes to a transaction
-	laneQueue = 16 << 20 // bytes waiting; writers beyond that wait. Invariant: ≥ laneBatch
+	laneCount = 2       // one task need not wait for another's sync; measured 0–60 % faster than 1
+	laneBatch = 8 << 20 // bytes to a transaction; 16 MiB is no faster, and takes twice the memory
+	laneQueue = 8 << 20 // bytes waiting; writers beyond that wait. Invariant: ≥ laneBatch
 )
 
 // chunk is some blobs of one run on their way into a volume.

@@ -69,6 +69,9 @@ func TestSecondOpener(t *testing.T) {
 				if pid := "process " + strconv.Itoa(p.Process.Pid); !strings.Contains(msg, pid) {
 					t.Errorf("%q does not name %s", msg, pid)
 				}
+				if reads := strings.Contains(msg, "which reads it"); reads != (c.mode == "read") {
+					t.Errorf("%q says what the holder does not do", msg)
+				}
 			}
 			p.kill() // its pid is still in the lock file
 			s := openUnchecked(t, dir, store.Options{})
