@@ -108,7 +108,7 @@ func (a *app) watchTime(ctx context.Context, c *clock.Clock, addr string) error 
 	before, after := "", "\n"
 	if a.outTerminal && !a.json {
 		before, after = "\r\x1b[K", ""
-		defer fmt.Fprintln(a.out) //nolint:errcheck // the line is complete without it
+		defer fmt.Fprintln(a.out)
 	}
 	for pause := 200 * time.Millisecond; sleep(ctx, pause); pause = time.Second {
 		r := c.Report()
