@@ -233,6 +233,30 @@ func TestOwnValuesShareNothing(t *testing.T) {
 	}
 }
 
+func TestSizes(t *testing.T) {
+	sizeOf := func(c any, v any) int {
+		switch s := c.(type) {
+		case interface{ Size(Tuple2[string, []byte]) int }:
+			return s.Size(v.(Tuple2[string, []byte]))
+		case interface{ Size(point) int }:
+			return s.Size(v.(point))
+		}
+		return -1
+	}
+	l, _ := layoutOf(reflect.TypeFor[Tuple2[string, []byte]](), true)
+	if n := sizeOf(newValueCodec[Tuple2[string, []byte]](&l).forTable(), T2("abc", []byte("de"))); n != 5 {
+		t.Errorf("a tuple's size is %d", n)
+	}
+	l, _ = layoutOf(reflect.TypeFor[point](), true)
+	if n := sizeOf(newValueCodec[point](&l).forTable(), point{1, 23}); n != 4 {
+		t.Errorf("a custom value's size is %d", n)
+	}
+	l, _ = layoutOf(reflect.TypeFor[int64](), true)
+	if n := sizeOf(newValueCodec[int64](&l).forTable(), int64(1)); n != -1 {
+		t.Errorf("an integer has a size of %d", n)
+	}
+}
+
 func TestGroup(t *testing.T) {
 	key := encodeKey(t, T4("a\x00b", Desc[string]{"c"}, int32(5), true))
 	l, _ := layoutOf(reflect.TypeFor[Tuple4[string, Desc[string], int32, bool]](), false)

@@ -164,7 +164,7 @@ func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V
 	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir}
 	switch f := combiner[V](p.mapStages); {
 	case f != nil:
-		e.table = collect.NewTable(opts, f, collect.Codec[V](e.value))
+		e.table = collect.NewTable(opts, f, e.value.forTable())
 	case p.traits.Reduce:
 		e.buffer = collect.NewBuffer(opts)
 	default:

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"unsafe"
+
+	"github.com/mrd-io/mr/collect"
 )
 
 // The encoding of values, which need no order and so are short:
@@ -32,6 +35,36 @@ type valueCodec[V any] struct {
 
 func newValueCodec[V any](l *layout) *valueCodec[V] {
 	return &valueCodec[V]{l: l, scratch: new(V)}
+}
+
+// sizedCodec is a valueCodec of values that refer to memory: a Table has to count it.
+type sizedCodec[V any] struct{ *valueCodec[V] }
+
+// Size implements collect.Sizer. It is the size of strings, slices and encodings, so it
+// depends on the value alone.
+func (c sizedCodec[V]) Size(v V) int {
+	if c.l.custom {
+		*c.scratch = v
+		return len(appendCustom(nil, unsafe.Pointer(c.scratch), c.l))
+	}
+	n := 0
+	for i := range c.l.parts {
+		switch p := &c.l.parts[i]; p.kind {
+		case partString:
+			n += len(*(*string)(unsafe.Add(unsafe.Pointer(&v), p.off)))
+		case partBytes:
+			n += len(*(*[]byte)(unsafe.Add(unsafe.Pointer(&v), p.off)))
+		}
+	}
+	return n
+}
+
+// forTable returns the codec as a Table wants it: with Size only where it is needed.
+func (c *valueCodec[V]) forTable() collect.Codec[V] {
+	if c.l.alias || slices.ContainsFunc(c.l.parts, func(p part) bool { return p.kind == partString }) {
+		return sizedCodec[V]{c}
+	}
+	return c
 }
 
 // Append appends the encoding of v.

@@ -31,7 +31,6 @@ func index() *mr.Definition {
 				mr.MapFrom(func(t *mr.Task) (mr.Mapper[[]byte, posting, occurrence], error) {
 					return &indexer{task: t, words: words(), seen: newSeen()}, nil
 				}),
-				mr.Combine(first),
 				mr.GroupFirst(1),
 				mr.ReducePairs(listDocuments),
 			}, nil
@@ -39,8 +38,9 @@ func index() *mr.Definition {
 	}).About("[--letters] [--lower]", "Makes an inverted index: for each word the documents it is in, sorted.\nOutput: word TAB n path,path,…")
 }
 
-// indexer emits each word of a document once, however often it stands there. (The
-// combiner does the same for documents in more than one block or task.)
+// indexer emits each word of a document once, however often it stands there, but for
+// documents of very many words or of more than one split. There is no combiner: nearly
+// all that it would see is distinct, and sorting is faster without.
 type indexer struct {
 	task  *mr.Task
 	words *tokenizer
@@ -66,13 +66,18 @@ func (x *indexer) Map(record []byte, emit mr.Emit[posting, occurrence]) error {
 func listDocuments(_ *mr.Task, postings iter.Seq2[posting, occurrence], emit mr.Emit[[]byte, []byte]) error {
 	var word, paths []byte
 	n := 0
+	var last string
 	for p := range postings {
-		if n > 0 {
-			paths = append(paths, ',')
-		} else {
+		switch {
+		case n == 0:
 			word = bytes.Clone(p.A)
+		case p.B == last:
+			continue
+		default:
+			paths = append(paths, ',')
 		}
 		paths = append(paths, p.B...)
+		last = p.B
 		n++
 	}
 	line := strconv.AppendInt(nil, int64(n), 10)
