@@ -236,7 +236,9 @@ func TestOwnValuesShareNothing(t *testing.T) {
 func TestSizes(t *testing.T) {
 	sizeOf := func(c any, v any) int {
 		switch s := c.(type) {
-		case interface{ Size(Tuple2[string, []byte]) int }:
+		case interface {
+			Size(Tuple2[string, []byte]) int
+		}:
 			return s.Size(v.(Tuple2[string, []byte]))
 		case interface{ Size(point) int }:
 			return s.Size(v.(point))
