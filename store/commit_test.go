@@ -2,8 +2,10 @@ package store
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // TestSettle takes a commit whose last sync failed, and one whose pages could not be
@@ -63,5 +65,34 @@ func TestWedged(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRevive takes the memory map from bbolt, as a file that grows without enough address
+// space does: bbolt refuses everything from then on, and the store opens it again.
+func TestRevive(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func(tx *Tx) error { return tx.Put(Meta, []byte("k"), []byte("v")) }
+	if err := s.Update(put); err != nil {
+		t.Fatal(err)
+	}
+	old := s.catalog.Load()
+	data := reflect.ValueOf(old.db).Elem().FieldByName("data")
+	*(*unsafe.Pointer)(unsafe.Pointer(data.UnsafeAddr())) = nil
+	if err := s.Update(put); err == nil {
+		t.Fatal("bbolt does not miss its map")
+	}
+	if err := s.settle(nil, 1<<40, errors.New("cannot allocate memory")); err == nil {
+		t.Error("a commit that failed is settled as done")
+	}
+	if s.catalog.Load() == old {
+		t.Error("the catalog was not opened again")
+	}
+	if err := s.Update(put); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -36,11 +36,12 @@ type lane struct {
 	work  sync.Cond // a batch may be ready, or the lane is to stop
 	space sync.Cond // the queue has shrunk
 	// Guarded by mu.
-	queue  []*chunk
-	bytes  int
-	seals  int  // chunks with done in the queue
-	drop   bool // look whether the current volume is retired
-	closed bool
+	queue   []*chunk
+	bytes   int  // in the queue
+	writing int  // bytes being written
+	seals   int  // chunks with done in the queue
+	drop    bool // look whether the current volume is retired
+	closed  bool
 }
 
 func newLane(s *Store) *lane {
@@ -73,11 +74,11 @@ func (l *lane) push(c *chunk) error {
 
 func (l *lane) ready() bool { return l.closed || l.drop || l.seals > 0 || l.bytes >= laneBatch }
 
-// waiting returns the bytes that wait, to choose between lanes.
+// waiting returns the bytes that are not written yet, to choose between lanes.
 func (l *lane) waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bytes
+	return l.bytes + l.writing
 }
 
 // stop writes what is queued and ends the lane.
@@ -125,6 +126,7 @@ func (s *Store) isRetired(v *volume) bool {
 func (l *lane) take() []*chunk {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.writing = 0
 	for !l.ready() {
 		l.work.Wait()
 	}
@@ -144,6 +146,7 @@ func (l *lane) take() []*chunk {
 	batch := slices.Clone(l.queue[:n])
 	l.queue = slices.Delete(l.queue, 0, n)
 	l.bytes -= bytes
+	l.writing = bytes
 	l.space.Broadcast()
 	return batch
 }

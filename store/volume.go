@@ -141,7 +141,11 @@ func (v *volume) open(s *Store) error {
 	}
 	// Only a volume that may still be appended to is opened for writing.
 	writes := !s.o.ReadOnly && v.size < s.o.VolumeCap+s.growBy()
-	bf, err := openBolt(v.path, !writes, int(s.o.VolumeCap+mapSlack), int(s.growBy()))
+	mapSize := 0
+	if writes {
+		mapSize = int(s.o.VolumeCap + mapSlack)
+	}
+	bf, err := openBolt(v.path, !writes, mapSize, int(s.growBy()))
 	if writes && errors.Is(err, fs.ErrPermission) {
 		writes = false
 		bf, err = openBolt(v.path, true, 0, 0)
