@@ -52,6 +52,10 @@ func (b *Buffer) add(hi uint64, lo uint32, key, value []byte) {
 		return
 	}
 	size := recordSize(len(key), len(value))
+	if size > maxRecord {
+		b.err = fmt.Errorf("collect: key %.40q…: a record of %d bytes is longer than %d", key, size, int64(maxRecord))
+		return
+	}
 	if b.held()+int64(size) > b.memory || !b.arena.fits(size) {
 		if b.flush(); b.err != nil {
 			return
@@ -137,8 +141,15 @@ func (b *Buffer) drainMemory(s Sink) error {
 }
 
 // merged returns a cursor over the segments and what is still in memory, which
-// came last.
+// came last. If that and a frame for each segment are too much, it is written out
+// as well.
 func (b *Buffer) merged() (Cursor, error) {
+	if b.held()+int64(len(b.segs))*frameLen > b.memory {
+		if b.flush(); b.err != nil {
+			return nil, b.err
+		}
+		b.arena = arena{}
+	}
 	segs, err := b.spill.compact(b.segs, b.memory)
 	if err != nil {
 		return nil, err

@@ -331,6 +331,12 @@ func TestMemoryIsABudget(t *testing.T) {
 	if st := b.Stats(); st.Segments < 5 || st.RecordsIn != 200000 {
 		t.Errorf("stats %+v", st)
 	}
+	if _, err := b.merged(); err != nil {
+		t.Fatal(err)
+	}
+	if held := b.held() + int64(len(b.segs))*frameLen; held > memory || len(b.arena.free) > 0 {
+		t.Errorf("the merge holds %d bytes, and %d free chunks", held, len(b.arena.free))
+	}
 	b.Discard()
 }
 

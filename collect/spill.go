@@ -2,7 +2,6 @@ package collect
 
 import (
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -55,9 +54,6 @@ func (s *spill) copy(c Cursor) (segment, error) {
 	for c.Next() {
 		key, value := c.Key(), c.Value()
 		n := recordSize(len(key), len(value))
-		if n > maxRecord {
-			return seg, spillError(s.dir, fmt.Errorf("a record of %d bytes is longer than %d", n, int64(maxRecord)))
-		}
 		if len(s.frame) > 0 && len(s.frame)+n > frameLen {
 			if err := s.flush(&seg); err != nil {
 				return seg, err

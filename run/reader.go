@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -145,6 +146,9 @@ var errCount = errors.New("the number of records is not the index's")
 
 func (p *parser) reset(payload []byte, records int) {
 	p.rest, p.left = payload, records
+	if cap(p.keyBuf) < 64 {
+		p.keyBuf = make([]byte, 64)
+	}
 	p.keyBuf, p.key, p.value = p.keyBuf[:0], nil, nil
 }
 
@@ -155,6 +159,9 @@ func (p *parser) next() bool {
 			p.err = errCount
 		}
 		return false
+	}
+	if p.short() {
+		return true
 	}
 	at, err := placeOf(p.rest)
 	if err == nil && at.shared > len(p.keyBuf) {
@@ -168,6 +175,34 @@ func (p *parser) next() bool {
 	p.key = p.keyBuf
 	p.value = p.rest[at.value:at.valueEnd:at.valueEnd]
 	p.rest = p.rest[at.valueEnd:]
+	p.left--
+	return true
+}
+
+// short is next for records with lengths below 15, 15 and 128 that don't lie at the
+// end of a block: nearly all. It returns false for the others.
+func (p *parser) short() bool {
+	b, key := p.rest, p.keyBuf
+	if len(b) < 17 {
+		return false
+	}
+	shared, rest := int(b[0]>>4), int(b[0]&15)
+	if shared == 15 || rest == 15 || shared > len(key) || shared+16 > cap(key) {
+		return false
+	}
+	value := 2 + rest
+	end := value + int(b[1+rest])
+	if b[1+rest] >= 0x80 || end > len(b) {
+		return false
+	}
+	// Two moves of 8 bytes, whatever the length: no call and nothing to guess.
+	key = key[:shared+16]
+	binary.LittleEndian.PutUint64(key[shared:], binary.LittleEndian.Uint64(b[1:]))
+	binary.LittleEndian.PutUint64(key[shared+8:], binary.LittleEndian.Uint64(b[9:]))
+	p.keyBuf = key[:shared+rest]
+	p.key = p.keyBuf
+	p.value = b[value:end:end]
+	p.rest = b[end:]
 	p.left--
 	return true
 }

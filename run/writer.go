@@ -75,8 +75,8 @@ func (w *Writer) Record(key, value []byte) error {
 		return w.err
 	}
 	if len(key)+len(value) > maxPayload-64 {
-		return w.fail(mr.Errorf(mr.Failed, "record %d, key %.40q…: key and value of %d bytes are longer than %d",
-			w.ix.Records, key, len(key)+len(value), maxPayload-64))
+		return w.fail(mr.Errorf(mr.Failed, "the record with key %.40q… has %d bytes of key and value; at most %d can be kept, so emit smaller ones",
+			key, len(key)+len(value), maxPayload-64))
 	}
 	shared := commonPrefix(w.prev, key)
 	if !w.o.Unsorted && shared < len(w.prev) && (shared == len(key) || key[shared] < w.prev[shared]) {
