@@ -23,7 +23,7 @@ func foldRecords[K, V any](ctx context.Context, p *Program, _ TaskEnv, in Record
 	return eachKey(ctx, p, in, func(t *Task, g *groups[K, V]) error {
 		n++
 		value = g.codec.Append(value[:0], g.value)
-		return out.Record(g.keyBuf, value)
+		return out.Record(g.first, value)
 	}, func(t *Task, g *groups[K, V]) {
 		t.Count(system, "combine_input_records", g.records)
 		t.Count(system, "combine_output_records", n)

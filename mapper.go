@@ -286,11 +286,12 @@ func newTextSink[K, V any](p *Program, out RecordSink) *textSink[K, V] {
 
 func (s *textSink[K, V]) write(k K, v V) (err error) {
 	s.n++
-	if s.kbuf, err = s.key.Append(s.kbuf[:0], k); err != nil {
+	var key, value []byte
+	if key, err = s.key.view(&s.kbuf, &k); err != nil {
 		return err
 	}
-	if s.vbuf, err = s.value.Append(s.vbuf[:0], v); err != nil {
+	if value, err = s.value.view(&s.vbuf, &v); err != nil {
 		return err
 	}
-	return s.out.Record(s.kbuf, s.vbuf)
+	return s.out.Record(key, value)
 }

@@ -99,7 +99,8 @@ type groups[K, V any] struct {
 
 	first   []byte // encoded first key of the current group; a copy, which []byte keys alias
 	group   []byte // the part of first that groups
-	keyBuf  []byte // encoded key of the current record; a copy
+	keyBuf  []byte // encoded key of the record read last; a copy
+	keyNow  []byte // encoded key of the current record: first or keyBuf
 	nextKey []byte // the record read ahead while folding: the reader's memory
 	nextVal []byte
 	ahead   bool
@@ -134,7 +135,8 @@ func (g *groups[K, V]) nextGroup() bool {
 		return false
 	}
 	g.n++
-	g.first = append(g.first[:0], g.keyBuf...)
+	g.first, g.keyBuf = g.keyBuf, g.first
+	g.keyNow = g.first
 	g.group = g.traits.Group(g.first)
 	g.ended, g.unread = false, true
 	return g.decodeKey(g.first)
@@ -158,7 +160,7 @@ func (g *groups[K, V]) advance() {
 		g.ended = true
 		return
 	}
-	g.unread = true
+	g.keyNow, g.unread = g.keyBuf, true
 }
 
 // read reads one record, or with a combiner all records of one key, folded.
@@ -233,7 +235,7 @@ func (g *groups[K, V]) pairs() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		group := g.n
 		for g.more() {
-			if !g.decodeKey(g.keyBuf) || !yield(g.key, g.value) || g.n != group {
+			if !g.decodeKey(g.keyNow) || !yield(g.key, g.value) || g.n != group {
 				return
 			}
 		}

@@ -318,6 +318,19 @@ func (c *textCodec[T]) Append(dst []byte, v T) ([]byte, error) {
 	return dst, nil
 }
 
+// view returns the text of *v: its own bytes if it is a string or a slice, else in *buf.
+func (c *textCodec[T]) view(buf *[]byte, v *T) (text []byte, err error) {
+	switch c.l.single {
+	case partString:
+		s := *(*string)(unsafe.Pointer(v))
+		return unsafe.Slice(unsafe.StringData(s), len(s)), nil
+	case partBytes:
+		return *(*[]byte)(unsafe.Pointer(v)), nil
+	}
+	*buf, err = c.Append((*buf)[:0], *v)
+	return *buf, err
+}
+
 func appendText(dst []byte, p unsafe.Pointer, parts []part) []byte {
 	for i := range parts {
 		if i > 0 {

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -85,6 +86,49 @@ func BenchmarkMap(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(len(text))*float64(b.N)*1000/float64(cpu()-start), "MB/cpu-s")
+		})
+	}
+}
+
+// runs serves sorted records from memory.
+type runs struct {
+	recs recs
+	key  []byte
+	i    int
+}
+
+func (r *runs) Next() ([]byte, []byte, error) {
+	if r.i == len(r.recs) {
+		return nil, nil, io.EOF
+	}
+	p := &r.recs[r.i]
+	r.i++
+	r.key = append(append(r.key[:0], p.k...), p.v...)
+	return r.key[:len(p.k)], r.key[len(p.k):], nil
+}
+
+func BenchmarkReduce(b *testing.B) {
+	text := zipfText(8 << 20)
+	for _, args := range []string{"wordcount", "sort", "sort --key-bytes 2:12", "index"} {
+		b.Run(strings.ReplaceAll(args, " ", "_"), func(b *testing.B) {
+			f := strings.Fields(args)
+			d, _ := Lookup(f[0])
+			p, err := d.Configure(f[1:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			var in recs
+			if _, err := p.Map(b.Context(), mr.TaskEnv{SpillDir: b.TempDir()}, &big{feed: feed{docs: []doc{{"in", text}}}}, &in); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			start := cpu()
+			for b.Loop() {
+				if _, err := p.Reduce(b.Context(), mr.TaskEnv{}, &runs{recs: in}, &devNull{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(cpu()-start)/float64(b.N)/float64(len(in)), "cpu-ns/record")
 		})
 	}
 }
