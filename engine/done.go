@@ -65,6 +65,12 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
 	slot := t.slot
 	b.add(func(tx *store.Tx) error { return lineage.PutSlot(tx, slot, key) })
+	for _, f := range b.l.attempts {
+		if f.task == id && f.held && f.settled { // it was read to be looked up: not again
+			stamp, res := j.splits[id.index].StampKey(j.rec.Spec.InputFormat), f.result
+			b.add(func(tx *store.Tx) error { return lineage.PutStamp(tx, stamp, res.Split, res.Start) })
+		}
+	}
 }
 
 // putOutput stages the record of a computed (or copied) output.
