@@ -97,3 +97,29 @@ func check(t *testing.T, dir string) {
 		t.Error(err)
 	}
 }
+
+// A file that was read once, even if only to find that its output was on record, is not
+// read again while it is unchanged.
+func TestUnchangedInputIsNotReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte("b a b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	spec := mr.Spec{Job: "wordcount", Inputs: []string{in}}
+	for i, want := range []int64{6, 6, 0} { // young; read to be looked up; known
+		if i == 1 {
+			old := time.Now().Add(-time.Minute)
+			if err := os.Chtimes(in, old, old); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2100 * time.Millisecond) // its change time can't be set back
+		}
+		spec.Output = filepath.Join(dir, fmt.Sprint("o", i))
+		if s := runJob(t, n, spec); s.Bytes.Read != want {
+			t.Errorf("run %d read %d bytes, want %d", i, s.Bytes.Read, want)
+		}
+	}
+}
