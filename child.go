@@ -3,7 +3,6 @@ package mr
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -96,12 +95,12 @@ func (c *child) fail(err error) error {
 
 // configure finds the job and gives it its arguments.
 func (c *child) configure(job string, args []string) (Traits, error) {
-	if flag.Parsed() && len(args) > 0 {
-		return Traits{}, Errorf(Usage, "the program calls flag.Parse before mr.Main, so its flags were read before it had them; drop the call: mr.Main parses the arguments")
-	}
 	d, err := findJob(c.jobs, job)
 	if err != nil {
 		return Traits{}, err
+	}
+	if d.global != nil && d.global.Parsed() && len(args) > 0 {
+		return Traits{}, Errorf(Usage, "the program calls flag.Parse before mr.Main, so its flags were read before it had them; drop the call: mr.Main parses the arguments")
 	}
 	// The others go first: whatever state jobs share is left as this one wants it.
 	shapes := c.shapes(d)

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -47,7 +48,18 @@ func serveJobs() bool {
 		t.Count("test", "words", 1)
 		return misbehave(w)
 	})
+	sep := flag.String("sep", "-", "what to put behind a line")
+	times := flag.Int("times", 1, "how often to write it")
 	mr.Main(
+		mr.Job("flags", mr.ReduceOnly("times"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int]) error {
+			emit(line+*sep, *times)
+			return nil
+		}), mr.Reduce(func(t *mr.Task, line string, n iter.Seq[int], emit mr.Emit[string, int]) error {
+			for i := range n {
+				emit(strings.Repeat(line, *times), i)
+			}
+			return nil
+		})),
 		mr.Job("count", append(words, sum)...),
 		mr.Job("again", words...),
 		mr.Job("env", mr.Env("COLOUR"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
@@ -217,6 +229,37 @@ func TestChildRunsAJob(t *testing.T) {
 	}
 }
 
+func TestChildHasTheProgramsFlags(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	exe, _ := os.Executable()
+	r, err := c.Open(t.Context(), exe, mr.Digest{}, "flags", []string{"--times", "3", "--sep=\xff"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []mr.Param{{Name: "--sep", Value: "\xff"}, {Name: "--times", Value: "3", ReduceOnly: true}}
+	if got := r.Traits().Params; !slices.Equal(got, want) {
+		t.Errorf("params %v, want %v", got, want)
+	}
+	m, err := c.Open(t.Context(), exe, mr.Digest{}, "flags", []string{"--sep=\xff"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mid, _, err := mapLines(t, m, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &records{}
+	if _, err := r.Reduce(t.Context(), mr.TaskEnv{}, mid, out); err != nil {
+		t.Fatal(err)
+	}
+	if want := []keyValue{{"a\xffa\xffa\xff", "1"}}; !slices.Equal(out.all, want) {
+		t.Errorf("got %q, want %q", out.all, want)
+	}
+	if _, err := c.Open(t.Context(), exe, mr.Digest{}, "flags", []string{"--nope"}, nil); mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), "how often to write it") {
+		t.Errorf("an unknown flag: %v", err)
+	}
+}
+
 func TestChildSeesNothingUndeclared(t *testing.T) {
 	t.Setenv("SECRET", "x")
 	r := open(t, newTestChildren(t, ChildOptions{}), "env", "COLOUR=red")
@@ -335,7 +378,7 @@ func TestWrongPrograms(t *testing.T) {
 		{script, "j", nil, []string{"does not speak the protocol"}},
 		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
 		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
-		{exe, "nope", nil, []string{`no job "nope"; it has: count, again, env, echo`}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: flags, count, again, env, echo`}},
 		{exe, "", nil, []string{"several jobs; choose one with --job"}},
 	} {
 		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)
