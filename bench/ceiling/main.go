@@ -31,7 +31,6 @@ func main() {
 }
 
 func run(path string, workers int, stats bool, profile string) error {
-	debug.SetGCPercent(400) // nearly all memory is live to the end
 	if profile != "" {
 		p, err := os.Create(profile)
 		if err != nil {
@@ -54,12 +53,18 @@ func run(path string, workers int, stats bool, profile string) error {
 	if err != nil {
 		return err
 	}
+	if info.Size() < collectFrom {
+		debug.SetGCPercent(-1) // nearly all memory is live to the end
+	}
 	var log io.Writer = io.Discard
 	if stats {
 		log = os.Stderr
 	}
 	return wordcount(f, info.Size(), workers, os.Stdout, log)
 }
+
+// collectFrom is the size of a file from which garbage is worth collecting.
+const collectFrom = 4 << 30
 
 // wordcount counts the words of f's first size bytes and prints the counts to out.
 func wordcount(f io.ReaderAt, size int64, workers int, out, log io.Writer) error {
@@ -113,30 +118,39 @@ func merge(counters []*counter, workers int, out io.Writer) (int, error) {
 	for i := range done {
 		done[i] = make(chan []byte, 1)
 	}
+	used := make(chan []byte, 2*workers) // memory of texts that have been written
+	for range cap(used) {
+		used <- nil
+	}
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() {
+			var m merger
 			for {
+				text := <-used // before the next one is taken: the one that is waited for has memory
 				p := int(next.Add(1) - 1)
 				if p >= partitions {
+					used <- text
 					return
 				}
-				var m merger
+				m.reset()
 				for _, c := range counters {
 					m.add(&c.parts[p])
 					c.parts[p] = partition{}
 				}
 				words.Add(int64(m.words()))
-				done[p] <- m.print()
+				done[p] <- m.print(text[:0])
 			}
 		})
 	}
 	w := bufio.NewWriterSize(out, 1<<20)
 	var err error
 	for _, d := range done {
-		if text := <-d; err == nil {
+		text := <-d
+		if err == nil {
 			_, err = w.Write(text)
 		}
+		used <- text
 	}
 	group.Wait()
 	if err == nil {

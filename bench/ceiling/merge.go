@@ -9,13 +9,23 @@ import (
 	"strconv"
 )
 
-// merger adds up the counts of one partition.
+// merger adds up the counts of one partition after the other. It keeps its memory: to have the pages of
+// new memory cleared by the kernel would take longer than the merge.
 type merger struct {
 	table []record // open addressing; n == 0 means that the place is free
 	used  int
 	longs []longSum // likewise
 	many  int
 	arena []byte // the long words
+	sums  []sum
+	order []prefix
+}
+
+// reset makes m ready for another partition.
+func (m *merger) reset() {
+	clear(m.table)
+	clear(m.longs)
+	m.used, m.many, m.arena = 0, 0, m.arena[:0]
 }
 
 // longSum is a word of more than 16 bytes: arena[at:at+size].
@@ -32,6 +42,12 @@ type sum struct {
 	n    uint64
 	size uint32
 	at   uint32 // of a long word, in the arena
+}
+
+// prefix is what is sorted of a sum: most comparisons end here.
+type prefix struct {
+	a uint64
+	i uint32 // which sum
 }
 
 // words returns the number of distinct words.
@@ -125,9 +141,9 @@ func (m *merger) growLong() {
 	}
 }
 
-// print returns the partition's lines in order.
-func (m *merger) print() []byte {
-	sums := make([]sum, 0, m.words())
+// print appends the partition's lines to out, in order.
+func (m *merger) print(out []byte) []byte {
+	sums := m.sums[:0]
 	for i := range m.table {
 		if r := &m.table[i]; r.n != 0 {
 			sums = append(sums, sum{a: bits.ReverseBytes64(r.a), b: bits.ReverseBytes64(r.b), n: r.n >> 8, size: uint32(uint8(r.n))})
@@ -139,10 +155,19 @@ func (m *merger) print() []byte {
 			sums = append(sums, sum{binary.BigEndian.Uint64(w), binary.BigEndian.Uint64(w[8:]), l.n, l.size, l.at})
 		}
 	}
-	slices.SortFunc(sums, m.compare)
-	out := make([]byte, 0, 16*len(sums)+len(m.arena)+1024)
+	order := m.order[:0]
 	for i := range sums {
-		s := &sums[i]
+		order = append(order, prefix{sums[i].a, uint32(i)})
+	}
+	slices.SortFunc(order, func(x, y prefix) int {
+		if x.a != y.a {
+			return cmp.Compare(x.a, y.a)
+		}
+		return m.compare(&sums[x.i], &sums[y.i])
+	})
+	m.sums, m.order = sums, order
+	for _, o := range order {
+		s := &sums[o.i]
 		if s.size > shortWord {
 			out = append(out, m.arena[s.at:s.at+s.size]...)
 		} else {
@@ -157,12 +182,10 @@ func (m *merger) print() []byte {
 	return out
 }
 
-// compare orders words by their bytes. Of two short words that differ in nothing but the zeros that pad
+// compare orders words with equal first eight bytes by the others. Of two short words that differ in nothing but the zeros that pad
 // them, or of a short one and a longer one that begins with it, the shorter comes first.
-func (m *merger) compare(x, y sum) int {
+func (m *merger) compare(x, y *sum) int {
 	switch {
-	case x.a != y.a:
-		return cmp.Compare(x.a, y.a)
 	case x.b != y.b:
 		return cmp.Compare(x.b, y.b)
 	case x.size > shortWord && y.size > shortWord:

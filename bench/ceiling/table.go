@@ -121,7 +121,7 @@ func (c *counter) words(text unsafe.Pointer, at []uint32) {
 		m := &keep[n]
 		s := short{load(text, start) & m.a, load(text, start+8) & m.b}
 		hi, lo := bits.Mul64(s.a^multA, s.b^multB^uint64(n))
-		k := uint32((hi ^ lo) * multA >> (64 - lineBits))
+		k := uint32((hi ^ lo) >> (64 - lineBits))
 		c.sink += uint64(c.lines[k].size[3]) // fetched while the others are looked up
 		c.batch[staged%batchSize] = probe{s, k, uint32(n)}
 		if staged++; staged == batchSize {

@@ -101,7 +101,7 @@ func Text(w io.Writer, p Profile, seed uint64, size int64) error {
 	return stream(w, size, t.line)
 }
 
-// Word returns the word of a rank below 8192: one that occurs in about 100/(rank+4) words of a thousand.
+// Word returns the word of a rank below 8192: one that occurs in about 90/(rank+4) words of a thousand.
 func Word(p Profile, rank int) (string, error) {
 	t, err := newText(p, 0)
 	if err != nil {

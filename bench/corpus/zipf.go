@@ -38,8 +38,8 @@ type tail struct {
 }
 
 var (
-	mixedTail = tail{first: 93865201054, ratio: 1068056421522} // s = 1.335: 6 M distinct in 109 M
-	goTail    = tail{first: 91929677440, ratio: 1024104447023} // s = 1.82: 1 M distinct in 131 M
+	mixedTail = tail{first: 93966442179, ratio: 1070372429881} // s = 1.31: 6 M distinct in 109 M
+	goTail    = tail{first: 92008430559, ratio: 1025880623293} // s = 1.80: 1 M distinct in 131 M
 )
 
 func newZipf(t tail) *zipf {
