@@ -26,7 +26,7 @@ func (c *core) schedule() {
 		if c.mayBeMade(j, k, i) {
 			continue
 		}
-		c.start(j, k, i, w)
+		c.start(taskID{j.id, k, i}, w, false)
 	}
 }
 
@@ -34,16 +34,15 @@ func (c *core) schedule() {
 // another task is computing that very output, or because the catalog is asked first.
 func (c *core) mayBeMade(j *coreJob, k plan.Kind, i int) bool {
 	t := &j.tasks(k)[i]
-	if k != plan.Map || t.key.IsZero() || !j.share || t.fresh {
+	if k != plan.Map || t.key.IsZero() || !j.share {
 		return false
 	}
 	id := taskID{j.id, k, i}
-	if other, taken := c.inflight[t.key]; taken && other != id {
-		t.state = taskWaiting
-		c.waiters[t.key] = append(c.waiters[t.key], id)
+	if c.madeElsewhere(t, id) {
+		c.await(t, id)
 		return true
 	}
-	if !t.looked {
+	if !c.missed[t.key] {
 		t.state = taskWaiting
 		c.do(actLookup{id, 0, t.key})
 		return true
@@ -51,10 +50,30 @@ func (c *core) mayBeMade(j *coreJob, k plan.Kind, i int) bool {
 	return false
 }
 
-func (c *core) freeWorker() workerID {
+// madeElsewhere reports whether another task's attempt is making id's output.
+func (c *core) madeElsewhere(t *task, id taskID) bool {
+	other, taken := c.inflight[t.key]
+	return taken && other != id
+}
+
+func (c *core) await(t *task, id taskID) {
+	t.state = taskWaiting
+	c.waiters[t.key] = append(c.waiters[t.key], id)
+}
+
+// take makes id the one that makes key: others with the key wait for it.
+func (c *core) take(key mr.Digest, id taskID) {
+	c.inflight[key] = id
+	delete(c.missed, key)
+}
+
+// freeWorker returns the worker with the most free slots, or -1.
+func (c *core) freeWorker() workerID { return c.freeWorkerBut(-1) }
+
+func (c *core) freeWorkerBut(not workerID) workerID {
 	best, free := workerID(-1), 0
 	for id, w := range c.workers {
-		if f := w.slots - w.busy; f > free || f == free && f > 0 && id < best {
+		if f := w.slots - w.busy; id != not && (f > free || f == free && f > 0 && id < best) {
 			best, free = id, f
 		}
 	}
@@ -80,10 +99,14 @@ func (c *core) nextTask() (*coreJob, plan.Kind, int) {
 	return best, kind, i
 }
 
+// reducible reports whether reduce attempts may start: all maps are done, and the
+// ranges were cut from what they have made.
+func (j *coreJob) reducible() bool { return j.left[plan.Map] == 0 && j.cut && !j.stale }
+
 // peek drops stale entries from the ready queues and says which kind is next.
 func (j *coreJob) peek() (plan.Kind, bool) {
 	for _, k := range [...]plan.Kind{plan.Reduce, plan.Map} {
-		if k == plan.Reduce && (j.left[plan.Map] > 0 || !j.cut || j.stale) {
+		if k == plan.Reduce && !j.reducible() {
 			continue
 		}
 		q := j.ready[k]
@@ -97,23 +120,40 @@ func (j *coreJob) peek() (plan.Kind, bool) {
 	return 0, false
 }
 
-func (c *core) start(j *coreJob, k plan.Kind, i int, w workerID) {
-	t := &j.tasks(k)[i]
+// start begins an attempt of a ready task, or a twin of the one that runs.
+func (c *core) start(id taskID, w workerID, twin bool) {
+	j, t := c.task(id)
 	c.seq++
-	a := &attempt{id: plan.AttemptOf(c.epoch, c.seq), task: taskID{j.id, k, i}, worker: w}
+	a := &attempt{id: plan.AttemptOf(c.epoch, c.seq), task: id, worker: w, key: t.key, remade: j.remade, started: c.now}
 	c.attempts[a.id] = a
 	c.workers[w].busy++
 	j.running++
 	t.state = taskRunning
 	t.running = append(t.running, a)
-	t.looked = false
-	if k == plan.Map && !t.key.IsZero() && j.share {
-		if _, taken := c.inflight[t.key]; !taken {
-			c.inflight[t.key] = a.task // others with the key wait for it
+	if id.kind == plan.Map && !t.key.IsZero() && j.share {
+		c.take(t.key, id)
+	}
+	c.do(actTaskStart{id, a.id, twin})
+	c.do(actStart{id, a.id, w})
+}
+
+// live counts the attempts that may still bring t's output.
+func (t *task) live() (n int) {
+	for _, a := range t.running {
+		if !a.cancel {
+			n++
 		}
 	}
-	c.do(actTaskStart{a.task, a.id})
-	c.do(actStart{a.task, a.id, w})
+	return n
+}
+
+// abandon gives an attempt up. It stays on the books until it answers.
+// Invariant: whoever abandons an attempt sees to its task.
+func (c *core) abandon(a *attempt) {
+	if !a.cancel {
+		a.cancel = true
+		c.do(actAbandon{a.id})
+	}
 }
 
 // release takes an attempt that has answered, or whose worker is gone, off the books.
@@ -123,13 +163,8 @@ func (c *core) release(a *attempt) (*coreJob, *task) {
 		w.busy--
 	}
 	j, t := c.task(a.task)
-	if j == nil {
-		return nil, nil
-	}
 	j.running--
-	if t != nil {
-		t.running = slices.DeleteFunc(t.running, func(b *attempt) bool { return b == a })
-	}
+	t.running = slices.DeleteFunc(t.running, func(b *attempt) bool { return b == a })
 	return j, t
 }
 
@@ -138,55 +173,62 @@ func (c *core) identified(e evIdentified) {
 	if a == nil {
 		return
 	}
-	j, t := c.task(a.task)
-	if j == nil || a.cancel || j.phase >= phaseEnding || t.state == taskDone {
-		c.do(actAbandon{a.id})
+	if a.cancel {
+		c.do(actAbandon{a.id}) // its answer and the first order to drop it crossed
 		return
 	}
-	if t.key != e.key {
-		c.dropInflight(t.key, a.task)
-		t.key = e.key
-	}
-	switch {
-	case !j.share || t.fresh:
+	j, t := c.task(a.task)
+	a.key = e.key
+	c.rekey(t, a.task, e.key)
+	if !j.share {
 		c.do(actProceed{a.id})
-	default:
-		c.do(actLookup{a.task, a.id, e.key})
+		return
+	}
+	c.do(actLookup{a.task, a.id, e.key})
+}
+
+// rekey notes what a map task's split has turned out to hold.
+func (c *core) rekey(t *task, id taskID, key mr.Digest) {
+	if t.key != key {
+		c.dropInflight(t.key, id)
+		t.key = key
 	}
 }
 
+// lookedUp hears what the catalog says. A task that asked without an attempt is waiting;
+// of one that asked with an attempt, the attempt is held.
 func (c *core) lookedUp(e evLookup) {
-	a := c.attempts[e.attempt]
-	if a == nil && e.attempt != 0 {
-		return
-	}
 	j, t := c.task(e.task)
-	if j == nil || j.phase >= phaseEnding || t.state == taskDone {
-		if a != nil {
-			c.do(actAbandon{a.id})
-		}
+	if j == nil || j.phase >= phaseEnding {
 		return
 	}
-	if e.hit {
+	a := c.attempts[e.attempt]
+	switch {
+	case e.attempt == 0 && t.state != taskWaiting:
+		return
+	case e.attempt != 0 && (a == nil || a.cancel):
+		return
+	case a != nil:
+		c.rekey(t, e.task, a.key)
+	}
+	switch {
+	case e.hit:
 		c.finishTask(j, t, e.task, 0, true, e.run, e.out) // stops the attempt that asked
 		c.advance(j)
-		return
-	}
-	if a == nil { // a waiter whose hope has failed
-		if t.state == taskWaiting {
-			t.looked = true
-			c.setReady(j, e.task.kind, e.task.index)
+	case c.madeElsewhere(t, e.task):
+		if a != nil {
+			c.abandon(a)
 		}
-		return
+		if t.live() == 0 {
+			c.await(t, e.task)
+		}
+	case a != nil:
+		c.take(t.key, e.task)
+		c.do(actProceed{a.id})
+	default:
+		c.missed[t.key] = true
+		c.setReady(j, e.task.kind, e.task.index)
 	}
-	if other, taken := c.inflight[t.key]; taken && other != e.task {
-		t.state = taskWaiting
-		c.waiters[t.key] = append(c.waiters[t.key], e.task)
-		c.do(actAbandon{a.id})
-		return
-	}
-	c.inflight[t.key] = e.task
-	c.do(actProceed{a.id})
 }
 
 // done is the one place where an attempt's work becomes a task's output.
@@ -197,21 +239,16 @@ func (c *core) done(e evDone) {
 		return // a zombie: fenced
 	}
 	j, t := c.release(a)
-	if j == nil {
+	if a.cancel {
+		c.do(actDiscard{a.id}) // a loser
+		c.settle(j)
 		return
 	}
-	if a.cancel || j.phase >= phaseEnding || t.state == taskDone {
-		c.settle(j)
-		return // a loser: what it made is swept
-	}
 	if a.task.kind == plan.Map {
-		if t.key != e.key {
-			c.dropInflight(t.key, a.task)
-			t.key = e.key
-		}
-		if t.fresh && !t.out.IsZero() && t.out != e.out {
-			c.redo(j, t.out)
-		}
+		c.rekey(t, a.task, e.key)
+	}
+	if !e.cached {
+		j.took[a.task.kind] = append(j.took[a.task.kind], c.now.Sub(a.started))
 	}
 	c.finishTask(j, t, a.task, a.id, e.cached, e.run, e.out)
 	c.advance(j)
@@ -220,16 +257,21 @@ func (c *core) done(e evDone) {
 // finishTask marks t done. a is 0 if no attempt made the output: a hit.
 func (c *core) finishTask(j *coreJob, t *task, id taskID, a plan.Attempt, cached bool, run uint64, out mr.Digest) {
 	for _, twin := range t.running {
-		if !twin.cancel && twin.id != a {
-			twin.cancel = true
-			c.do(actAbandon{twin.id})
-		}
+		c.abandon(twin)
 	}
-	t.state, t.cached, t.run, t.out, t.fresh = taskDone, cached, run, out, false
+	before := t.out
+	t.state, t.cached, t.run, t.out = taskDone, cached, run, out
 	j.left[id.kind]--
 	c.do(actTaskDone{id, a, cached})
-	if id.kind == plan.Map {
-		c.dropInflight(t.key, id)
+	if id.kind != plan.Map {
+		return
+	}
+	c.dropInflight(t.key, id)
+	if !before.IsZero() {
+		j.remade++
+		if before != out {
+			c.redo(j)
+		}
 	}
 }
 
@@ -239,8 +281,11 @@ func (c *core) dropInflight(key mr.Digest, id taskID) {
 		return
 	}
 	delete(c.inflight, key)
+	delete(c.missed, key)
 	for _, w := range c.waiters[key] {
-		c.do(actLookup{w, 0, key})
+		if j := c.alive(w.job); j != nil {
+			c.do(actLookup{w, 0, key})
+		}
 	}
 	delete(c.waiters, key)
 }
@@ -251,20 +296,19 @@ func (c *core) failed(e evFailed) {
 		return
 	}
 	j, t := c.release(a)
-	if j == nil {
-		return
-	}
-	if a.cancel || j.phase >= phaseEnding || t.state != taskRunning {
-		if t.state == taskRunning && len(t.running) == 0 && j.phase < phaseEnding {
-			c.setReady(j, a.task.kind, a.task.index) // cancelled, but still owed
-		}
+	if a.cancel {
 		c.settle(j)
 		return
 	}
-	c.dropInflight(t.key, a.task)
+	if t.live() == 0 {
+		c.dropInflight(t.key, a.task)
+		if e.changed {
+			t.key = mr.Digest{} // what is under the old key is no longer what the split holds
+		}
+	}
 	kind := e.kind
-	if kind == plan.LostRun && !c.lose(e.lost) && j.left[plan.Map] == 0 && !e.copy {
-		kind = plan.UserError // nothing to recompute would mend it
+	if kind == plan.LostRun && !c.lose(e.lost) && j.left[plan.Map] == 0 && j.remade == a.remade && !e.copy {
+		kind = plan.UserError // nothing was, or is to be, made again that would mend it
 	}
 	switch kind {
 	case plan.Cancelled, plan.NoSpace:
@@ -278,11 +322,11 @@ func (c *core) failed(e evFailed) {
 	default:
 		t.failures++
 		c.do(actTaskFail{a.task, a.id})
-		if j.err == "" {
-			j.err = e.err // the first failure's own words are the job's
+		if t.err == "" {
+			t.err = e.err // its first failure's own words are the job's
 		}
 		if t.failures >= maxFailures {
-			c.end(j, mr.FailedJob, j.err)
+			c.end(j, mr.FailedJob, t.err)
 			return
 		}
 		c.requeue(j, t, a.task)
@@ -291,10 +335,10 @@ func (c *core) failed(e evFailed) {
 
 // requeue puts a task back after an attempt that came to nothing, unless a twin runs.
 func (c *core) requeue(j *coreJob, t *task, id taskID) {
-	if len(t.running) > 0 || t.state != taskRunning {
+	if t.live() > 0 {
 		return
 	}
-	if id.kind == plan.Reduce && (j.left[plan.Map] > 0 || !j.cut || j.stale) {
+	if id.kind == plan.Reduce && !j.reducible() {
 		t.state = taskBlocked
 		return
 	}
@@ -305,20 +349,22 @@ func (c *core) requeue(j *coreJob, t *task, id taskID) {
 // again, and reports whether there was one.
 func (c *core) lose(runs []uint64) (found bool) {
 	for _, j := range c.order {
-		if j.phase >= phaseCommit {
+		if j.phase >= phaseCommit || j.complete() {
 			continue
 		}
+		some := false
 		for i := range j.maps {
 			t := &j.maps[i]
 			if t.state == taskDone && slices.Contains(runs, t.run) {
-				found = true
-				t.fresh, t.run, t.cached = true, 0, false
+				some = true
+				c.do(actTaskLost{taskID{j.id, plan.Map, i}, t.run})
+				t.run, t.cached = 0, false
 				j.left[plan.Map]++
-				c.do(actTaskLost{taskID{j.id, plan.Map, i}})
 				c.setReady(j, plan.Map, i)
 			}
 		}
-		if j.left[plan.Map] > 0 && (j.phase == phaseReduce || j.phase == phaseCutting) {
+		if some {
+			found = true
 			for i := range j.reduces {
 				if j.reduces[i].state == taskReady {
 					j.reduces[i].state = taskBlocked
@@ -330,25 +376,28 @@ func (c *core) lose(runs []uint64) (found bool) {
 	return found
 }
 
+// complete reports whether all that a job needs is there: it only waits for attempts
+// that were abandoned.
+func (j *coreJob) complete() bool {
+	return j.reducible() && j.left[plan.Reduce] == 0
+}
+
 // redo: a map was computed again and came out different, so its code is not
 // deterministic. Whatever consumed the old output must not be mixed with the new one
 // (SPARK-23207): every reduce task of the job runs again, on new ranges.
-func (c *core) redo(j *coreJob, _ mr.Digest) {
-	if !j.cut {
+func (c *core) redo(j *coreJob) {
+	if !j.cut && j.phase != phaseCutting {
 		return
 	}
 	j.stale = true
 	for i := range j.reduces {
 		t := &j.reduces[i]
-		switch t.state {
-		case taskDone:
+		if t.state == taskDone {
 			j.left[plan.Reduce]++
-			c.do(actTaskLost{taskID{j.id, plan.Reduce, i}})
-		case taskRunning:
-			for _, a := range t.running {
-				a.cancel = true
-				c.do(actAbandon{a.id})
-			}
+			c.do(actTaskLost{taskID{j.id, plan.Reduce, i}, 0})
+		}
+		for _, a := range t.running {
+			c.abandon(a)
 		}
 		t.state = taskBlocked
 	}
@@ -385,13 +434,11 @@ func (c *core) end(j *coreJob, state mr.State, err string) {
 		for i := range j.tasks(k) {
 			t := &j.tasks(k)[i]
 			for _, a := range t.running {
-				if !a.cancel {
-					a.cancel = true
-					c.do(actAbandon{a.id})
-				}
+				c.abandon(a)
 			}
 			if k == plan.Map {
 				c.dropInflight(t.key, taskID{j.id, k, i})
+				delete(c.missed, t.key)
 			}
 		}
 	}

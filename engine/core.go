@@ -37,12 +37,11 @@ const (
 type task struct {
 	state    taskState
 	key      mr.Digest // of a map task: zero until known
-	out      mr.Digest // digest of what it made, when done
+	out      mr.Digest // digest of what it made, also after that was lost: others have read it
 	run      uint64
 	cached   bool
-	fresh    bool // its output was lost: compute it, whatever the catalog says
-	looked   bool // the catalog was asked for key since the task became ready
 	failures int
+	err      string // the first failure's own words
 	running  []*attempt
 }
 
@@ -51,7 +50,11 @@ type attempt struct {
 	id     plan.Attempt
 	task   taskID
 	worker workerID
-	cancel bool
+	key    mr.Digest // of a map task: what this attempt takes its split for
+	cancel bool      // it was abandoned, and its task owes it nothing
+	remade int       // its job's count when it started
+
+	started time.Time
 }
 
 type jobPhase uint8
@@ -72,13 +75,16 @@ type coreJob struct {
 	phase   jobPhase
 	maps    []task
 	reduces []task
-	left    [2]int   // tasks not done, by kind
-	ready   [2][]int // indexes of ready tasks, in order; stale entries are skipped
-	running int      // attempts in flight
-	share   bool     // looks up and shares outputs
-	cut     bool     // key ranges are chosen and belong to the maps' outputs
-	stale   bool     // a map was recomputed with another digest while reduces ran
-	end     mr.State // set when ending
+	left    [2]int             // tasks not done, by kind
+	ready   [2][]int           // indexes of ready tasks, in order; stale entries are skipped
+	running int                // attempts in flight
+	share   bool               // looks up and shares outputs
+	cut     bool               // key ranges are chosen and belong to the maps' outputs
+	stale   bool               // a map was recomputed with another digest since the ranges were cut
+	remade  int                // how many lost map outputs were made again
+	cutAt   int                // remade when the cut was ordered
+	took    [2][]time.Duration // how long the attempts that did the work ran, by kind
+	end     mr.State           // set when ending
 	err     string
 }
 
@@ -105,7 +111,11 @@ type core struct {
 	attempts map[plan.Attempt]*attempt
 	inflight map[mr.Digest]taskID   // map key → the task whose attempt computes it
 	waiters  map[mr.Digest][]taskID // map key → tasks that wait for it
+	missed   map[mr.Digest]bool     // map keys that the catalog was asked for and has not
+	now      time.Time              // of this step
 	acts     []action
+
+	speculate bool // start twins of attempts that are well behind their peers
 }
 
 func newCore(epoch uint64) *core {
@@ -116,6 +126,7 @@ func newCore(epoch uint64) *core {
 		attempts: map[plan.Attempt]*attempt{},
 		inflight: map[mr.Digest]taskID{},
 		waiters:  map[mr.Digest][]taskID{},
+		missed:   map[mr.Digest]bool{},
 	}
 }
 
@@ -170,6 +181,7 @@ type (
 		err     string
 		lost    []uint64
 		copy    bool // it was to install a kept output, not to compute
+		changed bool // its input changed: what was known of the split's content is void
 	}
 	evCut struct {
 		job     mr.JobID
@@ -183,6 +195,7 @@ type (
 	}
 	evKill     struct{ job mr.JobID }
 	evFinished struct{ job mr.JobID }
+	evTick     struct{} // time has passed
 )
 
 // planned is a task as planning or recovery found it.
@@ -205,7 +218,10 @@ type (
 		attempt plan.Attempt
 		cached  bool
 	} // attempt 0: a hit
-	actTaskLost struct{ task taskID } // its output is gone
+	actTaskLost struct { // its output is gone
+		task taskID
+		run  uint64 // the run it stood on, if that is what was lost
+	}
 	actTaskFail struct {
 		task    taskID
 		attempt plan.Attempt
@@ -213,6 +229,7 @@ type (
 	actTaskStart struct {
 		task    taskID
 		attempt plan.Attempt
+		twin    bool // beside an attempt that is well behind its peers
 	}
 	actJobEnd struct {
 		job   mr.JobID
@@ -234,6 +251,7 @@ type (
 	}
 	actProceed struct{ attempt plan.Attempt }
 	actAbandon struct{ attempt plan.Attempt } // drop the bytes, or cancel: the attempt will answer
+	actDiscard struct{ attempt plan.Attempt } // it has ended and nothing of it is used: sweep it
 	actCut     struct{ job mr.JobID }
 	actCommit  struct{ job mr.JobID }
 	actFinish  struct {
@@ -255,6 +273,7 @@ func (evCut) event()        {}
 func (evCommitted) event()  {}
 func (evKill) event()       {}
 func (evFinished) event()   {}
+func (evTick) event()       {}
 
 func (actTaskDone) action()  {}
 func (actTaskLost) action()  {}
@@ -267,13 +286,14 @@ func (actLookup) action()    {}
 func (actStart) action()     {}
 func (actProceed) action()   {}
 func (actAbandon) action()   {}
+func (actDiscard) action()   {}
 func (actCut) action()       {}
 func (actCommit) action()    {}
 func (actFinish) action()    {}
 
 // step applies one event and returns what must be done. The slice is the caller's.
-func (c *core) step(ev event, _ time.Time) []action {
-	c.acts = nil
+func (c *core) step(ev event, now time.Time) []action {
+	c.acts, c.now = nil, now
 	switch e := ev.(type) {
 	case evAdd:
 		j := &coreJob{id: e.job, share: e.share}
@@ -312,6 +332,9 @@ func (c *core) step(ev event, _ time.Time) []action {
 		c.finished(e.job)
 	}
 	c.schedule()
+	if _, ok := ev.(evTick); ok {
+		c.addTwins()
+	}
 	return c.acts
 }
 
@@ -385,7 +408,7 @@ func (c *core) advance(j *coreJob) {
 		if c.reducing(j) {
 			return // attempts on the old outputs stop first
 		}
-		j.phase, j.stale, j.cut = phaseCutting, false, false
+		j.phase, j.stale, j.cut, j.cutAt = phaseCutting, false, false, j.remade
 		c.do(actJobPhase{j.id})
 		c.do(actCut{j.id})
 	case j.left[plan.Reduce] > 0:
@@ -398,6 +421,7 @@ func (c *core) advance(j *coreJob) {
 				c.setReady(j, plan.Reduce, i)
 			}
 		}
+	case j.running > 0: // losers and twins; they may be writing where the commit cleans up
 	default:
 		j.phase = phaseCommit
 		c.do(actJobPhase{j.id})
@@ -429,7 +453,11 @@ func (c *core) wasCut(e evCut) {
 		c.end(j, mr.FailedJob, e.err)
 	case len(e.lost) > 0:
 		j.phase = phaseMap
-		c.lose(e.lost)
+		if !c.lose(e.lost) && j.left[plan.Map] == 0 && j.remade == j.cutAt {
+			c.end(j, mr.FailedJob, "outputs of map tasks cannot be read, and it is not known whose they are")
+			return
+		}
+		c.do(actJobPhase{j.id})
 		c.advance(j)
 	default:
 		j.cut = true
