@@ -31,6 +31,7 @@ func twoVolumes(t *testing.T) (dir string, ids []store.RunID, data [][][]byte) {
 }
 
 func TestDamagedVolumeCostsItsRunsOnly(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		damage func(path string, b []byte) error
@@ -100,6 +101,7 @@ func TestDamagedVolumeCostsItsRunsOnly(t *testing.T) {
 // other volume and the catalog must stay whole. (That a flip inside the list of
 // free pages lets bbolt write over a block is for the block's own checksum to find.)
 func TestBitFlipsNeverHurtTheProcess(t *testing.T) {
+	t.Parallel()
 	dir, ids, data := twoVolumes(t)
 	path := filepath.Join(dir, "volumes", "000002.db")
 	whole, err := os.ReadFile(path)

@@ -119,6 +119,7 @@ func blocksOf(b byte, n, size int) [][]byte {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	closeStore(t, open(t, dir, store.Options{}))
 	p := spawn(t, "full", dir)

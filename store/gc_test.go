@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr/store"
 )
@@ -45,6 +46,7 @@ func volumeFiles(t testing.TB, s *store.Store) int {
 }
 
 func TestGarbage(t *testing.T) {
+	t.Parallel()
 	const size = 150_000
 	for _, c := range []struct {
 		name    string
@@ -114,6 +116,7 @@ func TestGarbage(t *testing.T) {
 }
 
 func TestGarbageKeepsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir(), store.Options{VolumeCap: 1 << 20})
 	data := blocks(1, 20, 200_000)
 	w := s.CreateRun()
@@ -136,8 +139,35 @@ func TestGarbageKeepsWhatIsUnderWay(t *testing.T) {
 	mustRead(t, s, other, data)
 }
 
+// TestGarbageBeforeTheFirstWrite collects what an earlier process left, and then writes.
+func TestGarbageBeforeTheFirstWrite(t *testing.T) {
+	dir := t.TempDir()
+	data := blocks(1, 2, 50_000)
+	s := open(t, dir, store.Options{})
+	id := write(t, s, data)
+	deleteRuns(t, s, id)
+	closeStore(t, s)
+	s = openUnchecked(t, dir, store.Options{})
+	if gc(t, s); volumeFiles(t, s) != 0 {
+		t.Fatal("nothing was collected")
+	}
+	time.Sleep(10 * time.Millisecond) // lets the idle writers see it
+	for range 4 {                     // one for each of them, at least
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		w := s.CreateRun()
+		if err := w.WriteBlock(data[0]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Seal(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+}
+
 // TestGarbageBesideEverything collects while runs are written, read and deleted.
 func TestGarbageBesideEverything(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir(), store.Options{VolumeCap: 1 << 20})
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers, collector sync.WaitGroup

@@ -94,8 +94,8 @@ func (l *lane) stop() {
 func (l *lane) loop() {
 	defer close(l.gone)
 	for {
-		batch := l.take()
-		if batch == nil {
+		batch, ok := l.take()
+		if !ok {
 			if l.cur != nil {
 				l.leave()
 			}
@@ -122,8 +122,9 @@ func (s *Store) isRetired(v *volume) bool {
 	return v.retired
 }
 
-// take returns the next batch, or nil when the lane has ended.
-func (l *lane) take() []*chunk {
+// take waits for the next batch, which is empty after a nudge. It returns false when the
+// lane was stopped and everything is written.
+func (l *lane) take() (batch []*chunk, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = 0
@@ -138,17 +139,14 @@ func (l *lane) take() []*chunk {
 		}
 		n++
 	}
-	drop := l.drop
+	ok = n > 0 || !l.closed
 	l.drop = false
-	if n == 0 && !drop {
-		return nil
-	}
-	batch := slices.Clone(l.queue[:n])
+	batch = slices.Clone(l.queue[:n])
 	l.queue = slices.Delete(l.queue, 0, n)
 	l.bytes -= bytes
 	l.writing = bytes
 	l.space.Broadcast()
-	return batch
+	return batch, ok
 }
 
 // write appends a batch, one transaction for each volume in it: one, unless a volume has

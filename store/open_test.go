@@ -48,6 +48,7 @@ func refused(t *testing.T, dir string, o store.Options, kind mr.Kind) string {
 }
 
 func TestSecondOpener(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		mode   string
 		second store.Options
@@ -157,6 +158,7 @@ func TestAnotherVersionIsRefused(t *testing.T) {
 }
 
 func TestDamagedCatalogIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		damage func(path string, b []byte) error

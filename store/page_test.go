@@ -54,6 +54,7 @@ func boltWith(t testing.TB, n, size int) (string, map[string][]byte) {
 // TestFindAgreesWithBolt holds the page reader against bbolt: each value lies in the file
 // where bbolt's memory map has it.
 func TestFindAgreesWithBolt(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ n, size int }{{1, 5000}, {3, 70_000}, {300, 100}, {300, 9000}, {2000, 20}} {
 		t.Run(fmt.Sprintf("%d of %d", c.n, c.size), func(t *testing.T) {
 			path, want := boltWith(t, c.n, c.size)
@@ -185,6 +186,7 @@ func readAll(r *bytes.Reader, size int64, want map[string][]byte) error {
 
 // TestFlippedPages flips single bits all over a file: readAll must always end.
 func TestFlippedPages(t *testing.T) {
+	t.Parallel()
 	path, want := boltWith(t, 60, 3000)
 	whole, err := os.ReadFile(path)
 	if err != nil {

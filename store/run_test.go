@@ -14,6 +14,7 @@ import (
 
 // TestBigBlocks writes blocks of 70 MiB, in a volume whose cap is less.
 func TestBigBlocks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := store.Options{VolumeCap: 16 << 20}
 	s := open(t, dir, o)
@@ -25,6 +26,7 @@ func TestBigBlocks(t *testing.T) {
 }
 
 func TestInlineRuns(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ limit, size, volumes int }{
 		{0, 16 << 10, 0}, {0, 16<<10 + 1, 1}, {100, 100, 0}, {100, 101, 1}, {-1, 1, 1},
 	} {
@@ -41,6 +43,7 @@ func TestInlineRuns(t *testing.T) {
 }
 
 func TestUncommittedRuns(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{100, 100_000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			s := open(t, t.TempDir(), store.Options{})
@@ -202,6 +205,7 @@ func TestSealGivesUpWithItsContext(t *testing.T) {
 
 // TestEverythingAtOnce has writers, readers and transactions at work together.
 func TestEverythingAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir, store.Options{VolumeCap: 4 << 20})
 	const writers, each = 6, 12

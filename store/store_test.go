@@ -146,6 +146,7 @@ func mustRead(t testing.TB, s *store.Store, id store.RunID, data [][]byte) {
 }
 
 func TestRunsSurviveReopening(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		n, size int
