@@ -35,6 +35,12 @@ func NewMaster() *Master {
 	}, randomEpoch())
 }
 
+// NewMasterOf is NewMaster for a clock that is not this machine's: read returns its wall
+// and monotonic readings, taken at one moment, the latter above zero.
+func NewMasterOf(read func() (wall, mono time.Duration)) *Master {
+	return newMaster(read, randomEpoch())
+}
+
 func newMaster(read func() (wall, mono time.Duration), epoch uint64) *Master {
 	wall, mono := read()
 	return &Master{read: read, epoch: epoch, base: wall - mono}

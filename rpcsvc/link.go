@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -64,6 +65,9 @@ func dialError(ctx context.Context, addr string, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, cause)
+	}
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return mr.Errorf(mr.Unreachable, "connecting to %s: no daemon listens there; start mrd: %w", addr, err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many, or does not serve this way: %w", addr, err)

@@ -3,14 +3,17 @@ package rpcsvc
 import (
 	"log/slog"
 	"time"
+
+	"github.com/mrd-io/mr/clock"
 )
 
 // ServerOptions configure a Server; the zero value is a good one for a unix socket.
 type ServerOptions struct {
-	Logger   *slog.Logger // nil: nothing is logged
-	Version  string       // of the daemon, for Hello
-	StoreDir string       // for Hello
-	Auth     *Auth        // keys; needed for TCP
+	Logger   *slog.Logger  // nil: nothing is logged
+	Version  string        // of the daemon, for Hello
+	StoreDir string        // for Hello
+	Auth     *Auth         // keys; needed for TCP
+	Clock    *clock.Master // the time that is offered; nil: this machine's
 
 	MaxConns     int           // connections at once; 0: 1024
 	MaxGreeting  int           // of these, not yet authenticated; 0: 128
@@ -28,6 +31,9 @@ type ServerOptions struct {
 func (o ServerOptions) withDefaults() ServerOptions {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = clock.NewMaster()
 	}
 	setDefault(&o.MaxConns, 1024)
 	setDefault(&o.MaxGreeting, 128)

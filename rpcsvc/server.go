@@ -42,7 +42,7 @@ func NewServer(jobs mr.Jobs, o ServerOptions) *Server {
 	o = o.withDefaults()
 	s := &Server{
 		jobs: jobs, o: o,
-		rpc: rpc.NewServer(), master: clock.NewMaster(), epoch: newEpoch(), started: time.Now(),
+		rpc: rpc.NewServer(), master: o.Clock, epoch: newEpoch(), started: time.Now(),
 		slots:     make(chan struct{}, o.MaxInFlight),
 		polls:     make(chan struct{}, o.MaxPolls),
 		greeting:  make(chan struct{}, o.MaxGreeting),
@@ -71,14 +71,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// Handlers outlive ctx while the server drains.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
 		drain, cancel := context.WithTimeout(life, s.o.DrainTime)
 		defer cancel()
 		s.Shutdown(drain) // its error says that calls were cut off, which their callers learn
 	})
-	defer stop()
 	var own sync.WaitGroup
-	defer own.Wait()
+	defer func() {
+		own.Wait()
+		if !stop() {
+			<-drained
+		}
+	}()
 	err := s.accept(l, func(nc net.Conn) {
 		own.Add(1)
 		go func() {
