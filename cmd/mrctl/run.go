@@ -14,6 +14,7 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var r request
+	var profile string
 	cmd := &cobra.Command{
 		Use:   "run JOB [JOB ARGS] --input PATTERN... --output DIR [FLAGS] [-- JOB FLAGS]",
 		Short: "Run a job to its end, with progress",
@@ -31,10 +32,11 @@ Ctrl-C cancels the job; a second one leaves at once.
 		DisableFlagParsing: true, // see parseLine
 		ValidArgsFunction:  a.completeLine,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runJob(cmd, args, &r)
+			return a.runJob(cmd, args, &r, &profile)
 		},
 	}
 	r.jobFlags(cmd.Flags())
+	cmd.Flags().StringVar(&profile, "profile", "", "write cpu.pprof and heap.pprof of this process to `DIR`")
 	return cmd
 }
 
@@ -48,12 +50,15 @@ func (a *app) builtinHelp() string {
 	return strings.TrimRight(b.String(), "\n")
 }
 
-func (a *app) runJob(cmd *cobra.Command, args []string, r *request) error {
-	ctx := cmd.Context()
+func (a *app) runJob(cmd *cobra.Command, args []string, r *request, profile *string) error {
 	b, helped, err := a.parse(cmd, args, r)
 	if err != nil || helped {
 		return err
 	}
+	return profiled(*profile, func() error { return a.runParsed(cmd.Context(), b, r) })
+}
+
+func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 	c, err := a.locate(ctx, b, r)
 	if err != nil {
 		return err
