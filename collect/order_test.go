@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -55,10 +56,10 @@ func (affines) Decode(src []byte) (affine, error) {
 func TestFoldsFromTheLeftWhateverTheMemory(t *testing.T) {
 	rng := rand.New(rand.NewSource(1))
 	floats := make([]float64, 300000)
-	maps := make([]affine, len(floats))
+	affs := make([]affine, len(floats))
 	for i := range floats {
 		floats[i] = rng.NormFloat64() * float64(uint64(1)<<rng.Intn(60))
-		maps[i] = affine{rng.Uint64() | 1, rng.Uint64()}
+		affs[i] = affine{rng.Uint64() | 1, rng.Uint64()}
 	}
 	for name, keys := range keySets() {
 		t.Run(name, func(t *testing.T) {
@@ -66,11 +67,12 @@ func TestFoldsFromTheLeftWhateverTheMemory(t *testing.T) {
 			want := map[string]affine{}
 			for i, k := range keys {
 				if a, ok := want[string(k)]; ok {
-					want[string(k)] = compose(a, maps[i])
+					want[string(k)] = compose(a, affs[i])
 				} else {
-					want[string(k)] = maps[i]
+					want[string(k)] = affs[i]
 				}
 			}
+			names := slices.Sorted(maps.Keys(want))
 			var sums list
 			for i, memory := range memories {
 				o := Options{Memory: memory, Dir: dir}
@@ -78,10 +80,13 @@ func TestFoldsFromTheLeftWhateverTheMemory(t *testing.T) {
 				if i == 0 {
 					sums = s
 				}
-				if !slices.Equal(s.keys, sums.keys) || !slices.Equal(s.values, sums.values) {
+				if !slices.Equal(s.values, sums.values) {
 					t.Fatalf("memory %d: other sums than with memory %d", memory, memories[0])
 				}
-				m, _ := drainTable(t, o, compose, affines{}, keys, func(i int) affine { return maps[i] })
+				m, _ := drainTable(t, o, compose, affines{}, keys, func(i int) affine { return affs[i] })
+				if !slices.Equal(m.keys, names) || !slices.Equal(s.keys, names) {
+					t.Fatalf("memory %d: %d and %d keys, want %d, or others", memory, len(m.keys), len(s.keys), len(names))
+				}
 				for i, k := range m.keys {
 					if v, _ := (affines{}).Decode([]byte(m.values[i])); v != want[k] {
 						t.Fatalf("memory %d: key %.40q was combined out of order", memory, k)
@@ -350,7 +355,7 @@ func TestStats(t *testing.T) {
 	if st.RecordsIn != int64(len(keys)) || st.BytesIn != bytesIn || st.RecordsOut != int64(len(got.keys)) {
 		t.Errorf("stats %+v of %d records, %d bytes, %d keys", st, len(keys), bytesIn, len(got.keys))
 	}
-	if st.Evicted < st.RecordsOut || st.Segments == 0 || st.Spilled == 0 {
+	if st.Evicted <= st.RecordsOut || st.Segments == 0 || st.Spilled == 0 {
 		t.Errorf("stats %+v: nothing was evicted or spilled", st)
 	}
 }
