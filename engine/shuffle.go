@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mrd-io/mr"
@@ -83,6 +84,9 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	blocks := make([][]block, len(runs))
 	for i, id := range runs {
 		b, err := blocksOf(e.o.Store, id)
+		if err != nil && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrNoRun) && !errors.Is(err, run.ErrDamaged) {
+			return nil, fmt.Errorf("reading the index of run %d: %w", id, err)
+		}
 		if err != nil {
 			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", id, "err", err)
 			s.lost = append(s.lost, id)

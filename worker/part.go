@@ -179,7 +179,7 @@ func (p *partWriter) abort() {
 func (s *Service) copyPart(a *attempt, res *plan.Result) error {
 	w := a.work
 	id := w.Runs[0]
-	lost := func(err error) error {
+	lost := func(err error) error { // whatever it is: reducing again needs no copy
 		return &taskFailure{kind: plan.LostRun, lost: []uint64{id}, err: fmt.Errorf("kept part, run %d: %w", id, err)}
 	}
 	src, err := s.o.Runs.Open(id)

@@ -134,6 +134,10 @@ func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
 				src.Close()
 			}
 		}
+		if err != nil && !isLost(err) {
+			m.close()
+			return nil, fmt.Errorf("run %d: %w", id, err)
+		}
 		if err != nil {
 			lost = append(lost, id)
 			if first == nil {
@@ -155,6 +159,9 @@ func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
 	}
 	return m, nil
 }
+
+// isLost tells a run that must be computed again from a failure to read it now.
+func isLost(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, run.ErrDamaged) }
 
 // overlap is the uncompressed size of ix's blocks that may hold keys of r.
 func overlap(ix *run.Index, r plan.Range) (raw int64) {
@@ -189,7 +196,7 @@ func (m *openedRuns) lostOr(err error) error {
 	}
 	var lost []uint64
 	for _, o := range m.runs {
-		if o.reader != nil && o.reader.Err() != nil {
+		if o.reader != nil && isLost(o.reader.Err()) {
 			lost = append(lost, o.id)
 		}
 	}

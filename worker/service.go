@@ -23,9 +23,14 @@ import (
 type Runs interface {
 	// Create starts a run. Nothing of it is visible before Seal and the master's commit.
 	Create() RunSink
-	// Open finds a committed run. An error means that the run is lost.
+	// Open finds a committed run.
 	Open(id uint64) (RunSource, error)
 }
+
+// ErrLost marks, for errors.Is, an error of Open or ReadBlock that means the run, or a
+// part of it, is gone for good: it must be computed again. Any other error is of the
+// moment, and the attempt fails for it.
+var ErrLost = errors.New("the stored run is lost")
 
 // RunSink takes the blobs of one run in order.
 type RunSink interface {

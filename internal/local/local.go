@@ -178,7 +178,28 @@ type runs struct{ s *store.Store }
 
 func (r runs) Create() worker.RunSink { return sink{r.s.CreateRun()} }
 
-func (r runs) Open(id uint64) (worker.RunSource, error) { return r.s.OpenRun(store.RunID(id)) }
+func (r runs) Open(id uint64) (worker.RunSource, error) {
+	src, err := r.s.OpenRun(store.RunID(id))
+	if err != nil {
+		return nil, lost(err)
+	}
+	return source{src}, nil
+}
+
+type source struct{ *store.RunReader }
+
+func (s source) ReadBlock(i int, dst []byte) ([]byte, error) {
+	b, err := s.RunReader.ReadBlock(i, dst)
+	return b, lost(err)
+}
+
+// lost tells runs that are gone from failures of the moment, such as too many open files.
+func lost(err error) error {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNoRun) {
+		return fmt.Errorf("%w: %w", worker.ErrLost, err)
+	}
+	return err
+}
 
 type sink struct{ *store.RunWriter }
 
