@@ -56,7 +56,8 @@ type Core struct {
 	good   time.Duration // T4 of the last sample used
 	high   int64         // the highest Reading given out
 
-	past history
+	track track
+	past  history
 }
 
 // NewCore returns a Core that knows nothing yet.
@@ -101,7 +102,7 @@ func (c *Core) disrupt(at time.Duration, why string) {
 		c.broken = true
 		c.past.alarm(why)
 	}
-	c.agreed, c.era = 0, at
+	c.agreed, c.era, c.track = 0, at, track{}
 	c.past.forget()
 }
 
@@ -139,22 +140,25 @@ func (c *Core) add(s Sample) error {
 		both, ok := c.span.intersect(own, s.Received, c.rho)
 		if !ok {
 			c.disrupt(s.Sent, c.conflict(own, s.Received))
-			c.use(s, own)
+			c.use(s, own, own)
 			return ErrConflict
 		}
-		c.use(s, both)
+		c.use(s, own, both)
 		return nil
 	}
-	c.use(s, own)
+	c.use(s, own, own)
 	return nil
 }
 
-func (c *Core) use(s Sample, sp span) {
-	c.span, c.good = sp, s.Received
+// use takes a sample in: own is what it says alone, all with the ones before.
+func (c *Core) use(s Sample, own, all span) {
+	c.span, c.good = all, s.Received
 	if c.agreed++; c.agreed >= c.o.Confirm {
 		c.broken = false
 	}
 	c.past.add(s)
+	ppm, bound := c.past.drift()
+	c.track.follow(own, s.Received, ppm, bound)
 }
 
 func (c *Core) conflict(own span, m time.Duration) string {
@@ -208,14 +212,15 @@ func (c *Core) interval(now Local) (lo, hi int64, err error) {
 	return lo + int64(now.Mono), hi + int64(now.Mono) + int64(tick), nil
 }
 
-// Now returns the middle of the interval, and half its width.
+// Now returns the likeliest moment in the interval, and its distance to the farther
+// end: the middle and half the width, until the drift is known.
 func (c *Core) Now(now Local) (t time.Time, uncertainty time.Duration, err error) {
 	lo, hi, err := c.interval(now)
 	if err != nil {
 		return time.Time{}, 0, err
 	}
-	mid, half := middle(lo, hi)
-	return time.Unix(0, mid), half, nil
+	best, unc := c.track.answer(lo, hi, now.Mono)
+	return time.Unix(0, best), unc, nil
 }
 
 // Reading is like Now, but never goes back in the life of c: where Now would, it
@@ -225,13 +230,7 @@ func (c *Core) Reading(now Local) (t time.Time, uncertainty time.Duration, err e
 	if err != nil {
 		return time.Time{}, 0, err
 	}
-	mid, _ := middle(lo, hi)
-	c.high = max(c.high, mid)
+	best, _ := c.track.answer(lo, hi, now.Mono)
+	c.high = max(c.high, best)
 	return time.Unix(0, c.high), time.Duration(max(c.high-lo, hi-c.high)), nil
-}
-
-// middle returns m and h with m−h ≤ lo and hi ≤ m+h.
-func middle(lo, hi int64) (int64, time.Duration) {
-	half := (hi - lo + 1) / 2
-	return lo + half, time.Duration(half)
 }

@@ -2,8 +2,12 @@ package clock
 
 import "time"
 
-// bracket is how far apart the readings around one of another clock may be.
-const bracket = 200 * time.Microsecond
+const (
+	// bracket is how far apart the readings around one of another clock may be.
+	bracket = 200 * time.Microsecond
+	// pairing is how exactly the wall and monotonic halves of one time.Now belong together.
+	pairing = time.Microsecond
+)
 
 // localReader reads this machine's clocks.
 type localReader struct{ base time.Time }
@@ -14,19 +18,20 @@ func newLocalReader() localReader { return localReader{time.Now()} }
 func (r localReader) mono(t time.Time) time.Duration { return t.Sub(r.base) }
 
 // read reads all clocks at one moment, or as near as the scheduler allows: a thread
-// that is stopped between two readings tries again, and then says that Boot is not known.
+// that is stopped between two readings tries again, and at last says that Boot is not known.
 func (r localReader) read() Local {
 	var now time.Time
-	for range 5 {
+	for range 8 {
 		before := time.Now()
 		boot := bootTime()
 		now = time.Now()
-		if boot == 0 {
-			break
-		}
-		if now.Sub(before) <= bracket {
+		apart := now.Sub(before)
+		if apart <= bracket && (wallBetween(before, now)-apart).Abs() <= pairing {
 			return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano()), Boot: boot}
 		}
 	}
 	return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano())}
 }
+
+// wallBetween is b − a on the wall clock; Sub uses the monotonic one.
+func wallBetween(a, b time.Time) time.Duration { return time.Duration(b.UnixNano() - a.UnixNano()) }

@@ -9,7 +9,7 @@ import (
 // durations in nanoseconds.
 type Report struct {
 	State     State         `json:"state"`
-	Master    time.Time     `json:"master"`  // the middle of the interval; zero if not known
+	Master    time.Time     `json:"master"`  // as Now says; zero if not known
 	Offset    time.Duration `json:"offset"`  // the master's clock minus this machine's wall clock
 	Bound     time.Duration `json:"bound"`   // the offset is right to within this
 	RTTMin    time.Duration `json:"rtt_min"` // of the last samples, up to 64
@@ -115,7 +115,7 @@ func (c *Core) Report(now Local) Report {
 		Alarms: h.alarms, LastAlarm: h.lastAlarm, Steps: h.steps,
 	}
 	if t, bound, err := c.Now(now); err == nil {
-		r.Master, r.Bound = t, bound
+		r.Master, r.Bound = t, bound+pairing // the wall reading is that exact
 		r.Offset = time.Duration(t.UnixNano()) - now.Wall
 	}
 	r.State = c.state()

@@ -14,7 +14,7 @@ const (
 )
 
 // SyncTime asks the net/rpc service Time at serverAddr ("unix:PATH", "tcp:HOST:PORT" or
-// "HOST:PORT") a dozen times and returns its time now: the middle of the interval in
+// "HOST:PORT") a dozen times and returns its time now, out of the interval in
 // which it must be. SyncClock gives the interval too.
 //
 // It speaks plain net/rpc. A daemon that wants credentials is asked with a connection
