@@ -39,7 +39,8 @@ func Job(name string, opts ...Option) *Definition {
 // JobFunc declares a job with flags. f declares them on fs and returns a function that
 // is called with the arguments that are not flags once the flags are set, and returns
 // the options. f may be called several times; what the options hold must not be shared
-// between its calls.
+// between its calls. Whether a flag was given or left at its default cannot be told:
+// fs.Visit visits all.
 func JobFunc(name string, f func(fs *flag.FlagSet) func(args []string) ([]Option, error)) *Definition {
 	return &Definition{name: name, build: f}
 }
@@ -155,6 +156,9 @@ func (d *Definition) assemble(args, without []string) (*stages, []Param, error) 
 		}
 		err = fs.Parse(append(append(flags, "--"), rest...))
 	}
+	if err == nil {
+		err = setAll(fs)
+	}
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, nil, Errorf(Usage, "%s", d.Help())
@@ -169,6 +173,17 @@ func (d *Definition) assemble(args, without []string) (*stages, []Param, error) 
 		return nil, nil, Errorf(Usage, "job %s: %w", d.name, err)
 	}
 	return collectOptions(opts), canonicalParams(fs, given, rest), nil
+}
+
+// setAll makes flags that were given and flags that were left at the same value look
+// alike: Params don't tell the two apart, so the job's code must not either.
+func setAll(fs *flag.FlagSet) (err error) {
+	fs.VisitAll(func(f *flag.Flag) {
+		if standardFlag(f.Value) && err == nil {
+			err = fs.Set(f.Name, f.Value.String())
+		}
+	})
+	return err
 }
 
 // setting is a flag as given on the command line.

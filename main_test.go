@@ -91,7 +91,11 @@ func TestParamsTellAll(t *testing.T) {
 		fs.Int("n", 1, "")
 		fs.Var(new(list), "also", "")
 		fs.Func("call", "", func(string) error { return nil })
-		return func([]string) ([]Option, error) { return []Option{Map(nothing)}, nil }
+		return func([]string) ([]Option, error) {
+			given := ""
+			fs.Visit(func(f *flag.Flag) { given += f.Name })
+			return []Option{Map(nothing), Version(given)}, nil
+		}
 	})
 	params := func(line string) string {
 		p, err := job.Configure(strings.Fields(line))
@@ -101,6 +105,9 @@ func TestParamsTellAll(t *testing.T) {
 		var b strings.Builder
 		for _, x := range p.Traits().Params {
 			b.WriteString(x.Name + "=" + x.Value + " ")
+		}
+		if !strings.HasSuffix(p.Traits().Version, "n") {
+			t.Errorf("%q: the code sees that --n was not given", line)
 		}
 		return b.String()
 	}

@@ -13,7 +13,7 @@ import (
 
 // ChildOptions bound what child processes may do. The zero value has the defaults.
 type ChildOptions struct {
-	Idle      int           // idle children to keep; 0: 8
+	Idle      int           // idle children to keep; 0: 8, negative: none
 	IdleTime  time.Duration // how long an idle child is kept; 0: 1 minute
 	Handshake time.Duration // how long a child may take to introduce itself; 0: 10 s
 	Silence   time.Duration // how long a child may hold a task without a sign of life; 0: 10 minutes
@@ -77,7 +77,7 @@ func (s *childSpec) key() string {
 
 // Open returns the Runner of a job of the binary at path, whose content has that
 // digest. env lists the declared variables, as NAME=value; the process has no others.
-// The Runner needs no closing. It also has a method Printed() []string: the lines that
+// A zero digest is not known: nothing is then used again. The Runner needs no closing. It also has a method Printed() []string: the lines that
 // its tasks have written to standard output and standard error so far.
 func (c *Children) Open(ctx context.Context, path string, digest mr.Digest, job string, args []string, env []string) (mr.Runner, error) {
 	r := &childRunner{children: c, spec: childSpec{path, digest, job, args, env}}
@@ -85,7 +85,7 @@ func (c *Children) Open(ctx context.Context, path string, digest mr.Digest, job 
 	c.mu.Lock()
 	traits, ok := c.known[key]
 	c.mu.Unlock()
-	if ok {
+	if ok && !digest.IsZero() {
 		r.traits = traits
 		return r, nil
 	}
@@ -104,16 +104,28 @@ const maxKnown = 256
 // get returns a child for spec, an idle one if there is one.
 func (c *Children) get(ctx context.Context, spec *childSpec) (*child, error) {
 	key := spec.key()
+	for {
+		ch := c.takeIdle(key)
+		if ch == nil {
+			return c.start(ctx, spec)
+		}
+		if ch.alive() {
+			return ch, nil
+		}
+		c.drop(ch)
+	}
+}
+
+func (c *Children) takeIdle(key string) *child {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i := len(c.idle) - 1; i >= 0; i-- {
 		if ch := c.idle[i]; ch.key == key {
 			c.idle = append(c.idle[:i], c.idle[i+1:]...)
-			c.mu.Unlock()
-			return ch, nil
+			return ch
 		}
 	}
-	c.mu.Unlock()
-	return c.start(ctx, spec)
+	return nil
 }
 
 // start makes a process and shakes hands with it.
@@ -153,7 +165,7 @@ func (c *Children) put(ch *child) {
 	c.mu.Lock()
 	var extra *child
 	switch {
-	case c.closed || c.o.Idle < 0:
+	case c.closed || c.o.Idle < 0 || !ch.reusable:
 		extra = ch
 	case len(c.idle) >= c.o.Idle:
 		extra, c.idle = c.idle[0], append(c.idle[1:], ch)

@@ -21,6 +21,7 @@ import (
 type child struct {
 	key       string
 	name      string // for messages: the binary's path
+	reusable  bool   // by others with the same key
 	cmd       *exec.Cmd
 	conn      *os.File // our end of the socketpair
 	r         *childproto.Reader
@@ -109,7 +110,7 @@ func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
 		return nil, mr.Errorf(mr.Failed, "starting %s: %w", spec.path, err)
 	}
 	ch := &child{
-		key: spec.key(), name: spec.path, cmd: cmd, conn: ours, dir: dir,
+		key: spec.key(), name: spec.path, reusable: !spec.digest.IsZero(), cmd: cmd, conn: ours, dir: dir,
 		r: childproto.NewReader(ours), w: childproto.NewWriter(ours),
 		output: newOutput(printed, o.OutputCap), exited: make(chan struct{}),
 	}
@@ -183,10 +184,18 @@ func (ch *child) end() {
 // kill ends the process group, unless its leader has been reaped: its number may be
 // another's by now.
 func (ch *child) kill() {
+	if ch.alive() {
+		_ = syscall.Kill(-ch.cmd.Process.Pid, syscall.SIGKILL) // ESRCH: it is just ending
+	}
+}
+
+// alive reports whether the process had not ended a moment ago.
+func (ch *child) alive() bool {
 	select {
 	case <-ch.exited:
+		return false
 	default:
-		_ = syscall.Kill(-ch.cmd.Process.Pid, syscall.SIGKILL) // ESRCH: it is just ending
+		return true
 	}
 }
 

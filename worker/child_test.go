@@ -390,6 +390,34 @@ func TestWrongPrograms(t *testing.T) {
 	}
 }
 
+// A child that dies while it has nothing to do is nobody's failure.
+func TestDeadIdleChildIsReplaced(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	r := open(t, c, "count")
+	ch := c.idle[0]
+	ch.kill()
+	<-ch.exited
+	if _, _, err := mapLines(t, r, "a"); err != nil {
+		t.Error(err)
+	}
+	if c.idle[0] == ch {
+		t.Error("the dead child is still there")
+	}
+}
+
+func TestUnknownDigestIsNeverReused(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	exe, _ := os.Executable()
+	for range 2 {
+		if _, err := c.Open(t.Context(), exe, mr.Digest{}, "count", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(c.idle) > 0 {
+			t.Error("a child of unknown code was kept")
+		}
+	}
+}
+
 func TestIdleChildrenEnd(t *testing.T) {
 	c := newTestChildren(t, ChildOptions{IdleTime: 30 * time.Millisecond})
 	open(t, c, "count")
