@@ -11,7 +11,8 @@ import (
 // failure, loss.
 
 // schedule hands free slots to jobs, one at a time: the job with the fewest attempts in
-// flight first, the earlier submitted among equals. Within a job reduce tasks come
+// flight first; among equals the one that was served longest ago, so that none starves
+// where there are more jobs than slots. Within a job reduce tasks come
 // before maps (there are maps beside them only when some were lost), by index.
 func (c *core) schedule() {
 	for {
@@ -84,7 +85,7 @@ func (c *core) nextTask() (*coreJob, plan.Kind, int) {
 	var best *coreJob
 	var kind plan.Kind
 	for _, j := range c.order {
-		if j.phase >= phaseEnding || best != nil && j.running >= best.running {
+		if j.phase >= phaseEnding || best != nil && !j.before(best) {
 			continue
 		}
 		if k, ok := j.peek(); ok {
@@ -102,6 +103,14 @@ func (c *core) nextTask() (*coreJob, plan.Kind, int) {
 // reducible reports whether reduce attempts may start: all maps are done, and the
 // ranges were cut from what they have made.
 func (j *coreJob) reducible() bool { return j.left[plan.Map] == 0 && j.cut && !j.stale }
+
+// before reports whether j's turn comes before other's.
+func (j *coreJob) before(other *coreJob) bool {
+	if j.running != other.running {
+		return j.running < other.running
+	}
+	return j.served < other.served
+}
 
 // peek drops stale entries from the ready queues and says which kind is next.
 func (j *coreJob) peek() (plan.Kind, bool) {
@@ -128,6 +137,7 @@ func (c *core) start(id taskID, w workerID, twin bool) {
 	c.attempts[a.id] = a
 	c.workers[w].busy++
 	j.running++
+	j.served = c.seq
 	t.state = taskRunning
 	t.running = append(t.running, a)
 	if id.kind == plan.Map && !t.key.IsZero() && j.share {

@@ -47,12 +47,13 @@ type task struct {
 
 // attempt is one execution in flight.
 type attempt struct {
-	id     plan.Attempt
-	task   taskID
-	worker workerID
-	key    mr.Digest // of a map task: what this attempt takes its split for
-	cancel bool      // it was abandoned, and its task owes it nothing
-	remade int       // its job's count when it started
+	id      plan.Attempt
+	task    taskID
+	worker  workerID
+	key     mr.Digest // of a map task: what this attempt takes its split for
+	cancel  bool      // it was abandoned, and its task owes it nothing
+	remade  int       // its job's count when it started
+	twinned bool      // it got its twin: it gets no other, lest twins use up the task's failures
 
 	started time.Time
 }
@@ -77,6 +78,7 @@ type coreJob struct {
 	reduces []task
 	left    [2]int             // tasks not done, by kind
 	ready   [2][]int           // indexes of ready tasks, in order; stale entries are skipped
+	served  uint64             // the number of its latest attempt: among equals, who waited longest is next
 	running int                // attempts in flight
 	share   bool               // looks up and shares outputs
 	cut     bool               // key ranges are chosen and belong to the maps' outputs

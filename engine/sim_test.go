@@ -90,12 +90,14 @@ func newWorld(seed uint64) *world {
 		epoch:   1,
 		core:    newCore(1),
 	}
-	w.core.speculate = true
+	w.twins = w.chance(80)
+	w.core.speculate = w.twins
 	w.check = newChecker(w)
 	w.faults = w.rng.IntN(25)
 	if w.chance(10) {
 		w.faults = 0
 	}
+	w.slow = w.chance(40)
 	pool := 1 + w.rng.IntN(6)
 	size := 1 + w.rng.IntN(4)
 	if w.chance(15) {
@@ -170,7 +172,10 @@ func (w *world) happen() {
 		}
 	default:
 		if len(w.flights) > 0 {
-			w.answer(w.flights[w.rng.IntN(len(w.flights))])
+			f := w.flights[w.rng.IntN(len(w.flights))]
+			if late := w.slow && f.id%4 == 1; !late || w.chance(10) {
+				w.answer(f)
+			}
 		}
 	}
 }

@@ -37,12 +37,13 @@ func (c *core) addTwins() {
 		if w < 0 {
 			w = a.worker
 		}
+		a.twinned = true
 		c.start(a.task, w, true)
 	}
 }
 
-// straggler returns the attempt that is well behind for the longest time and has no
-// twin yet, or nil.
+// straggler returns the attempt that is well behind, has run for the longest time and
+// never had a twin, or nil. A twin that outlives its sibling may get one of its own.
 func (c *core) straggler() (worst *attempt) {
 	for _, j := range c.order {
 		if j.phase >= phaseCommit {
@@ -55,11 +56,12 @@ func (c *core) straggler() (worst *attempt) {
 			}
 			for i := range j.tasks(k) {
 				t := &j.tasks(k)[i]
-				if t.state != taskRunning || t.live() != 1 {
+				if t.live() != 1 {
 					continue
 				}
 				a := t.running[slices.IndexFunc(t.running, func(a *attempt) bool { return !a.cancel })]
-				if c.now.Sub(a.started) >= limit && (worst == nil || a.started.Before(worst.started)) {
+				late := !a.twinned && c.now.Sub(a.started) >= limit
+				if late && (worst == nil || a.started.Before(worst.started)) {
 					worst = a
 				}
 			}

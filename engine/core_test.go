@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+)
+
+// table drives a core by hand, with jobs of n maps that share nothing.
+type table struct {
+	t       *testing.T
+	c       *core
+	now     time.Time
+	started []actTaskStart
+	on      map[plan.Attempt]workerID
+}
+
+func newTable(t *testing.T) *table {
+	return &table{t: t, c: newCore(1), now: epochStart, on: map[plan.Attempt]workerID{}}
+}
+
+func (b *table) step(ev event) (acts []action) {
+	b.t.Helper()
+	acts = b.c.step(ev, b.now)
+	for _, a := range acts {
+		switch a := a.(type) {
+		case actTaskStart:
+			b.started = append(b.started, a)
+		case actStart:
+			b.on[a.attempt] = a.worker
+		}
+	}
+	if err := audit(b.c); err != nil {
+		b.t.Fatalf("after %s: %v", formatEvent(ev), err)
+	}
+	return acts
+}
+
+func (b *table) job(id mr.JobID, maps int) {
+	b.step(evAdd{job: id})
+	b.step(evPlanned{job: id, maps: make([]planned, maps)})
+}
+
+func (b *table) finish(a plan.Attempt) {
+	n := uint64(a)
+	b.step(evDone{attempt: a, key: name('k', n), run: n, out: name('d', n)})
+}
+
+// TestFairness: free slots go to the job with the fewest attempts in flight. Jobs with
+// equal needs stay within one slot of each other, and a small job that comes late does
+// not wait for a large one.
+func TestFairness(t *testing.T) {
+	for _, slots := range []int{1, 2, 3, 8} {
+		b := newTable(t)
+		b.step(evWorker{1, slots})
+		b.job("large", 200)
+		b.job("equal", 200)
+		count := map[mr.JobID]int{}
+		next := 0
+		for ; next < 300; next++ { // attempts end in the order they started
+			a := b.started[next]
+			count[a.task.job]++
+			b.finish(a.attempt)
+			l, e := b.c.jobs["large"].running, b.c.jobs["equal"].running
+			if d := l - e; next > slots && (d > 1 || d < -1) {
+				t.Fatalf("%d slots: large has %d of them, equal has %d", slots, l, e)
+			}
+		}
+		if d := count["large"] - count["equal"]; d > slots+1 || d < -slots-1 {
+			t.Errorf("%d slots: of 300 attempts large has had %d and equal %d", slots, count["large"], count["equal"])
+		}
+		b.job("late", 1)
+		before := len(b.started)
+		b.finish(b.started[next].attempt)
+		if got := b.started[before].task.job; got != "late" {
+			t.Errorf("%d slots: the next free one went to %s", slots, got)
+		}
+	}
+}
+
+// straggling sets up one job of 8 maps on two workers, of which all but done are done
+// after a second each.
+func straggling(t *testing.T, speculate bool, done int) *table {
+	b := newTable(t)
+	b.c.speculate = speculate
+	b.step(evWorker{1, 4})
+	b.step(evWorker{2, 4})
+	b.job("a", 8)
+	b.now = b.now.Add(time.Second)
+	for i := range done {
+		b.finish(b.started[i].attempt)
+	}
+	return b
+}
+
+func (b *table) tickAt(d time.Duration) (twins []actTaskStart) {
+	b.t.Helper()
+	b.now = epochStart.Add(d)
+	for _, a := range b.step(evTick{}) {
+		if s, ok := a.(actTaskStart); ok && s.twin {
+			twins = append(twins, s)
+		}
+	}
+	return twins
+}
+
+func TestTwinsStart(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		speculate bool
+		done      int
+		at        time.Duration
+		twins     int
+	}{
+		{"after three medians", true, 7, 3 * time.Second, 1},
+		{"not before", true, 7, 2900 * time.Millisecond, 0},
+		{"for each that is behind", true, 5, 3 * time.Second, 3},
+		{"not with two done", true, 2, time.Minute, 0},
+		{"not when switched off", false, 7, time.Minute, 0},
+	} {
+		b := straggling(t, c.speculate, c.done)
+		if got := b.tickAt(c.at); len(got) != c.twins {
+			t.Errorf("%s: %d twins, want %d", c.what, len(got), c.twins)
+		}
+	}
+}
+
+// TestTwinsTakeIdleSlots: twins stand back behind ready tasks, and go to another worker
+// than their sibling's where one has room.
+func TestTwinsTakeIdleSlots(t *testing.T) {
+	b := straggling(t, true, 3) // five are behind, three slots are free
+	b.job("other", 2)
+	twins := b.tickAt(time.Minute)
+	if len(twins) != 1 {
+		t.Fatalf("%d twins on the one slot that two ready tasks have left", len(twins))
+	}
+	b = straggling(t, true, 7)
+	slow := b.started[7]
+	twins = b.tickAt(time.Minute)
+	if len(twins) != 1 || b.on[twins[0].attempt] == b.on[slow.attempt] {
+		t.Fatalf("%v has twins %v, on workers %v", slow, twins, b.on)
+	}
+	if again := b.tickAt(time.Hour); len(again) != 0 {
+		t.Errorf("it gets more: %v", again)
+	}
+	b = straggling(t, true, 7)
+	b.step(evWorkerGone{3 - b.on[b.started[7].attempt]})
+	if twins = b.tickAt(time.Minute); len(twins) != 1 {
+		t.Errorf("with one worker left: %d twins", len(twins))
+	}
+}
+
+// TestTwinsCountOnce: whichever finishes first is the task's one output, and nothing of
+// the other is used, whatever it answers.
+func TestTwinsCountOnce(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		for _, c := range []struct {
+			what string
+			late func(plan.Attempt) event
+		}{
+			{"finished", func(a plan.Attempt) event { return evDone{attempt: a, key: name('k', 8), run: 99, out: name('d', 99)} }},
+			{"failed", func(a plan.Attempt) event { return evFailed{attempt: a, kind: plan.UserError, err: "late"} }},
+			{"cancelled", func(a plan.Attempt) event { return evFailed{attempt: a, kind: plan.Cancelled} }},
+		} {
+			b := straggling(t, true, 7)
+			pair := []plan.Attempt{b.started[7].attempt, b.tickAt(time.Minute)[0].attempt}
+			done, abandoned := 0, 0
+			tally := func(acts []action) {
+				for _, a := range acts {
+					switch a := a.(type) {
+					case actTaskDone:
+						if done++; a.attempt != pair[first] {
+							t.Errorf("%s is done by %s", formatTask(a.task), a.attempt)
+						}
+					case actAbandon:
+						abandoned++
+					case actTaskFail:
+						t.Errorf("the loser's failure was counted")
+					}
+				}
+			}
+			tally(b.step(evDone{attempt: pair[first], key: name('k', 8), run: 8, out: name('d', 8)}))
+			tally(b.step(c.late(pair[1-first])))
+			if done != 1 || abandoned != 1 {
+				t.Errorf("the other %s: %d outputs, %d abandoned", c.what, done, abandoned)
+			}
+			if j := b.c.jobs["a"]; j.running != 0 || j.phase != phaseCutting {
+				t.Errorf("the other %s: %d attempts are left, in phase %d", c.what, j.running, j.phase)
+			}
+		}
+	}
+}
