@@ -39,11 +39,6 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	if err != nil {
 		return err
 	}
-	dir, clean, err := s.spillDir(a)
-	if err != nil {
-		return err
-	}
-	defer clean()
 
 	sink := s.o.Runs.Create()
 	defer func() {
@@ -53,7 +48,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	}()
 	out := &countingSink{next: run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})}
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
-	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: dir}
+	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
 	res.Log = printed(runner)
 	switch {

@@ -28,17 +28,12 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, clean, err := s.spillDir(a)
-	if err != nil {
-		return err
-	}
-	defer clean()
 	m, err := s.openRuns(w)
 	if err != nil {
 		return err
 	}
 	defer m.close()
-	in, err := m.merged(a, dir)
+	in, err := m.merged(a, s.o.TempDir)
 	if err != nil {
 		return m.lostOr(err)
 	}
@@ -55,7 +50,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if w.Unsorted {
 		err = copyRecords(in, out)
 	} else {
-		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: dir}
+		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
 		res.Counters, err = runner.Reduce(a.ctx, env, in, out)
 		res.Log = printed(runner)
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -57,7 +55,7 @@ type Options struct {
 	Runs     Runs
 	Builtin  func(name string) (*mr.Definition, bool)
 	Binaries Binaries // runs authors' binaries; nil: this worker can't
-	TempDir  string   // for spills; attempts get folders of their own below it
+	TempDir  string   // for spills; each is unlinked as soon as it is open
 	Cores    int      // attempts that may compute at a time; others wait, or wait for the disk; 0: no bound
 	Logger   *slog.Logger
 }
@@ -282,19 +280,4 @@ func (s *Service) runner(ctx context.Context, p *plan.Program) (mr.Runner, error
 	}
 	s.programs[key] = r
 	return r, nil
-}
-
-// spillDir makes an attempt's folder for spills; the func removes it.
-func (s *Service) spillDir(a *attempt) (string, func(), error) {
-	dir := fmt.Sprintf("%s/attempt-%d", s.o.TempDir, uint64(a.work.Attempt))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("making a folder for spills: %w", err)
-	}
-	return dir, func() { removeAll(dir, s.o.Logger) }, nil
-}
-
-func removeAll(dir string, log *slog.Logger) {
-	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Warn("spill folder not removed", "dir", dir, "err", err)
-	}
 }
