@@ -122,8 +122,12 @@ func (b *blockReader) explain(path string, c codec, src stored, off int64, err e
 		if b.file.err != nil {
 			return b.file.err
 		}
-		if err := unchanged(b.l.dev, b.file.fd, b.file.p); err != nil {
+		now, err := since(b.l.dev, b.file.fd, path, b.file.p.Stamp)
+		if err != nil {
 			return err
+		}
+		if now != b.file.p.Stamp {
+			return errSize(path, b.file.p.Stamp, now)
 		}
 	}
 	left, rerr := more(src)
@@ -168,11 +172,20 @@ func reopen(l *Loaded, p *Piece, d *part) (*rereader, error) {
 		return nil, errOpen(p.Path, err)
 	}
 	r := &rereader{l: l, p: p, d: d, fd: fd, h: blake3.New(), off: d.off}
-	if err := unchanged(l.dev, fd, p); err != nil {
+	if err := r.check(); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// check compares the file's stamp with that of its listing.
+func (r *rereader) check() error {
+	now, err := since(r.l.dev, r.fd, r.p.Path, r.p.Stamp)
+	if err == nil && now != r.p.Stamp {
+		r.l.moved = true
+	}
+	return err
 }
 
 func (r *rereader) Read(b []byte) (int, error) {
@@ -208,7 +221,7 @@ func (r *rereader) finish() error {
 	if sum != r.d.sum {
 		return errChanged(r.p.Path, "its bytes differ from those that were hashed")
 	}
-	return unchanged(r.l.dev, r.fd, r.p)
+	return r.check()
 }
 
 func (r *rereader) close() { _ = r.l.dev.close(r.fd) } // only read from

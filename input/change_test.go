@@ -54,15 +54,19 @@ func (m *meddler) read(fd int, p []byte, off int64) (int, error) {
 	return m.kernel.read(fd, p, off)
 }
 
+func appendTo(path, data string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(data)
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
 // changes are the things that happen to files, each on a fresh file of at least 1000 bytes.
 var changes = map[string]func(path string) error{
-	"append": func(path string) error {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-		if err == nil {
-			_, err = f.WriteString("more\n")
-			err = errors.Join(err, f.Close())
-		}
-		return err
+	"append with older times": func(path string) error {
+		return errors.Join(appendTo(path, "more\n"), os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)))
 	},
 	"truncate": func(path string) error { return os.Truncate(path, 100) },
 	"overwrite with the old times": func(path string) error {

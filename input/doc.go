@@ -30,6 +30,11 @@
 // a mapped file would kill this one. A file that no longer has the stamp it was listed
 // with gives [ErrChanged]; bytes that are read twice are hashed twice and compared.
 //
+// A plain file of lines or fixed records may grow meanwhile, as logs do: what was there
+// when it was listed is read, and what was appended is left for the next job, but for the
+// rest of a record that was torn at the end. The digest is that of the bytes read in
+// any case; [Loaded.Moved] says that the stamps do not vouch for it.
+//
 // # Invariants
 //
 //   - Concatenating the plain blocks of all splits of a file gives the file.

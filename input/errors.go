@@ -2,6 +2,7 @@ package input
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -9,12 +10,17 @@ import (
 	"github.com/mrd-io/mr"
 )
 
-// ErrChanged says that a file is not the one that was listed: it was written to, replaced,
-// truncated or removed meanwhile. Listing and cutting it again helps.
+// ErrChanged says that a file is not the one that was listed: it was written over, replaced,
+// truncated or removed meanwhile; or it was appended to, and its beginning makes no sense
+// alone, as that of a compressed file. Listing and cutting it again helps.
 var ErrChanged = errors.New("the file changed after it was listed")
 
 func errChanged(path, how string) error {
 	return mr.Errorf(mr.Failed, "%s: %w (%s); run again when nothing writes to it", path, ErrChanged, how)
+}
+
+func errSize(path string, was, now Stamp) error {
+	return errChanged(path, fmt.Sprintf("%d bytes then, %d now", was.Size, now.Size))
 }
 
 // errOpen explains why a listed file cannot be opened or read.

@@ -55,6 +55,7 @@ type Loaded struct {
 	closed bool
 	digest mr.Digest
 	read   int64
+	moved  bool
 	open   []*blockReader // not closed yet
 }
 
@@ -70,7 +71,7 @@ type part struct {
 
 // Load reads and hashes a split. The bytes that are hashed are those that Blocks hands
 // out. If a file has not the stamp it was listed with, before or after, the error
-// is ErrChanged.
+// is ErrChanged, unless it was only appended to: see [Loaded.Moved].
 func Load(ctx context.Context, s Split, o Options) (*Loaded, error) {
 	return load(ctx, s, o, kernel{})
 }
@@ -142,6 +143,12 @@ func (l *Loaded) Stored() int64 {
 
 // Read returns the bytes read from files so far.
 func (l *Loaded) Read() int64 { return l.read }
+
+// Moved reports whether a file was appended to between its listing and the end of the
+// last reading. The pieces end where they were planned to end; only a line, or fixed record,
+// that was torn there is completed by what was appended. The digest is that of the bytes
+// read, but it must not be remembered under the split's stamps, which vouch for others.
+func (l *Loaded) Moved() bool { return l.moved }
 
 // Close gives the buffers back. No block of l is valid after it.
 func (l *Loaded) Close() {

@@ -34,7 +34,8 @@ func (r *loader) piece(p *Piece) (err error) {
 		return errOpen(p.Path, err)
 	}
 	defer func() { _ = r.l.dev.close(r.fd) }() // only read from
-	if err := unchanged(r.l.dev, r.fd, p); err != nil {
+	before, err := since(r.l.dev, r.fd, p.Path, p.Stamp)
+	if err != nil {
 		return err
 	}
 	r.h.Reset()
@@ -48,28 +49,18 @@ func (r *loader) piece(p *Piece) (err error) {
 		return err
 	}
 	r.h.Sum(d.sum[:0])
-	d.last = d.off+d.size == p.Stamp.Size
+	d.last = d.off+d.size >= p.Stamp.Size
 	r.l.parts = append(r.l.parts, d)
-	return unchanged(r.l.dev, r.fd, p)
-}
-
-// unchanged compares an open file with the stamp of its piece.
-func unchanged(dev device, fd int, p *Piece) error {
-	now, regular, err := dev.stat(fd)
-	was := p.Stamp
-	switch {
-	case err != nil:
-		return errOpen(p.Path, err)
-	case !regular:
-		return errChanged(p.Path, "it is no regular file any more")
-	case now == was:
-		return nil
-	case now.Dev != was.Dev || now.Ino != was.Ino:
-		return errChanged(p.Path, "another file took its place")
-	case now.Size != was.Size:
-		return errChanged(p.Path, fmt.Sprintf("%d bytes then, %d now", was.Size, now.Size))
+	after, err := since(r.l.dev, r.fd, p.Path, before)
+	if err != nil || after == p.Stamp {
+		return err
 	}
-	return errChanged(p.Path, "its times moved")
+	// The beginning of a log is a log. That of a compressed file or of a record is not.
+	if d.codec != plainCodec || r.l.o.Format.Kind == mr.Whole {
+		return errSize(p.Path, p.Stamp, after)
+	}
+	r.l.moved = true
+	return nil
 }
 
 // next reads up to n bytes at off, behind what was read before if it is kept. The bytes
@@ -125,6 +116,7 @@ func (r *loader) exact(p *Piece, d *part) error {
 	if p.Stamp.Size == 0 {
 		return r.empty()
 	}
+	line := d.off // where the last line begins
 	for off := d.off; off < end; {
 		n := min(end-off, chunk)
 		b, err := r.next(off, n)
@@ -140,11 +132,41 @@ func (r *loader) exact(p *Piece, d *part) error {
 				return errLarge(p.Path, r.l.o.RecordLimit) // before all of it is read
 			}
 		}
-		_, _ = r.h.Write(b) // a hash's Write has no error
-		r.hold(len(b))
+		if d.codec == plainCodec && r.l.o.Format.Kind == mr.Text {
+			if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+				line = off + int64(i) + 1
+			}
+		}
+		r.take(b, d, 0)
 		off += n
 	}
-	d.size = end - d.off
+	switch {
+	case d.codec != plainCodec:
+		return nil
+	case r.l.o.Format.Kind == mr.Fixed:
+		return r.recordEnd(d, end)
+	case r.l.o.Format.Kind == mr.Text && line < end:
+		return r.lineEnd(p, d, end, line)
+	}
+	return nil
+}
+
+// recordEnd completes a fixed record that was torn at the planned end with what was appended
+// since. If that is not all of it, whoever reads the records will say so.
+func (r *loader) recordEnd(d *part, off int64) error {
+	width := int64(r.l.o.Format.N)
+	for missing := (width - d.size%width) % width; missing > 0; {
+		n := min(missing, chunk)
+		b, err := r.next(off, n)
+		if err != nil {
+			return err
+		}
+		r.take(b, d, 0)
+		if int64(len(b)) < n {
+			return nil
+		}
+		off, missing = off+n, missing-n
+	}
 	return nil
 }
 
@@ -152,7 +174,11 @@ func (r *loader) exact(p *Piece, d *part) error {
 // whatever they hold, and would be passed over in silence.
 func (r *loader) empty() error {
 	b, err := r.next(0, 1)
-	if err == nil && len(b) > 0 {
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	now, _, err := r.l.dev.stat(r.fd) // it may have grown
+	if err == nil && now.Size == 0 {
 		err = mr.Errorf(mr.Failed, "%s: the file has bytes, but says that its size is 0; copy it to a folder on a disk and name the copy", r.path)
 	}
 	return err
@@ -209,16 +235,18 @@ func (r *loader) take(b []byte, d *part, i int) {
 	d.size += int64(len(b) - i)
 }
 
-// lineEnd reads on from off to the end of the line that began at line.
+// lineEnd reads on from off to the end of the line that began at line: to its LF or, in the
+// last line, to the end of the file. If the file was appended to after it was listed, a
+// line that was torn at its end then is read as it is now.
 func (r *loader) lineEnd(p *Piece, d *part, off, line int64) error {
 	limit := r.l.o.RecordLimit
 	for n := int64(4 << 10); ; n = min(4*n, chunk) {
-		n = min(n, p.Stamp.Size-off)
 		b, err := r.next(off, n)
 		if err != nil {
 			return err
 		}
-		if int64(len(b)) < n {
+		eof := int64(len(b)) < n
+		if eof && off+int64(len(b)) < p.Stamp.Size {
 			return errChanged(p.Path, fmt.Sprintf("it ends at offset %d", off+int64(len(b))))
 		}
 		i := bytes.IndexByte(b, '\n')
@@ -232,7 +260,7 @@ func (r *loader) lineEnd(p *Piece, d *part, off, line int64) error {
 		}
 		r.take(b, d, 0)
 		off += int64(len(b))
-		if i >= 0 || off == p.Stamp.Size {
+		if i >= 0 || eof {
 			return nil
 		}
 	}

@@ -24,11 +24,43 @@ type File struct {
 // coarsest file times in use (2 s on FAT): a file changed after that gets another stamp.
 const settle = 2 * time.Second
 
+// maxWrite is the longest of the waits for the size that belongs to new times.
+const maxWrite = 16 * time.Millisecond
+
 func stampOf(st *unix.Stat_t) Stamp {
 	return Stamp{
 		Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
 		Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(),
 	}
+}
+
+// since compares an open file with the stamp that it had, and returns the one it has. A file
+// that was appended to passes: the same file, larger, and neither of its times went back.
+// Whether the bytes it had were written over at the same time cannot be seen.
+func since(dev device, fd int, path string, was Stamp) (now Stamp, err error) {
+	now, regular, err := dev.stat(fd)
+	// A write moves the times first and the size a moment later.
+	for wait := time.Millisecond; wait <= maxWrite && err == nil && now != was && now.Size == was.Size && now.Ino == was.Ino; wait *= 2 {
+		time.Sleep(wait)
+		now, regular, err = dev.stat(fd)
+	}
+	switch {
+	case err != nil:
+		return now, errOpen(path, err)
+	case !regular:
+		return now, errChanged(path, "it is no regular file any more")
+	case now == was:
+		return now, nil
+	case now.Dev != was.Dev || now.Ino != was.Ino:
+		return now, errChanged(path, "another file took its place")
+	case now.Size < was.Size:
+		return now, errSize(path, was, now)
+	case now.Size == was.Size:
+		return now, errChanged(path, "its times moved, its size did not")
+	case now.Mtime < was.Mtime || now.Ctime < was.Ctime:
+		return now, errChanged(path, "its times went back")
+	}
+	return now, nil
 }
 
 func (s Stamp) settled(now time.Time) bool {
