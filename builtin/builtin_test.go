@@ -328,6 +328,8 @@ func TestGrep(t *testing.T) {
 		{[]string{"(hot) s[p]ot"}, `hot spot`},
 		{[]string{"hot|alpha"}, `hot|alpha`},
 		{[]string{"--ignore-case", "AAA"}, `(?i)aaa`},
+		{[]string{"--ignore-case", "Hot sPOt"}, `(?i)hot spot`},
+		{[]string{"--ignore-case", "eta$"}, `(?i)eta$`},
 		{[]string{"--fixed", "a\x00b"}, "a\x00b"},
 		{[]string{"--fixed", "\r"}, "\r"},
 		{[]string{"a.b", "--fixed"}, `a\.b`},
@@ -380,13 +382,48 @@ func TestTenMegabyteLine(t *testing.T) {
 
 func TestRequiredLiteral(t *testing.T) {
 	for expr, want := range map[string]string{
-		`foo`: "foo", `(?i)foo`: "", `a(bc)d+e`: "abc", `x*hello[a-z]world!`: "world!",
+		`foo`: "foo", `(?i)foo`: "~foo", `a(bc)d+e`: "abc", `x*hello[a-z]world!`: "world!",
 		`foo|bar`: "", `(abc){2,3}`: "abc", `(abc)?d`: "d", `^GET /\w+ HTTP`: "GET /", `a\bc`: "ac", `\x{fffd}`: "", `[`: "",
+		`(?i)Kelvin`: "", `(?i)é`: "", `(?i:FOO)bar`: "bar", `(?i)ab(?-i:c)[x-z]`: "c", `(?i)\bERROR\b 7`: "~error 7", `(?i)x[0-9]+quit`: "~quit",
 	} {
-		if got := string(requiredLiteral(expr)); got != want {
+		l := requiredLiteral(expr)
+		got := string(l.text)
+		if l.fold && got != "" {
+			got = "~" + got
+		}
+		if got != want {
 			t.Errorf("%s: %q, want %q", expr, got, want)
 		}
 	}
+}
+
+// FuzzFoldedSearch checks the search for a literal in either case against package regexp.
+func FuzzFoldedSearch(f *testing.F) {
+	f.Add("ab", "xxAbaBB aB\nAB")
+	f.Add("q1", "Q1q1 Q Q1")
+	f.Add("--", "-----")
+	f.Fuzz(func(t *testing.T, text, in string) {
+		l := requiredLiteral("(?i:" + regexp.QuoteMeta(text) + ")")
+		if len(l.text) == 0 {
+			return
+		}
+		find, block, from := l.in([]byte(in)), in, 0
+		re := regexp.MustCompile("(?i:" + regexp.QuoteMeta(text) + ")")
+		for {
+			want := re.FindStringIndex(block[from:])
+			got := find.next(from)
+			if want == nil || got < 0 {
+				if want != nil || got >= 0 {
+					t.Fatalf("%q in %q from %d: %d, want %v", text, in, from, got, want)
+				}
+				return
+			}
+			if got != from+want[0] {
+				t.Fatalf("%q in %q from %d: %d, want %d", text, in, from, got, from+want[0])
+			}
+			from = got + 1
+		}
+	})
 }
 
 func TestWrongArguments(t *testing.T) {

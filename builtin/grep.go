@@ -72,13 +72,13 @@ func showMatches(_ *mr.Task, at place, lines iter.Seq[[]byte], emit mr.Emit[[]by
 
 // finder finds records that match. It may be used by several goroutines at once.
 type finder struct {
-	literal []byte         // every match has it; empty: nothing is known
+	literal literal        // every match has it
 	re      *regexp.Regexp // nil: the literal is all there is to match
 }
 
 func newFinder(pattern string, fixed, ignoreCase bool) (finder, error) {
 	if fixed && !ignoreCase {
-		return finder{literal: []byte(pattern)}, nil
+		return finder{literal: literal{text: []byte(pattern)}}, nil
 	}
 	expr := pattern
 	if fixed {
@@ -99,7 +99,7 @@ func newFinder(pattern string, fixed, ignoreCase bool) (finder, error) {
 
 func (f finder) matches(record []byte) bool {
 	if f.re == nil {
-		return bytes.Contains(record, f.literal)
+		return bytes.Contains(record, f.literal.text)
 	}
 	return f.re.Match(record)
 }
@@ -108,7 +108,7 @@ func (f finder) matches(record []byte) bool {
 // must have some literal in it, only records that have it are ever looked at.
 func (f finder) records(format mr.Format, block []byte) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
-		if len(f.literal) == 0 {
+		if len(f.literal.text) == 0 {
 			for off, record := range mr.Records(format, block) {
 				if f.matches(record) && !yield(off, record) {
 					return
@@ -116,12 +116,13 @@ func (f finder) records(format mr.Format, block []byte) iter.Seq2[int, []byte] {
 			}
 			return
 		}
+		find := f.literal.in(block)
 		for from := 0; ; {
-			i := bytes.Index(block[from:], f.literal)
-			if i < 0 {
+			at := find.next(from)
+			if at < 0 {
 				return
 			}
-			start, end := recordAt(format, block, from+i)
+			start, end := recordAt(format, block, at)
 			for _, record := range mr.Records(format, block[start:end]) {
 				if f.matches(record) && !yield(start, record) {
 					return
