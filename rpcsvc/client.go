@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/rpc"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +44,7 @@ var errClientClosed = mr.Errorf(mr.Interrupted, "the client is closed")
 // once: who starts a daemon when there is none needs to know at once.
 func Dial(ctx context.Context, addr string, o ClientOptions) (*Client, error) {
 	if o.Name == "" {
-		o.Name = os.Args[0]
+		o.Name = "a Go client"
 	}
 	if o.RetryFor == 0 {
 		o.RetryFor = 30 * time.Second

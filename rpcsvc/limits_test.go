@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/rpc"
 	"os"
 	"strconv"
@@ -362,4 +363,38 @@ type deaf struct {
 func (d deaf) ReadResponseHeader(*rpc.Response) error {
 	<-d.over
 	return io.EOF
+}
+
+// TestDrainAnswersHTTP has a long poll over HTTP under way when the server stops.
+func TestDrainAnswersHTTP(t *testing.T) {
+	jobs := newFakeJobs()
+	s, addr := start(t, jobs, ServerOptions{})
+	job, err := jobs.Submit(t.Context(), "a", mr.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
+	defer hc.CloseIdleConnections()
+	if status, _ := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.List"}`); status != 200 {
+		t.Fatalf("list: %d", status)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		for len(s.polls) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stopped <- s.Shutdown(context.Background())
+	}()
+	status, reply := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.Wait","params":{"job":"`+string(job)+`","since":1}}`)
+	if status != 503 || reply.Error.Kind != "unreachable" {
+		t.Errorf("the long poll: %d, %+v", status, reply)
+	}
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the drain does not end")
+	}
 }

@@ -34,6 +34,7 @@ import (
 const (
 	skew = time.Hour
 	ppm  = 37
+	warm = 5 * time.Second
 )
 
 func main() {
@@ -96,10 +97,20 @@ func serve(socket string) error {
 		tcp.Close()
 		udp.Close()
 	}()
-	go stock.Accept(tcp)
+	go accept(stock, tcp)
 	go sntp(udp)
 	fmt.Println(tcp.Addr(), udp.LocalAddr())
 	return s.Serve(ctx, l)
+}
+
+func accept(s *rpc.Server, l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go s.ServeConn(conn)
+	}
 }
 
 // sntp answers NTP queries, stamping as early and as late as it can.
@@ -193,6 +204,7 @@ func measure(rounds int) error {
 	if err != nil {
 		return err
 	}
+	time.Sleep(warm) // the kept clocks have been kept for a while, as in a daemon
 	for range rounds {
 		for _, w := range ways {
 			offset, bound, err := w.ask()
