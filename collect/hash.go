@@ -20,26 +20,39 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
+// spread makes the upper bits, by which a table goes, depend on all: mix alone is
+// uneven where keys differ in a few digits at their end.
+func spread(h uint64) uint64 { return (h ^ h>>32) * hashC }
+
 // hashShort hashes a key of up to 8 bytes, given by head and its length.
 func hashShort(head uint64, n int) uint64 {
-	return mix(head^hashA, uint64(n)^hashB)
+	return spread(mix(head^hashA, uint64(n)^hashB))
+}
+
+// hashMid hashes a key of 9 to 16 bytes, given by its first and last 8 and its
+// length.
+func hashMid(first, last uint64, n int) uint64 {
+	return spread(mix(first^uint64(n)^hashC, last^hashB))
 }
 
 // hashLong hashes a key of more than 8 bytes.
 func hashLong(key []byte) uint64 {
 	n := len(key)
+	last := binary.LittleEndian.Uint64(key[n-8:])
+	if n <= 16 {
+		return hashMid(binary.LittleEndian.Uint64(key), last, n)
+	}
 	h := uint64(n) ^ hashC
-	rest := key
-	for len(rest) > 16 {
-		h = mix(binary.LittleEndian.Uint64(rest)^h, binary.LittleEndian.Uint64(rest[8:])^hashA)
-		rest = rest[16:]
+	for len(key) > 16 {
+		h = mix(binary.LittleEndian.Uint64(key)^h, binary.LittleEndian.Uint64(key[8:])^hashA)
+		key = key[16:]
 	}
-	if n >= 16 {
-		rest = key[n-16:]
+	// At most 16 bytes are left, and the last 8 may overlap what was hashed before.
+	first := uint64(0)
+	if len(key) > 8 {
+		first = binary.LittleEndian.Uint64(key)
 	}
-	first := binary.LittleEndian.Uint64(rest)
-	last := binary.LittleEndian.Uint64(rest[len(rest)-8:])
-	return mix(first^h, last^hashB)
+	return spread(mix(first^h, last^hashB))
 }
 
 // head returns the first 8 bytes of key as a big-endian number, padded with

@@ -130,7 +130,11 @@ func (t *Table[V]) Add(key []byte, v V) {
 		p.at = 0
 	} else {
 		p.head = binary.BigEndian.Uint64(key)
-		p.hash = hashLong(key)
+		if n <= 16 {
+			p.hash = hashMid(binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[n-8:]), n)
+		} else {
+			p.hash = hashLong(key)
+		}
 		p.at = uint32(len(t.staged))
 		t.staged = appendLong(t.staged, key)
 	}
