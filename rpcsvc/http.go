@@ -53,10 +53,13 @@ func (h *httpConn) Close() error {
 	return nil
 }
 
-// oneConn is a listener of one connection; its second Accept waits for that one's end.
+// oneConn is a listener of one connection; its second Accept waits for that one's end,
+// or for Close: http.Server.Shutdown closes idle connections only after its listeners.
 type oneConn struct {
-	h     *httpConn
-	taken bool
+	h      *httpConn
+	taken  bool
+	once   sync.Once
+	closed chan struct{}
 }
 
 func (l *oneConn) Accept() (net.Conn, error) {
@@ -64,11 +67,18 @@ func (l *oneConn) Accept() (net.Conn, error) {
 		l.taken = true
 		return l.h, nil
 	}
-	<-l.h.done
+	select {
+	case <-l.h.done:
+	case <-l.closed:
+	}
 	return nil, net.ErrClosed
 }
 
-func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
 func (l *oneConn) Addr() net.Addr { return l.h.LocalAddr() }
 
 // serveHTTP serves a connection whose first byte is HTTP's. A http.Server of its own
@@ -96,7 +106,7 @@ func (s *Server) serveHTTP(c *conn, trusted bool, authorised func()) error {
 		case <-over:
 		}
 	}()
-	srv.Serve(&oneConn{h: h})
+	srv.Serve(&oneConn{h: h, closed: make(chan struct{})}) // always net.ErrClosed or ErrServerClosed
 	<-h.done
 	close(over)
 	<-drained

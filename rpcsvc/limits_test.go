@@ -373,9 +373,13 @@ func TestDrainAnswersHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hc := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
-	defer hc.CloseIdleConnections()
-	if status, _ := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.List"}`); status != 200 {
+	client := func() *http.Client {
+		hc := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
+		t.Cleanup(hc.CloseIdleConnections)
+		return hc
+	}
+	idle, hc := client(), client()
+	if status, _ := post(t, idle, "http://mr/rpc", "", `{"method":"Jobs.List"}`); status != 200 {
 		t.Fatalf("list: %d", status)
 	}
 	stopped := make(chan error, 1)

@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command ntpbench compares package clock with github.com/beevik/ntp against one clock:
+// Command ntp compares package clock with github.com/beevik/ntp against one clock:
 // a second process serves a clock with a skew and a drift, over net/rpc and over SNTP,
 // and both sides compute the truth from the monotonic clock that they share.
 //
-//	cd clock/ntpbench && go run . [-rounds 500]
+//	cd bench/ntp && go run . [-rounds 500]
 //
 // It is a module of its own, so that the engine does not depend on an NTP client.
 package main

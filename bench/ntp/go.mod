@@ -1,4 +1,4 @@
-module github.com/mrd-io/mr/clock/ntpbench
+module github.com/mrd-io/mr/bench/ntp
 
 go 1.26.0
 
