@@ -21,6 +21,7 @@ type child struct {
 	w    *childproto.Writer
 	jobs []*Definition
 	prog *Program
+	mem  []byte // shared with the parent; see childproto.Shared
 }
 
 // serveParent talks to the parent until it closes the connection, and returns the
@@ -54,6 +55,9 @@ func (c *child) serve() error {
 	if err != nil {
 		return err
 	}
+	if err := c.mapShared(childproto.One(fs, "shared", 0)); err != nil {
+		return c.fail(err)
+	}
 	traits, err := c.configure(childproto.One(fs, "job", 0), childproto.All(fs, "arg"))
 	if err != nil {
 		return c.fail(err)
@@ -75,6 +79,24 @@ func (c *child) serve() error {
 			return err
 		}
 	}
+}
+
+// mapShared maps the memory that the parent shares with us, if it does.
+func (c *child) mapShared(slots string) (err error) {
+	if slots == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(slots)
+	if err != nil || n < 1 || n > 64 {
+		return Errorf(Failed, "%q slots of shared memory are not to be had", slots)
+	}
+	// Writable, so that an author's function that changes its record does no harm.
+	c.mem, err = syscall.Mmap(childproto.SharedFD, 0, n*childproto.SlotSize, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return Errorf(Failed, "mapping shared memory: %w", err)
+	}
+	syscall.Close(childproto.SharedFD) //nolint:errcheck // the mapping holds the memory
+	return nil
 }
 
 // control reads a control frame of type t.
@@ -178,7 +200,7 @@ func (c *child) task(fs [][]string) (Counters, error) {
 	var cs Counters
 	switch stage := childproto.One(fs, "stage", 0); stage {
 	case "map":
-		cs, err = c.prog.Map(ctx, env, childBlocks{in}, c.w)
+		cs, err = c.prog.Map(ctx, env, &childBlocks{childInput: in, c: c, slot: -1}, c.w)
 	case "combine":
 		cs, err = c.prog.Combine(ctx, env, childRecords{in}, c.w)
 	case "reduce":
@@ -200,25 +222,24 @@ type childInput struct {
 	r     *childproto.Reader
 	batch []byte // what is left of a Records frame
 	ended bool
-	path  string // of the last block; most blocks come from the file of the one before
 }
 
-// frame returns the payload of the next frame, which must be of type t, or io.EOF.
-func (in *childInput) frame(t childproto.Type) ([]byte, error) {
+// frame returns the next frame, which must be of type t or u, or io.EOF.
+func (in *childInput) frame(t, u childproto.Type) (got childproto.Type, payload []byte, err error) {
 	if in.ended {
-		return nil, io.EOF
+		return 0, nil, io.EOF
 	}
-	got, payload, err := in.r.Next()
+	got, payload, err = in.r.Next()
 	switch {
 	case err != nil:
 		os.Exit(0) // the engine is gone; so is whoever this task was for
 	case got == childproto.End:
 		in.ended = true
-		return nil, io.EOF
-	case got != t:
-		return nil, Errorf(Failed, "a frame of type %d came where one of type %d was due", got, t)
+		return 0, nil, io.EOF
+	case got != t && got != u:
+		return 0, nil, Errorf(Failed, "a frame of type %d came where one of type %d was due", got, t)
 	}
-	return payload, nil
+	return got, payload, nil
 }
 
 // drain reads what the task has left unread.
@@ -234,15 +255,30 @@ func (in *childInput) drain() error {
 	return nil
 }
 
-type childBlocks struct{ *childInput }
+// childBlocks reads blocks, from the socket or from shared memory.
+type childBlocks struct {
+	*childInput
+	c    *child
+	path string // of the last block; most blocks come from the file of the one before
+	slot int    // of the last block, which is ours until the next call; -1: none
+}
 
 // Next implements BlockReader.
-func (in childBlocks) Next() (Block, error) {
-	payload, err := in.frame(childproto.Block)
+func (in *childBlocks) Next() (Block, error) {
+	if in.slot >= 0 {
+		if err := in.c.w.Release(in.slot); err != nil {
+			return Block{}, err
+		}
+		in.slot = -1
+	}
+	t, payload, err := in.frame(childproto.Block, childproto.Shared)
 	if err != nil {
 		return Block{}, err
 	}
 	path, off, last, data, err := childproto.ReadBlock(payload)
+	if err == nil && t == childproto.Shared {
+		in.slot, data, err = childproto.ReadShared(data, in.c.mem)
+	}
 	if err != nil {
 		return Block{}, err
 	}
@@ -257,7 +293,7 @@ type childRecords struct{ *childInput }
 // Next implements RecordReader.
 func (in childRecords) Next() (key, value []byte, err error) {
 	for len(in.batch) == 0 {
-		if in.batch, err = in.frame(childproto.Records); err != nil {
+		if _, in.batch, err = in.frame(childproto.Records, childproto.Records); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -26,7 +26,8 @@ type child struct {
 	conn      *os.File // our end of the socketpair
 	r         *childproto.Reader
 	w         *childproto.Writer
-	dir       string // its working directory, empty
+	shared    *shared // nil: there is none
+	dir       string  // its working directory, empty
 	output    *output
 	traits    mr.Traits
 	exited    chan struct{} // closed when the process is gone; exit is set before
@@ -98,20 +99,26 @@ func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
 		files = append(files, ours, printed)
 		return nil, fmt.Errorf("making a working directory for %s: %w", spec.path, err)
 	}
+	extra := []*os.File{theirs}
+	mem := newShared()
+	if mem != nil {
+		extra = append(extra, mem.f)
+	}
 	cmd := &exec.Cmd{
 		Path: spec.path, Args: []string{"job"}, Dir: dir,
 		Env:    append([]string{childproto.Env + "=" + childproto.Version, "TZ=UTC"}, spec.env...),
-		Stdout: prints, Stderr: prints, ExtraFiles: []*os.File{theirs},
+		Stdout: prints, Stderr: prints, ExtraFiles: extra,
 		SysProcAttr: childAttributes(),
 	}
 	if err := startRetrying(cmd); err != nil {
 		files = append(files, ours, printed)
+		mem.close()
 		os.Remove(dir) //nolint:errcheck // it is empty, and the start has failed already
 		return nil, mr.Errorf(mr.Failed, "starting %s: %w", spec.path, err)
 	}
 	ch := &child{
 		key: spec.key(), name: spec.path, reusable: !spec.digest.IsZero(), cmd: cmd, conn: ours, dir: dir,
-		r: childproto.NewReader(ours), w: childproto.NewWriter(ours),
+		r: childproto.NewReader(ours), w: childproto.NewWriter(ours), shared: mem,
 		output: newOutput(printed, o.OutputCap), exited: make(chan struct{}),
 	}
 	go func() {
@@ -171,6 +178,7 @@ func (ch *child) end() {
 	ch.once.Do(func() {
 		ch.kill()
 		ch.conn.Close() //nolint:errcheck // nothing more is to be said
+		ch.shared.close()
 		<-ch.exited
 		select {
 		case <-ch.output.closed:
@@ -221,6 +229,9 @@ func (ch *child) handshake(ctx context.Context, spec *childSpec, limit time.Dura
 		return mr.Errorf(mr.Usage, "%s was built with a version of mr that speaks protocol %s, and this engine speaks %s; build it anew", spec.path, v, childproto.Version)
 	}
 	fields := [][]string{{"job", spec.job}}
+	if ch.shared != nil {
+		fields = append(fields, []string{"shared", strconv.Itoa(slots)})
+	}
 	for _, a := range spec.args {
 		fields = append(fields, []string{"arg", a})
 	}

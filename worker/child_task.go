@@ -16,8 +16,8 @@ import (
 
 // feed is a task's input.
 type feed interface {
-	// next writes the next piece to w, or returns io.EOF.
-	next(w *childproto.Writer, v *vitals) error
+	// next writes the next piece to ch, or returns io.EOF.
+	next(ch *child, v *vitals) error
 }
 
 // blockFeed and recordFeed return inputError for errors of the input, not of the child.
@@ -31,7 +31,7 @@ type inputError struct{ err error }
 
 func (e inputError) Error() string { return e.err.Error() }
 
-func (f blockFeed) next(w *childproto.Writer, v *vitals) error {
+func (f blockFeed) next(ch *child, v *vitals) error {
 	v.ourTurn.Add(1)
 	b, err := f.in.Next()
 	v.ourTurn.Add(-1)
@@ -41,11 +41,19 @@ func (f blockFeed) next(w *childproto.Writer, v *vitals) error {
 	case err != nil:
 		return inputError{err}
 	}
-	return w.Block(b.Path, b.Off, b.Last, b.Data)
+	if ch.shared == nil || len(b.Data) > childproto.SlotSize {
+		return ch.w.Block(b.Path, b.Off, b.Last, b.Data)
+	}
+	slot, err := ch.shared.put(b.Data, ch.exited)
+	if err != nil {
+		return err
+	}
+	return ch.w.Shared(b.Path, b.Off, b.Last, slot, len(b.Data))
 }
 
 // recordFeed sends a batch at a time.
-func (f recordFeed) next(w *childproto.Writer, v *vitals) error {
+func (f recordFeed) next(ch *child, v *vitals) error {
+	w := ch.w
 	v.ourTurn.Add(1)
 	defer v.ourTurn.Add(-1)
 	for range 1024 {
@@ -154,7 +162,7 @@ func (ch *child) write(stage string, env mr.TaskEnv, in feed, v *vitals) (err er
 	err = ch.w.Control(childproto.Start, []string{"stage", stage}, []string{"format", env.Format.String()},
 		[]string{"memory", strconv.FormatInt(env.Memory, 10)}, []string{"spill", env.SpillDir}, []string{"index", strconv.Itoa(env.Index)})
 	for err == nil {
-		err = in.next(ch.w, v)
+		err = in.next(ch, v)
 		v.beat()
 	}
 	if err != io.EOF {
@@ -182,6 +190,10 @@ func (ch *child) read(out mr.RecordSink, v *vitals) (mr.Counters, error) {
 			err := sendAll(out, payload)
 			v.ourTurn.Add(-1)
 			if err != nil {
+				return nil, err
+			}
+		case childproto.Release:
+			if err := ch.shared.release(payload); err != nil {
 				return nil, err
 			}
 		case childproto.Done, childproto.Error:

@@ -16,17 +16,22 @@
 // A Block frame holds a piece of an input file, a Records frame some records:
 //
 //	Block   = uvarint path length, path, uvarint offset in the file, u8 last, data
+//	Shared  = like Block, but data = uvarint slot, uvarint length: it is in shared memory
+//	Release = u8 slot
 //	Records = one or more of: uvarint key length, uvarint value length, key, value
 //
 // The conversation (D is the daemon, C the child):
 //
 //	C: Hello      protocol, the declared jobs
-//	D: Configure  job, args
+//	D: Configure  job, args, and how many slots of shared memory there are, if any
 //	C: Traits     or Error
 //	then, for each task:
 //	D: Start      stage, format, memory, spill folder
-//	D: Block… or Records…, End          and at the same time
-//	C: Records…, then Done with counters, or Error
+//	D: Block…, Shared… or Records…, End          and at the same time
+//	C: Records…, Release…, then Done with counters, or Error
+//
+// Blocks of ordinary size travel in shared memory (the child's file descriptor 4), which
+// spares two copies: a slot is the child's from its Shared frame to its Release frame.
 //
 // Both streams of a task flow at the same time, and neither side waits for the other
 // with its own stream stopped: the daemon reads and writes in two goroutines. After an

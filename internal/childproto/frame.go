@@ -30,7 +30,16 @@ const (
 	Records   Type = 7
 	End       Type = 8
 	Done      Type = 9
+	Shared    Type = 10
+	Release   Type = 11
 )
+
+// SharedFD is the child's file descriptor for memory that both sides see, if Configure
+// has a field "shared" with the number of its slots: they have SlotSize bytes each.
+const SharedFD = 4
+
+// SlotSize has room for a block as package input cuts them, with some slack.
+const SlotSize = 1<<20 + 64<<10
 
 // MaxFrame bounds a payload: a block or a record may be large, but not anything.
 const MaxFrame = 1 << 30
@@ -58,7 +67,7 @@ func (r *Reader) Next() (t Type, payload []byte, err error) {
 	}
 	t = Type(h[0])
 	n := int(binary.LittleEndian.Uint32(h[1:]))
-	if t < Hello || t > Done || n > MaxFrame {
+	if t < Hello || t > Release || n > MaxFrame {
 		return 0, nil, fmt.Errorf("a frame of type %d and %d bytes is none of the protocol", t, n)
 	}
 	// Memory grows with what really arrives, not with what a header claims.
@@ -116,16 +125,7 @@ func (w *Writer) send(t Type, b []byte) error {
 
 // Block writes a Block frame.
 func (w *Writer) Block(path string, off int64, last bool, data []byte) error {
-	b := append(w.head[:0], byte(Block), 0, 0, 0, 0)
-	b = binary.AppendUvarint(b, uint64(len(path)))
-	b = append(b, path...)
-	b = binary.AppendUvarint(b, uint64(off))
-	if last {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
-	w.head = b
+	b := w.blockHead(Block, path, off, last)
 	n := len(b) - headerSize + len(data)
 	if n > MaxFrame {
 		return fmt.Errorf("a block of %d bytes is beyond the protocol's limit of %d", len(data), MaxFrame)
@@ -141,7 +141,49 @@ func (w *Writer) Block(path string, off int64, last bool, data []byte) error {
 	return err
 }
 
-// ReadBlock takes a Block frame's payload apart.
+// Shared writes a Shared frame: a block of n bytes that lies in that slot.
+func (w *Writer) Shared(path string, off int64, last bool, slot, n int) error {
+	b := w.blockHead(Shared, path, off, last)
+	b = binary.AppendUvarint(b, uint64(slot))
+	w.head = binary.AppendUvarint(b, uint64(n))
+	return w.send(Shared, w.head)
+}
+
+// Release writes a Release frame: the block in that slot is no longer needed.
+func (w *Writer) Release(slot int) error {
+	return w.send(Release, []byte{0, 0, 0, 0, 0, byte(slot)})
+}
+
+// blockHead begins a Block or Shared frame, in w.head.
+func (w *Writer) blockHead(t Type, path string, off int64, last bool) []byte {
+	b := append(w.head[:0], byte(t), 0, 0, 0, 0)
+	b = binary.AppendUvarint(b, uint64(len(path)))
+	b = append(b, path...)
+	b = binary.AppendUvarint(b, uint64(off))
+	if last {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	w.head = b
+	return b
+}
+
+// ReadShared takes what is data in a Block frame, but is in a Shared frame the place of
+// the data, as a slot of memory that has so many.
+func ReadShared(data, memory []byte) (slot int, block []byte, err error) {
+	at, k := binary.Uvarint(data)
+	if k <= 0 || at >= uint64(len(memory)/SlotSize) {
+		return 0, nil, errPayload
+	}
+	n, m := binary.Uvarint(data[k:])
+	if m <= 0 || n > SlotSize {
+		return 0, nil, errPayload
+	}
+	return int(at), memory[at*SlotSize:][:n:n], nil
+}
+
+// ReadBlock takes a Block or Shared frame's payload apart; for ReadShared see there.
 func ReadBlock(b []byte) (path []byte, off int64, last bool, data []byte, err error) {
 	n, k := binary.Uvarint(b)
 	if k <= 0 || n > uint64(len(b)-k) {

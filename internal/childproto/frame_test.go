@@ -22,6 +22,8 @@ func TestGoldenFrames(t *testing.T) {
 		w.Flush(),
 		w.Flush(),
 		w.Control(End),
+		w.Shared("p", 1, false, 2, 300),
+		w.Release(2),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +32,9 @@ func TestGoldenFrames(t *testing.T) {
 	want := "0114000000" + "02" + "0870726f746f636f6c" + "0131" + "02" + "036a6f62" + "027763" +
 		"0609000000" + "03612f62" + "ac02" + "01" + "780a" +
 		"0707000000" + "01026b7676" + "0000" +
-		"0800000000"
+		"0800000000" +
+		"0a07000000" + "0170" + "01" + "00" + "02" + "ac02" +
+		"0b01000000" + "02"
 	if got := hex.EncodeToString(b.Bytes()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -64,6 +68,19 @@ func TestFramesComeBack(t *testing.T) {
 	}
 	if _, _, err := r.Next(); err != io.EOF {
 		t.Fatal(err)
+	}
+}
+
+func TestSharedBlocks(t *testing.T) {
+	memory := make([]byte, 2*SlotSize)
+	memory[SlotSize] = 'x'
+	if slot, b, err := ReadShared([]byte{1, 1}, memory); err != nil || slot != 1 || string(b) != "x" {
+		t.Errorf("slot %d, %q, %v", slot, b, err)
+	}
+	for _, bad := range [][]byte{{}, {1}, {2, 1}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}, {0, 0xff, 0xff, 0xff, 1}} {
+		if _, _, err := ReadShared(bad, memory); err == nil {
+			t.Errorf("%x is a place", bad)
+		}
 	}
 }
 
