@@ -40,17 +40,17 @@ func checkCount(t *testing.T, text []byte, workers int) {
 func TestCountEqualsNaiveCountOfText(t *testing.T) {
 	for _, p := range []corpus.Profile{corpus.Mixed, corpus.GoLike} {
 		var text bytes.Buffer
-		if err := corpus.Text(&text, p, 3, 5*blockSize/2+77); err != nil {
+		if err := corpus.Text(&text, p, 3, 3*blockSize/2+77); err != nil {
 			t.Fatal(err)
 		}
-		for _, workers := range []int{1, 2, 5} {
+		for _, workers := range []int{1, 3} {
 			checkCount(t, text.Bytes(), workers)
 		}
 	}
 }
 
 func TestCountEqualsNaiveCountOfHostileText(t *testing.T) {
-	long := strings.Repeat("y", 3*blockSize)
+	long := strings.Repeat("y", 2*blockSize+3)
 	for _, text := range []string{
 		"", " ", "\n\n", "a", "a ", " a", "a\x00 a a\x00\x00 a\x00", "\xff\xfe \x80",
 		"0123456789abcdef 0123456789abcdef0 0123456789abcdef\x00 0123456789abcde",
@@ -68,13 +68,13 @@ func TestCountEqualsNaiveCountOfHostileText(t *testing.T) {
 // prefixes of one another.
 func TestCountEqualsNaiveCountOfRandomBytes(t *testing.T) {
 	const letters = "aab\x00\xc3  \n\t"
-	for seed := range uint64(300) {
+	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		alphabet := letters[:2+r.IntN(len(letters)-1)]
 		if seed%3 == 0 {
 			alphabet = strings.Repeat(alphabet[:1], 20) + letters
 		}
-		text := make([]byte, r.IntN(9000))
+		text := make([]byte, r.IntN(20000))
 		for i := range text {
 			text[i] = alphabet[r.IntN(len(alphabet))]
 		}

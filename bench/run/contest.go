@@ -22,8 +22,9 @@ type outcome struct {
 	name    string
 	command string
 	series  series
-	missing bool  // not installed
-	err     error // failed, or its answer is not the first one's
+	note    string // of the last run of ours: where the time went
+	missing bool   // not installed
+	err     error  // failed, or its answer is not the first one's
 }
 
 // contest lets the contestants take turns.
@@ -60,6 +61,9 @@ func (l *lab) contest(ctx context.Context, rounds int, cs ...contestant) ([]outc
 				l.say("  %s: %v", c.name, err)
 				r.err = err
 				continue
+			}
+			if st, err := statusOf(s); err == nil {
+				r.note = st.times()
 			}
 			s.stdout = nil
 			r.series = append(r.series, s)

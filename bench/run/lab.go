@@ -38,6 +38,8 @@ type lab struct {
 	digest  digester
 	made    map[string]time.Time // inputs, and when
 	tools   toolbox
+	began   time.Time
+	machine string // as it was then
 }
 
 // build builds ours and the ceiling.

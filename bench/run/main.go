@@ -101,7 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	l := &lab{settings: s, log: stderr, digest: newDigester(), made: map[string]time.Time{}, tools: look(ctx)}
+	l := &lab{settings: s, log: stderr, digest: newDigester(), made: map[string]time.Time{}, tools: look(ctx), began: time.Now(), machine: machine()}
 	if o.list {
 		for _, r := range rows {
 			fmt.Fprintf(stdout, "%-12s %s (%s)\n", r.key, r.work(l), r.aim)

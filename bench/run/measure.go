@@ -29,9 +29,15 @@ func shell(script string) command {
 // String returns the command as one would type it.
 func (c command) String() string {
 	if len(c.argv) == 3 && c.argv[0] == "bash" {
-		return strings.TrimPrefix(c.argv[2], "set -o pipefail; ")
+		return strings.Join(c.env, " ") + "; " + strings.TrimPrefix(c.argv[2], "set -o pipefail; ")
 	}
-	s := strings.Join(c.argv, " ")
+	words := make([]string, len(c.argv))
+	for i, w := range c.argv {
+		if words[i] = w; strings.ContainsAny(w, " \n\t*?[]()$;|&<>") {
+			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	s := strings.Join(slices.Concat(c.env, words), " ")
 	if c.stdout != "" {
 		s += " > " + c.stdout
 	}

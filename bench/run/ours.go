@@ -13,7 +13,6 @@ type status struct {
 	Error   string `json:"error"`
 	Map     phase  `json:"map"`
 	Reduce  phase  `json:"reduce"`
-	Bytes   struct{ Input, Read, Intermediate, Output int64 }
 	Seconds struct{ Elapsed, Map, Reduce, Plan, Commit float64 }
 }
 
@@ -46,6 +45,12 @@ func (l *lab) run(ctx context.Context, c command, out string) (s sample, st stat
 	answer, err = l.partLines(out, s)
 	l.remove(out)
 	return s, st, answer, err
+}
+
+// times says where the time went, as the engine tells it. Phases overlap.
+func (st status) times() string {
+	t := st.Seconds
+	return fmt.Sprintf("job %.2f s: plan %.2f, map %.2f, reduce %.2f, commit %.2f", t.Elapsed, t.Plan, t.Map, t.Reduce, t.Commit)
 }
 
 func statusOf(s sample) (st status, err error) {

@@ -15,6 +15,24 @@ import (
 	"github.com/mrd-io/mr/bench/corpus"
 )
 
+// filled is what a cold run left: its store, for other runs to use, and what it found.
+type filled struct {
+	out   string // where outputs go
+	first string // its answer
+	cold  sample
+}
+
+// fill runs a job on a fresh store.
+func (l *lab) fill(ctx context.Context, job func(out string) command) (f filled, err error) {
+	f.out = filepath.Join(l.dir, "out")
+	l.remove(f.out, l.store())
+	f.cold, _, f.first, err = l.run(ctx, job(f.out), f.out)
+	if err == nil {
+		l.say("  cold: %.2f s", f.cold.seconds)
+	}
+	return f, err
+}
+
 func rerunText(ctx context.Context, l *lab) (finding, error) {
 	input, err := l.text(l.size)
 	if err != nil {

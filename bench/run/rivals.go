@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -138,23 +137,4 @@ func grepCount(out string, _ sample) (string, error) {
 		return "0", nil
 	}
 	return string(n), nil
-}
-
-// fixtures holds the state that only a sequence of runs has.
-type fixtures struct {
-	out   string
-	first string // answer of the cold run
-	cold  sample
-	said  status
-}
-
-// fill runs a job on a fresh store.
-func (l *lab) fill(ctx context.Context, job func(out string) command) (f fixtures, err error) {
-	f.out = filepath.Join(l.dir, "out")
-	l.remove(f.out, l.store())
-	f.cold, f.said, f.first, err = l.run(ctx, job(f.out), f.out)
-	if err == nil {
-		l.say("  cold: %.2f s", f.cold.seconds)
-	}
-	return f, err
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"time"
 )
 
 // entry is a row with what it found.
@@ -21,7 +20,7 @@ type entry struct {
 // report writes the table, and below it every contestant's figures.
 func (l *lab) report(ctx context.Context, w io.Writer, entries []entry) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured %s on %s; mr %s.\n\n", time.Now().Format("2006-01-02 15:04 MST"), machine(), commit(ctx, l.root))
+	fmt.Fprintf(&b, "Begun %s on %s; mr %s.\n\n", l.began.Format("2006-01-02 15:04 MST"), l.machine, commit(ctx, l.root))
 	fmt.Fprintf(&b, "Text: profile %s. %d rounds, %d of the long ones; contestants in turn, medians, warm page cache, `sync` before each run.\n\n", l.profile, l.rounds, l.bigRounds)
 	b.WriteString("| work | mr | against | aim | reached |\n|---|---|---|---|---|\n")
 	for i := range entries {
@@ -33,7 +32,7 @@ func (l *lab) report(ctx context.Context, w io.Writer, entries []entry) error {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", e.work(l), e.oursCell(), strings.Join(e.ratios, "<br>"), e.aim, orDash(e.reached))
 	}
 	b.WriteString("\n`N × NAME`: so many times as fast as NAME. Every contestant's figures:\n\n")
-	b.WriteString("| work | contestant | median | fastest–slowest | MB/s | CPU | peak RSS |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| work | contestant | median | fastest–slowest | MB/s | CPU | peak RSS | of which |\n|---|---|---|---|---|---|---|---|\n")
 	for i := range entries {
 		for j := range entries[i].outcomes {
 			writeOutcome(&b, &entries[i], &entries[i].outcomes[j])
@@ -99,7 +98,7 @@ func writeOutcome(b *strings.Builder, e *entry, o *outcome) {
 		speed = fmt.Sprintf("%.0f", float64(e.bytes)/1e6/o.series.seconds())
 	}
 	cpu := median(o.series.each(func(s sample) float64 { return s.cpu }))
-	fmt.Fprintf(b, "| %s | %s | %s | %s–%s | %s | %s | %s |\n", e.key, o.name, secondsText(o.series.seconds()), secondsText(low), secondsText(high), speed, secondsText(cpu), bytesText(o.series.peak()))
+	fmt.Fprintf(b, "| %s | %s | %s | %s–%s | %s | %s | %s | %s |\n", e.key, o.name, secondsText(o.series.seconds()), secondsText(low), secondsText(high), speed, secondsText(cpu), bytesText(o.series.peak()), o.note)
 }
 
 // cell makes text fit in a table's cell.
@@ -151,7 +150,7 @@ func (t toolbox) String() string {
 
 func cores() int { return runtime.GOMAXPROCS(0) }
 
-// machine describes the machine as far as it says.
+// machine describes the machine as far as it says, and how busy it is.
 func machine() string {
 	model := runtime.GOARCH
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -164,7 +163,11 @@ func machine() string {
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		system += " " + strings.TrimSpace(string(b))
 	}
-	return fmt.Sprintf("%s, %d cores, %s, %s", model, cores(), bytesText(ram()), system)
+	load := ""
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = ", load average " + strings.Join(strings.Fields(string(b))[:3], " ")
+	}
+	return fmt.Sprintf("%s, %d cores, %s, %s%s", model, cores(), bytesText(ram()), system, load)
 }
 
 // commit names the sources, and says if they were changed since.
@@ -180,5 +183,5 @@ func commit(ctx context.Context, root string) string {
 
 // short shows the lab's paths as people would write them.
 func (l *lab) short(s string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(s, l.dir+"/", ""), l.root+"/", "")
+	return strings.NewReplacer(l.dir+"/", "", l.root+"/", "", l.dir, ".").Replace(s)
 }
