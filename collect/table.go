@@ -107,7 +107,7 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 func (t *Table[V]) resize(n int) {
 	t.slots = make([]slot[V], n)
 	t.shift = uint(64 - bits.Len(uint(n-1)))
-	t.limit = n * 3 / 4
+	t.limit = n * 5 / 8 // fuller, and rows get long
 	t.count = 0
 }
 
