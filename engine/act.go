@@ -125,13 +125,14 @@ func (b *batchWriter) taskLost(a actTaskLost) {
 	} else {
 		j.rec.Bytes.Output -= t.Made.Raw
 	}
-	t.State, t.Cached, t.Reason = lineage.TaskLost, false, "lost: its stored output could not be read"
+	why, now := b.l.e.whyLost(t.Made.Run), b.l.e.o.Now()
+	t.State, t.Cached, t.Reason = lineage.TaskLost, false, why
 	key := t.Key
 	b.l.logf(j, plan.TaskName(a.task.kind, a.task.index), "its output was lost and is computed again")
 	if old := b.l.output(key); old != nil {
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, -1)
 	}
-	b.add(func(tx *store.Tx) error { return lineage.Forget(tx, key, "lost") })
+	b.add(func(tx *store.Tx) error { return lineage.Forget(tx, key, why, now) })
 	b.putTask(j, a.task, t)
 }
 
@@ -251,8 +252,11 @@ func (l *loop) start(a actStart) {
 		f.work.Part = partPath(&j.rec, a.task.index, a.attempt)
 		f.work.OutputFormat = j.rec.Format
 		f.work.KeepMost = l.keepMost(j, t)
+		if t.keep != 0 || t.link != "" {
+			f.work.Copy, f.work.CopyDigest, f.work.LinkFrom, f.work.Runs = true, t.keepAs, t.link, nil
+		}
 		if t.keep != 0 {
-			f.work.Copy, f.work.CopyDigest, f.work.Runs = true, t.keepAs, []uint64{t.keep}
+			f.work.Runs = []uint64{t.keep}
 		}
 	}
 	l.attempts[a.attempt] = f

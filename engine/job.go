@@ -110,7 +110,8 @@ type taskInfo struct {
 	split  mr.Digest // map: digest of the split, once known
 	bytes  int64     // map: bytes of the split
 	keep   uint64    // reduce: a kept part to install instead of reducing
-	keepAs mr.Digest // its digest
+	keepAs mr.Digest // the digest of the part, if it is known
+	link   string    // reduce: a part of the output to be replaced that has this digest
 	places []int     // reduce: the map tasks whose runs have blocks in the range
 	slot   mr.Digest // the place whose latest output explains a miss
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -107,9 +108,10 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	}
 	s.ranges = chooseRanges(rec, blocks, sticky)
 	s.tasks = make([]taskInfo, len(s.ranges))
+	old := oldParts(rec)
 	err = e.o.Store.View(func(tx *store.Tx) error {
 		for i, r := range s.ranges {
-			if err := reduceTask(tx, rec, r, blocks, &s.tasks[i]); err != nil {
+			if err := reduceTask(tx, rec, r, blocks, old, &s.tasks[i]); err != nil {
 				return err
 			}
 		}
@@ -178,8 +180,27 @@ func rangesSlot(rec *record) []byte {
 	return d[:]
 }
 
-// reduceTask finds the maps and the key of one range, and a kept part if there is one.
-func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, t *taskInfo) error {
+// oldParts are the parts of the output that a job replaces, by digest. They are about to
+// go, so a part that comes out the same may be linked instead of written. The digests
+// are hopes: whoever links reads the bytes.
+func oldParts(rec *record) map[mr.Digest]string {
+	if rec.MadeOutput {
+		return nil
+	}
+	m, err := ReadManifest(rec.Spec.Output)
+	if err != nil {
+		return nil
+	}
+	old := map[mr.Digest]string{}
+	for _, p := range m.Parts {
+		old[p.Digest] = filepath.Join(rec.Spec.Output, filepath.Base(p.Name))
+	}
+	return old
+}
+
+// reduceTask finds the maps and the key of one range, and its part if an earlier job
+// made one that can be had without reducing.
+func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, old map[mr.Digest]string, t *taskInfo) error {
 	var digests []mr.Digest
 	for i, bs := range blocks {
 		some := false
@@ -200,11 +221,15 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, t *ta
 		return nil
 	}
 	t.Key = plan.ReduceKey(rec.ReduceStage, r, digests)
-	out, err := hit(tx, t.Key)
-	if err == nil && out != nil {
-		t.keep, t.keepAs = out.Made.Run, out.Made.Digest
+	out, err := lineage.GetOutput(tx, t.Key)
+	if err != nil || out == nil {
+		return err
 	}
-	return err
+	t.keepAs, t.link = out.Made.Digest, old[out.Made.Digest]
+	if tx.HasRun(store.RunID(out.Made.Run)) {
+		t.keep = out.Made.Run
+	}
+	return nil
 }
 
 // blocksOf reads a run's index.
@@ -247,10 +272,10 @@ func (l *loop) dropKept(id taskID) {
 		return
 	}
 	l.logf(j, plan.TaskName(id.kind, id.index), "the kept part could not be used; reducing again")
-	key := t.Key
-	t.keep = 0
+	key, why, now := t.Key, l.e.whyLost(t.keep), l.e.o.Now()
+	t.keep, t.link = 0, ""
 	l.e.spawn(func() {
-		err := l.e.o.Store.Update(func(tx *store.Tx) error { return lineage.Forget(tx, key, "lost") })
+		err := l.e.o.Store.Update(func(tx *store.Tx) error { return lineage.Forget(tx, key, why, now) })
 		if err != nil {
 			l.e.log.Error("forgetting a lost part", "key", key.Short(), "err", err)
 		}

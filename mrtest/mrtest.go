@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/engine"
 	"github.com/mrd-io/mr/internal/local"
 )
 
@@ -36,6 +37,8 @@ type Options struct {
 	SplitSize    int64 // bytes; small values make many map tasks of little input
 	Reducers     int
 	NoCache      bool
+	Output       string // name of the output folder; empty: a new one
+	Overwrite    bool
 }
 
 // M is a node with a store of its own. Its methods must not be called concurrently.
@@ -51,6 +54,8 @@ type Result struct {
 	Output string // the parts in order
 	Parts  []string
 	Status mr.Status
+
+	Manifest engine.Manifest
 }
 
 // New starts a node that knows jobs. It is stopped, and its store checked, when the
@@ -125,7 +130,10 @@ func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, erro
 	spec := mr.Spec{
 		Job: job, Args: o.Args, Inputs: inputs, Output: filepath.Join(m.dir, fmt.Sprintf("out-%d", m.runs)),
 		InputFormat: o.Format, OutputFormat: o.OutputFormat, SplitSize: o.SplitSize,
-		Reducers: o.Reducers, NoCache: o.NoCache,
+		Reducers: o.Reducers, NoCache: o.NoCache, Overwrite: o.Overwrite,
+	}
+	if o.Output != "" {
+		spec.Output = filepath.Join(m.dir, "named", o.Output)
 	}
 	jobs := m.node.Jobs()
 	id, err := jobs.Submit(ctx, mr.SubmitID(fmt.Sprintf("mrtest-%d-%d", m.runs, time.Now().UnixNano())), spec)
@@ -160,5 +168,9 @@ func (m *M) read(dir string, s mr.Status) (Result, error) {
 		all.Write(b)
 	}
 	r.Output = all.String()
-	return r, nil
+	manifest, err := engine.ReadManifest(dir)
+	if err == nil {
+		r.Manifest = *manifest
+	}
+	return r, err
 }

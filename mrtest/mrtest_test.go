@@ -3,6 +3,7 @@ package mrtest_test
 import (
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,5 +59,29 @@ func TestAFailureNamesFileAndOffset(t *testing.T) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q does not say %q", err, part)
 		}
+	}
+}
+
+func TestARewrittenOutputKeepsUnchangedParts(t *testing.T) {
+	m := mrtest.New(t, words())
+	files := mrtest.Files{"a.txt": strings.Repeat("b a b\n", 1000), "b.txt": "z\n"}
+	first := m.Run("words", files, mrtest.Options{Output: "same"})
+	again := m.Run("words", files, mrtest.Options{Output: "same", Overwrite: true})
+	if again.Output != first.Output {
+		t.Errorf("output %q, then %q", first.Output, again.Output)
+	}
+	if again.Status.Reduce.Run != 0 || again.Status.Reduce.Cached != 1 {
+		t.Errorf("the rerun reduced: %+v", again.Status.Reduce)
+	}
+	if a, b := first.Status.Counters, again.Status.Counters; !slices.Equal(a, b) {
+		t.Errorf("counters %v, then %v", a, b)
+	}
+	if a, b := first.Manifest.Parts, again.Manifest.Parts; !slices.Equal(a, b) {
+		t.Errorf("manifest %v, then %v", a, b)
+	}
+	files["b.txt"] = "y\n"
+	changed := m.Run("words", files, mrtest.Options{Output: "same", Overwrite: true})
+	if want := strings.Replace(first.Output, "z\t1", "y\t1", 1); changed.Output != want {
+		t.Errorf("output %q, want %q", changed.Output, want)
 	}
 }

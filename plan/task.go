@@ -78,8 +78,13 @@ type Work struct {
 	Part         string // path of the attempt's part file
 	OutputFormat string
 	KeepMost     int64 // a part of at most this many bytes is also kept in the store, as a run of chunks
-	Copy         bool  // Runs holds one kept part: install it instead of reducing
-	CopyDigest   mr.Digest
+
+	// Copy: the part is known, and is installed instead of reducing: linked from LinkFrom,
+	// a part of the output that this one replaces, if its bytes have CopyDigest; else
+	// copied from the one run in Runs, a kept part, if there is one.
+	Copy       bool
+	CopyDigest mr.Digest
+	LinkFrom   string
 }
 
 // SetRange stores r in w.
