@@ -153,6 +153,9 @@ func TestConvertKeepsEverything(t *testing.T) {
 	roundTrip(t, explanationToWire, explanationFromWire)
 	roundTrip(t, lineageToWire, lineageFromWire)
 	roundTrip(t, cacheStatsToWire, cacheStatsFromWire)
+	roundTrip(t, cacheReportToWire, cacheReportFromWire)
+	roundTrip(t, verdictToWire, verdictFromWire)
+	roundTrip(t, traceToWire, traceFromWire)
 }
 
 func TestSpecFromWireRefuses(t *testing.T) {
