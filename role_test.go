@@ -6,8 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/mrd-io/mr/internal/childproto"
 )
 
 // roleSource is a job with its reducer below its mapper.
@@ -89,6 +93,7 @@ func TestRoleBinaries(t *testing.T) {
 	mapper := edit("emit(word, 1)", "emit(word, 2)")
 
 	mapRole := build("map", roleSource)
+	checkMapRole(t, filepath.Join(dir, "roles"))
 	if build("map", reducer) != mapRole {
 		t.Error("another reducer makes another map binary")
 	}
@@ -101,5 +106,54 @@ func TestRoleBinaries(t *testing.T) {
 	}
 	if build("reduce", reducer) == reduceRole {
 		t.Error("another reducer makes the same reduce binary")
+	}
+}
+
+// checkMapRole talks to a binary that was built without its reducer: it still knows that
+// the job has one, and says so when it is asked to reduce.
+func checkMapRole(t *testing.T, exe string) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	defer ours.Close() //nolint:errcheck // a test
+	cmd := exec.Command(exe)
+	cmd.Env = []string{childproto.Env + "=" + childproto.Version}
+	cmd.ExtraFiles = []*os.File{theirs}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close() //nolint:errcheck // the child has its own
+	r, w := childproto.NewReader(ours), childproto.NewWriter(ours)
+	ask := func(typ childproto.Type, fields ...[]string) [][]string {
+		t.Helper()
+		if typ != childproto.Hello {
+			if err := w.Control(typ, fields...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, payload, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs, err := childproto.Fields(payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fs
+	}
+	if fs := ask(childproto.Hello); !slices.Equal(childproto.All(fs, "job"), []string{"roles"}) {
+		t.Errorf("hello: %q", fs)
+	}
+	if fs := ask(childproto.Configure, []string{"job", "roles"}); childproto.One(fs, "reduce", 0) != "true" || childproto.One(fs, "combine", 0) != "true" {
+		t.Errorf("traits: %q", fs)
+	}
+	if fs := ask(childproto.Start, []string{"stage", "reduce"}); !strings.Contains(childproto.One(fs, "message", 0), "built for another role and has no reducer") {
+		t.Errorf("asked to reduce, it says %q", fs)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }
