@@ -125,3 +125,20 @@ func BenchmarkLoadGzip(b *testing.B) {
 	path := write(b, filepath.Join(b.TempDir(), "f"), gzipped(text(random(1), 16<<20, 80)))
 	benchLoad(b, []Split{wholeSplit(b, path)}, Options{})
 }
+
+// BenchmarkContentCuts reads from the page cache; the rate is per byte of the file.
+func BenchmarkContentCuts(b *testing.B) {
+	for _, mean := range []int{20, 100, 1000} {
+		b.Run(fmt.Sprintf("lines of %d", mean), func(b *testing.B) {
+			path := write(b, filepath.Join(b.TempDir(), "f"), text(random(1), 256<<20, mean))
+			files := list(b, path)
+			b.SetBytes(files[0].Stamp.Size)
+			defer cpu(b)()
+			for b.Loop() {
+				if _, err := Cut(files, CutOptions{Chunking: Content}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -239,10 +239,10 @@ func TestReadErrors(t *testing.T) {
 	_, err = drain(z.Blocks(context.Background()))
 	checkFailure(t, err, zipped, "cannot read at offset", "input/output error")
 
-	if _, err := cut(list(t, path), CutOptions{SplitSize: 1000}, &meddler{openErr: unix.ENOENT}); !errors.Is(err, ErrChanged) {
+	if _, err := cut(t.Context(), list(t, path), CutOptions{SplitSize: 1000}, &meddler{openErr: unix.ENOENT}); !errors.Is(err, ErrChanged) {
 		t.Errorf("sniffing a vanished file: %v", err)
 	}
-	_, err = cut(list(t, path), CutOptions{SplitSize: 1000}, &meddler{failAt: 1})
+	_, err = cut(t.Context(), list(t, path), CutOptions{SplitSize: 1000}, &meddler{failAt: 1})
 	checkFailure(t, err, path, "input/output error")
 }
 

@@ -1,6 +1,8 @@
 package input
 
 import (
+	"context"
+
 	"github.com/mrd-io/mr"
 )
 
@@ -14,17 +16,32 @@ const (
 type CutOptions struct {
 	SplitSize int64 // bytes; 0: 16 MiB
 	Format    mr.Format
+	Chunking  Chunking // of plain files beyond SplitSize
+
+	// Known returns what Found was told before under the same key, so that a file whose
+	// content decides about the cuts need not be read again while its stamp stays. Both
+	// may be nil. Found is not called for a file that changed less than 2 s ago or meanwhile.
+	Known func(key mr.Digest) (cuts []int64, ok bool)
+	Found func(key mr.Digest, cuts []int64)
+
+	segment int64 // bytes a goroutine scans at a time; 0: as many as make sense
 }
 
 // Cut makes the splits of a job, in path order. A plain file beyond SplitSize is cut into
-// byte ranges of that size, whose records are found when they are read; it is opened to
-// see that it is plain. A compressed one, and any file of the whole format, is a
-// split by itself. All other files are not opened but packed, see pack.
+// byte ranges: of that size, whose records are found when they are read, or with
+// [Content] at record ends which are found now. It is opened to see that it is plain. A
+// compressed one, and any file of the whole format, is a split by itself. All other files
+// are not opened but packed, see pack.
 func Cut(files []File, o CutOptions) ([]Split, error) {
-	return cut(files, o, kernel{})
+	return cut(context.Background(), files, o, kernel{})
 }
 
-func cut(files []File, o CutOptions, dev device) ([]Split, error) {
+// CutContext is Cut for content-defined cuts, which take time to find.
+func CutContext(ctx context.Context, files []File, o CutOptions) ([]Split, error) {
+	return cut(ctx, files, o, kernel{})
+}
+
+func cut(ctx context.Context, files []File, o CutOptions, dev device) ([]Split, error) {
 	size := o.SplitSize
 	switch {
 	case size == 0:
@@ -62,12 +79,27 @@ func cut(files []File, o CutOptions, dev device) ([]Split, error) {
 		if f.Stamp.Size/step > int64(maxSplits-len(splits)) {
 			return nil, mr.Errorf(mr.Usage, "%s: %d bytes in splits of %d are more than %d splits; raise --split-size", f.Path, f.Stamp.Size, step, maxSplits)
 		}
+		if o.Chunking == Content {
+			cuts, err := contentCuts(ctx, f, o, size, dev)
+			if err != nil {
+				return nil, err
+			}
+			off := int64(0)
+			for _, end := range append(cuts[:len(cuts):len(cuts)], f.Stamp.Size) {
+				splits = append(splits, rangeOf(f, off, end))
+				off = end
+			}
+			continue
+		}
 		for off := int64(0); off < f.Stamp.Size; off += step {
-			p := Piece{Path: f.Path, Off: off, Len: min(step, f.Stamp.Size-off), Stamp: f.Stamp}
-			splits = append(splits, Split{Pieces: []Piece{p}})
+			splits = append(splits, rangeOf(f, off, min(off+step, f.Stamp.Size)))
 		}
 	}
 	return pack(splits, files[small:], size), nil
+}
+
+func rangeOf(f File, off, end int64) Split {
+	return Split{Pieces: []Piece{{Path: f.Path, Off: off, Len: end - off, Stamp: f.Stamp}}}
 }
 
 // sniffFile tells how a file is compressed from its first bytes.
