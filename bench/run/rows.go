@@ -247,7 +247,7 @@ func treeIndex(ctx context.Context, l *lab) (finding, error) {
 }
 
 // needleRank is the rank of the word that is looked for: one line in some hundreds has it.
-const needleRank = 2000
+const needleRank = 300
 
 func grepLiteral(ctx context.Context, l *lab) (finding, error) {
 	word, err := corpus.Word(l.profile, needleRank)
