@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 )
 
@@ -96,7 +97,13 @@ func (l *loop) turn() error {
 		for _, ev := range evs {
 			acts = append(acts, l.core.step(ev, now)...)
 		}
+		if err := failpoint.Hit("engine/before-persist"); err != nil {
+			return err
+		}
 		if err := l.persist(acts); err != nil {
+			return err
+		}
+		if err := failpoint.Hit("engine/after-persist"); err != nil {
 			return err
 		}
 		for _, fn := range l.after {
@@ -261,6 +268,7 @@ func (l *loop) answered(call *rpc.Call) {
 	switch {
 	case res.Identified:
 		f.held = true
+		_ = failpoint.Hit("engine/task-identified") // a crash or a delay: there is nothing that can fail
 		l.queue = append(l.queue, evIdentified{id, j.mapKey(f.task.index, res.Split, res.Start)})
 	case res.Failure.Kind != plan.NoFailure:
 		l.fail(j, f)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 )
 
@@ -92,6 +93,7 @@ func (l *loop) commit(id mr.JobID) {
 		for {
 			err := publish(&rec, m, src)
 			if err == nil {
+				_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there
 				l.e.post(evCommitted{job: id})
 				return
 			}
@@ -125,9 +127,15 @@ func publish(r *record, m *Manifest, src []string) error {
 	}
 	for i, p := range m.Parts {
 		to := filepath.Join(dst, p.Name)
+		if err := failpoint.Hit("engine/publish-part"); err != nil {
+			return err
+		}
 		if err := os.Rename(src[i], to); err != nil && !(errors.Is(err, fs.ErrNotExist) && hasSize(to, p.Bytes)) {
 			return err
 		}
+	}
+	if err := failpoint.Hit("engine/publish-manifest"); err != nil {
+		return err
 	}
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -141,13 +149,22 @@ func publish(r *record, m *Manifest, src []string) error {
 			return err
 		}
 	}
+	if err := failpoint.Hit("engine/publish-success"); err != nil {
+		return err
+	}
 	if err := writeDurably(filepath.Join(dst, successName), nil); err != nil {
 		return err
 	}
 	if dst != out {
-		if err := exchange(dst, out); err != nil {
+		if err := failpoint.Hit("engine/publish-exchange"); err != nil {
 			return err
 		}
+		if err := exchange(dst, out); err != nil {
+			return &os.LinkError{Op: "exchange", Old: dst, New: out, Err: err}
+		}
+	}
+	if err := failpoint.Hit("engine/published"); err != nil {
+		return err
 	}
 	if err := syncDir(filepath.Dir(out)); err != nil {
 		return err
@@ -158,6 +175,9 @@ func publish(r *record, m *Manifest, src []string) error {
 // cleanUp removes what a job leaves beside its output: its temporary folder, and the
 // folder that it has replaced.
 func cleanUp(r *record) error {
+	if err := failpoint.Hit("engine/clean-up"); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(stagingDir(r)); err != nil {
 		return err
 	}
@@ -191,7 +211,7 @@ func writeDurably(path string, b []byte) error {
 		return err
 	}
 	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, failpoint.Hit("engine/small-file-written"), f.Sync(), f.Close())
 	if err != nil {
 		os.Remove(tmp) //nolint:errcheck // the write's error is the one to tell
 		return err

@@ -7,6 +7,7 @@ import (
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/collect"
 	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -34,6 +35,9 @@ func (l *loop) plan(id mr.JobID) {
 			err = makeStaging(&rec)
 		}
 		if err == nil {
+			err = failpoint.Hit("engine/before-plan-recorded")
+		}
+		if err == nil {
 			err = l.e.o.Store.Update(func(tx *store.Tx) error {
 				for _, s := range p.stages {
 					if err := lineage.PutStage(tx, s); err != nil {
@@ -43,6 +47,9 @@ func (l *loop) plan(id mr.JobID) {
 				rec.Plan, err = lineage.PutPlan(tx, p.encoded)
 				return err
 			})
+		}
+		if err == nil {
+			err = failpoint.Hit("engine/plan-recorded")
 		}
 		if err != nil {
 			l.e.post(evPlanFailed{id, err.Error()})

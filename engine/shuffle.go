@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/run"
@@ -36,6 +37,9 @@ func (l *loop) cut(id mr.JobID) {
 	}
 	l.e.spawn(func() {
 		s, err := l.e.shuffle(&rec, runs)
+		if err == nil {
+			err = failpoint.Hit("engine/cut")
+		}
 		if err != nil {
 			l.e.post(evCut{job: id, err: err.Error()})
 			return

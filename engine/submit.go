@@ -9,6 +9,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
@@ -38,6 +39,9 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	j.rec.Submit, j.rec.SpecHash = id, hash
 	j.rec.State, j.rec.Submitted = mr.Pending, e.o.Now()
 	err = e.o.Store.Update(func(tx *store.Tx) error {
+		if err := failpoint.Hit("engine/submit-recording"); err != nil {
+			return err
+		}
 		if err := tx.Put(store.Submits, []byte(id), append([]byte(j.rec.ID), hash[:]...)); err != nil {
 			return err
 		}
@@ -46,6 +50,9 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	if err != nil {
 		e.request(e.ctx, func(l *loop) { delete(l.outputs, spec.Output) }) //nolint:errcheck // stopped: nobody minds
 		return "", mr.Errorf(mr.Failed, "recording the submission: %w", err)
+	}
+	if err := failpoint.Hit("engine/submit-recorded"); err != nil {
+		return "", err
 	}
 	if err := e.request(ctx, func(l *loop) { l.add(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
 		return "", err

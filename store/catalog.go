@@ -14,6 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 // Bucket "store" of the catalog holds what the store knows about itself:
@@ -157,6 +158,9 @@ func createCatalog(dir string) error {
 	if err := errors.Join(err, bf.db.Close()); err != nil {
 		return err
 	}
+	if err := failpoint.Hit("store/catalog-made"); err != nil {
+		return err
+	}
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
@@ -193,6 +197,7 @@ func (s *Store) openCatalog() error {
 	if err != nil {
 		return s.catalogError(firstError(err, bf.abandon()))
 	}
+	_ = failpoint.Hit("store/epoch-begun") // a crash or a delay
 	return nil
 }
 

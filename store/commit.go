@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 const (
@@ -195,8 +197,12 @@ func (s *Store) tryBatch(batch []*call) (bad int, err error) {
 // commit is the store's one commit point.
 func (s *Store) commit(b *bolt.Tx) error {
 	txid := b.ID()
+	if err := failpoint.Hit("store/before-catalog-commit"); err != nil {
+		return firstError(s.rollback(b), fmt.Errorf("store %s: commit: %w", s.dir, err))
+	}
 	err := guard(b.Commit)
 	if err == nil {
+		_ = failpoint.Hit("store/catalog-committed") // a crash or a delay: it can't fail any more
 		return nil
 	}
 	return s.settle(b, txid, err)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 // GC unlinks volumes without a live run, moves the live runs out of full volumes that
@@ -108,6 +110,9 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 		}
 	}
 	place, err := w.Seal(ctx)
+	if err == nil {
+		err = failpoint.Hit("store/gc-copied")
+	}
 	if err != nil {
 		return err
 	}
@@ -139,9 +144,13 @@ func (s *Store) unlink(v *volume) (freed int64, err error) {
 			freed = min(freed, st.Blocks*512) // bbolt grows files ahead of their use
 		}
 	}
+	if err := failpoint.Hit("store/gc-before-unlink"); err != nil {
+		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)
+	}
 	if err := os.Remove(v.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)
 	}
+	_ = failpoint.Hit("store/gc-unlinked") // a crash or a delay
 	s.mu.Lock()
 	delete(s.volumes, v.number)
 	s.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 const (
@@ -315,7 +317,13 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 					}
 				}
 			}
+			if err := failpoint.Hit("store/before-volume-commit"); err != nil {
+				return errors.Join(err, b.Rollback())
+			}
 			if err := b.Commit(); err != nil {
+				return err
+			}
+			if err := failpoint.Hit("store/volume-committed"); err != nil {
 				return err
 			}
 			return v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })

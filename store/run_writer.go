@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 const chunkSize = 1 << 20 // bytes handed to a lane at once
@@ -181,7 +183,7 @@ func (w *RunWriter) Seal(ctx context.Context) (RunID, error) {
 		r.volume, r.place = w.p.vol.number, w.p.id
 	}
 	w.p.record, w.p.state = r, runSealed
-	return w.p.id, nil
+	return w.p.id, failpoint.Hit("store/run-sealed")
 }
 
 // Discard gives the run up, unless it was committed. It may be called at any time,

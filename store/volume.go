@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 const (
@@ -209,7 +211,13 @@ func (s *Store) createVolume() (*volume, error) {
 		return head.Put(headKey(), v.head(s))
 	})
 	if err == nil {
+		err = failpoint.Hit("store/volume-made")
+	}
+	if err == nil {
 		err = os.Rename(tmp, v.path)
+	}
+	if err == nil {
+		err = failpoint.Hit("store/volume-named")
 	}
 	if err == nil {
 		err = syncDir(dir)

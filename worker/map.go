@@ -7,6 +7,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/run"
 )
@@ -29,6 +30,10 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 		}
 		res.Read = loaded.Read()
 		res.Split, res.Start = loaded.Digest(), loaded.Start()
+		if err := failpoint.Hit("worker/split-read"); err != nil {
+			loaded.Close()
+			return err
+		}
 		if loaded.Digest() != w.Expect {
 			return s.hold(a, loaded, res)
 		}
@@ -115,9 +120,15 @@ func sealRun(a *attempt, sink RunSink, w *run.Writer, rest func(), made *plan.Ma
 		return fmt.Errorf("writing the run: %w", err)
 	}
 	rest()
+	if err := failpoint.Hit("worker/before-seal"); err != nil {
+		return fmt.Errorf("making the run durable: %w", err)
+	}
 	id, err := sink.Seal(a.ctx)
 	if err != nil {
 		return fmt.Errorf("making the run durable: %w", err)
+	}
+	if err := failpoint.Hit("worker/before-map-answer"); err != nil {
+		return err
 	}
 	*made = plan.Made{Run: id, Digest: sum.Digest, Records: sum.Records, Raw: sum.RawBytes, Stored: sum.Bytes}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/run"
 )
@@ -57,6 +58,9 @@ func createPart(path, format string, t mr.Traits) (*partWriter, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("making the part file: %w", err)
+	}
+	if err := failpoint.Hit("worker/part-made"); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the part file: %w", err), f.Close(), os.Remove(path))
 	}
 	p := &partWriter{f: f, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}
 	p.w = bufio.NewWriterSize(p, partBuffer)
@@ -142,6 +146,9 @@ func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
 	if err := p.w.Flush(); err != nil {
 		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
 	}
+	if err := failpoint.Hit("worker/part-written"); err != nil {
+		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
+	}
 	if err := p.f.Sync(); err != nil {
 		return fmt.Errorf("syncing part file %s: %w", p.f.Name(), err)
 	}
@@ -157,6 +164,9 @@ func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
 			return fmt.Errorf("keeping part %s: %w", p.f.Name(), err)
 		}
 		made.Stored = sum.Bytes
+	}
+	if err := failpoint.Hit("worker/before-part-answer"); err != nil {
+		return err
 	}
 	p.done = true
 	p.hash.Sum(made.Digest[:0])

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/mrd-io/mr/collect"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/run"
 )
 
@@ -64,6 +65,9 @@ func (s *spill) add(ctx context.Context, c collect.Cursor) (*spilledRun, error) 
 
 // WriteBlock implements run.BlockSink.
 func (r *spilledRun) WriteBlock(b []byte) error {
+	if err := failpoint.Hit("worker/merge-spill"); err != nil {
+		return err
+	}
 	if _, err := r.s.f.WriteAt(b, r.s.end); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
 	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/store"
 	"github.com/mrd-io/mr/worker"
 )
@@ -166,6 +167,9 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 	c.Path = filepath.Join(dir, c.Digest.String())
 	if _, err := os.Stat(c.Path); err == nil {
 		return c, nil
+	}
+	if err := failpoint.Hit("local/binary-written"); err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
 	if err := os.Rename(tmp.Name(), c.Path); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
