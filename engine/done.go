@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -64,7 +65,10 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	t.Made, t.split, t.Reason = out.Made, out.Split, ""
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
 	slot := t.slot
-	b.add(func(tx *store.Tx) error { return lineage.PutSlot(tx, slot, key) })
+	now := b.l.e.o.Now()
+	b.add(func(tx *store.Tx) error {
+		return errors.Join(lineage.PutSlot(tx, slot, key), lineage.Touch(tx, key, now))
+	})
 	for _, f := range b.l.attempts {
 		if f.task == id && f.held && f.settled { // it was read to be looked up: not again
 			stamp, res := j.splits[id.index].StampKey(j.rec.Spec.InputFormat), f.result
@@ -95,16 +99,24 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	if f.work.Copy && old != nil {
 		// The output on record stays as it is; what it cost and counted is the job's too.
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)
-		t.Reason = ""
-		b.add(func(tx *store.Tx) error { return lineage.PutSlot(tx, slot, o.Key) })
+		t.Reason, t.Made.Records = "", old.Made.Records
+		b.add(func(tx *store.Tx) error {
+			return errors.Join(lineage.PutSlot(tx, slot, o.Key), lineage.Touch(tx, o.Key, o.Created))
+		})
 		return
 	}
 	j.rec.Counters = addCounters(j.rec.Counters, res.Counters, 1)
+	if old != nil {
+		o.Uses, o.Used = old.Uses, old.Used
+	}
+	if o.Made.Run != 0 {
+		b.after(l.e.kick)
+	}
 	if old != nil && old.Made.Digest != o.Made.Digest {
 		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again: the job's code is not deterministic")
 	}
 	b.add(func(tx *store.Tx) error {
-		if err := lineage.Forget(tx, o.Key, "replaced"); err != nil {
+		if err := lineage.Forget(tx, o.Key, lineage.Replaced, o.Created); err != nil {
 			return err
 		}
 		if o.Made.Run != 0 {

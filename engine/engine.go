@@ -20,6 +20,8 @@ type Options struct {
 	TaskMemory int64                    // bytes an attempt may use; 0: 256 MiB
 	Getenv     func(name string) string // resolves the variables that jobs declare; nil: none is set
 	Now        func() time.Time         // nil: time.Now
+	CacheSize  int64                    // bytes that the store may take; 0: no bound
+	Idle       bool                     // leave unfinished jobs alone: they go on in another life
 }
 
 // Engine schedules jobs over workers. Its methods may be called concurrently once Run
@@ -39,6 +41,7 @@ type Engine struct {
 	describers chan *rpc.Client // any one worker, for Describe
 	submits    keyedMutex
 	background sync.WaitGroup // planning, cutting, committing
+	keep       keeper         // of the bound on the store
 	ctx        context.Context
 	cancel     context.CancelFunc
 }
@@ -68,6 +71,7 @@ func New(o Options) *Engine {
 		draining:   make(chan struct{}),
 		describers: make(chan *rpc.Client, 1),
 	}
+	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.loop = loop{
 		e:        e,
@@ -86,9 +90,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.stopped)
 	defer e.background.Wait()
 	defer e.cancel()
-	if err := e.loop.recover(); err != nil {
+	if err := e.resumeOrPark(); err != nil {
 		return err
 	}
+	e.spawn(e.keepBounded)
 	return e.loop.run(ctx)
 }
 

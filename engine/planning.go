@@ -68,6 +68,7 @@ func (l *loop) planned(id mr.JobID, digest mr.Digest, p *planning) {
 	j.rec.Plan, j.rec.Maps = digest, len(p.splits)
 	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
 	j.splits, j.maps, j.files = p.splits, p.maps, nil
+	l.recheck(p)
 	j.rec.Map.Tasks = len(p.maps)
 	for _, t := range p.maps {
 		j.rec.Map.BytesTotal += t.bytes
@@ -128,13 +129,14 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, settled bool, t *taskI
 		return err
 	}
 	p.done, p.cached, p.run, p.out = true, true, out.Made.Run, out.Made.Digest
+	t.Made = out.Made // in use from here on, for eviction
 	return nil
 }
 
-// hit returns the output recorded under key if its bytes are there, else nil.
+// hit returns the output recorded under key if its bytes are there to be used, else nil.
 func hit(tx *store.Tx, key mr.Digest) (*lineage.Output, error) {
 	out, err := lineage.GetOutput(tx, key)
-	if err != nil || out == nil || out.Made.Run == 0 || !tx.HasRun(store.RunID(out.Made.Run)) {
+	if err != nil || out == nil || out.Made.Run == 0 || out.Gone != "" || !tx.HasRun(store.RunID(out.Made.Run)) {
 		return nil, err
 	}
 	return out, nil

@@ -22,9 +22,19 @@ type Output struct {
 	Job     mr.JobID // the job whose attempt made it
 	Index   int      // its task there
 	Attempt plan.Attempt
-	Gone    string // why the bytes are gone, if they are: "lost", "evicted"
+	Gone    string // why the bytes are not used any more, if so: see Forget
 	Counter mr.Counters
+	Uses    int       // how often a later task was spared by it
+	Used    time.Time // when last; zero: never
+	GoneAt  time.Time // when Gone was set
 }
+
+// Why the bytes of an output are gone. A loss may be told more closely: "lost: …".
+const (
+	Evicted     = "evicted"     // to keep the store within its bound
+	Invalidated = "invalidated" // on somebody's request
+	Replaced    = "replaced"    // by the same task's later output
+)
 
 // PutOutput records o under its key, replacing an earlier record.
 func PutOutput(tx *store.Tx, o *Output) error {
@@ -47,6 +57,9 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	e.unum(uint64(o.Attempt))
 	e.str(o.Gone)
 	e.counters(o.Counter)
+	e.num(int64(o.Uses))
+	e.time(o.Used)
+	e.time(o.GoneAt)
 	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
 }
 
@@ -80,6 +93,9 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	o.Attempt = plan.Attempt(d.unum())
 	o.Gone = d.str()
 	o.Counter = d.counters()
+	o.Uses = int(d.num())
+	o.Used = d.time()
+	o.GoneAt = d.time()
 	return o, wrap("output "+key.Short(), d.err)
 }
 
@@ -96,18 +112,46 @@ func ScanOutputs(tx *store.Tx, fn func(*Output) error) error {
 	})
 }
 
-// Forget records that the bytes of an output are gone, and removes its run. The record
-// of how it was made stays. It is no error if there is none.
-func Forget(tx *store.Tx, key mr.Digest, why string) error {
+// Forget records that the bytes of an output are gone, why and since when, and removes
+// its run. The record of how it was made stays. It is no error if there is none.
+func Forget(tx *store.Tx, key mr.Digest, why string, now time.Time) error {
 	o, err := GetOutput(tx, key)
 	if err != nil || o == nil || o.Made.Run == 0 {
 		return err
 	}
-	if err := tx.DeleteRun(store.RunID(o.Made.Run)); err != nil {
+	if id := store.RunID(o.Made.Run); tx.HasRun(id) {
+		if err := tx.DeleteRun(id); err != nil {
+			return err
+		}
+	}
+	o.Made.Run, o.Gone, o.GoneAt = 0, why, now
+	return PutOutput(tx, o)
+}
+
+// Disown records that an output must not be used again, and leaves its run to those who
+// use it now.
+func Disown(tx *store.Tx, key mr.Digest, why string, now time.Time) error {
+	o, err := GetOutput(tx, key)
+	if err != nil || o == nil || o.Made.Run == 0 || o.Gone != "" {
 		return err
 	}
-	o.Made.Run, o.Gone = 0, why
+	o.Gone, o.GoneAt = why, now
 	return PutOutput(tx, o)
+}
+
+// Touch records that an output has spared a task its work.
+func Touch(tx *store.Tx, key mr.Digest, now time.Time) error {
+	o, err := GetOutput(tx, key)
+	if err != nil || o == nil {
+		return err
+	}
+	o.Uses, o.Used = o.Uses+1, now
+	return PutOutput(tx, o)
+}
+
+// DeleteOutput removes the record of an output whose bytes are gone.
+func DeleteOutput(tx *store.Tx, key mr.Digest) error {
+	return wrap("output", tx.Delete(store.Outputs, key[:]))
 }
 
 // PutSlot records that key was last made at the place named by slot.

@@ -3,6 +3,7 @@ package lineage
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/mrd-io/mr"
 )
@@ -21,6 +22,14 @@ func (e *enc) num(n int64)        { e.b = binary.AppendUvarint(e.b, uint64(n)) }
 func (e *enc) unum(n uint64)      { e.b = binary.AppendUvarint(e.b, n) }
 func (e *enc) str(s string)       { e.num(int64(len(s))); e.b = append(e.b, s...) }
 func (e *enc) digest(d mr.Digest) { e.b = append(e.b, d[:]...) }
+
+func (e *enc) time(t time.Time) { // 0: the zero time
+	if t.IsZero() {
+		e.num(0)
+		return
+	}
+	e.num(t.UnixNano())
+}
 
 func (e *enc) bytes(b []byte) { // nil and empty differ
 	if b == nil {
@@ -74,6 +83,13 @@ func (d *dec) unum() uint64 {
 }
 
 func (d *dec) num() int64 { return int64(d.unum()) }
+
+func (d *dec) time() time.Time {
+	if n := d.num(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
 
 func (d *dec) take(n int64) []byte {
 	if n < 0 || n > int64(len(d.b)) {

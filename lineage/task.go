@@ -81,6 +81,21 @@ func ScanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t 
 	})
 }
 
+// DeleteTasks removes the tasks of a job.
+func DeleteTasks(tx *store.Tx, job mr.JobID) error {
+	var keys [][]byte
+	err := tx.Scan(store.Tasks, append([]byte(job), '/'), func(k, _ []byte) error {
+		keys = append(keys, append([]byte{}, k...))
+		return nil
+	})
+	for _, k := range keys {
+		if err == nil {
+			err = tx.Delete(store.Tasks, k)
+		}
+	}
+	return wrap("tasks of "+string(job), err)
+}
+
 // PutStage records the components of a stage, once.
 func PutStage(tx *store.Tx, s plan.Stage) error {
 	if tx.Get(store.Stages, s.Digest[:]) != nil {

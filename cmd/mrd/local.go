@@ -27,7 +27,8 @@ type localEngine struct {
 }
 
 func (e localEngine) Jobs() mr.Jobs {
-	return importing{e.Node.Jobs(), e.Node, filepath.Join(e.store, "bin")}
+	jobs := e.Node.Jobs()
+	return importing{jobs, jobs.(mr.Cache), jobs.(mr.Tracer), e.Node, filepath.Join(e.store, "bin")}
 }
 
 // importer copies a job binary into the store.
@@ -40,6 +41,8 @@ type importer interface {
 // the same code.
 type importing struct {
 	mr.Jobs
+	mr.Cache
+	mr.Tracer
 	store importer
 	bin   string // the store's folder of binaries
 }

@@ -1,0 +1,330 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// This file keeps the store within its bound. When it takes nine tenths of it, outputs
+// are given up, those first that save least for their bytes, until collecting volumes
+// brings it down to eight tenths.
+//
+// Candidates are chosen beside the loop, which takes a while in a large catalog. The
+// decision falls in the loop, where nobody can begin to use an output meanwhile: runs
+// that live jobs stand on, and pinned ones, stay. It is one transaction for each batch;
+// after a crash between that and the collection, the garbage is found by the next.
+//
+// An output's record outlives its bytes, so lineage and explanations do, too.
+
+const (
+	evictFrom, evictTo = 9, 8 // tenths of the bound
+	evictBatch         = 512  // outputs to a transaction: the loop waits for it
+	evictPause         = time.Second
+)
+
+// keeper is what the engine needs to keep its bound.
+type keeper struct {
+	kicked chan struct{} // holds a token when the store has grown
+	mu     sync.Mutex    // one eviction, invalidation, change of pins at a time
+	parked map[uint64]bool
+	warned time.Time // guarded by mu
+}
+
+// kick says that the store has grown.
+func (e *Engine) kick() {
+	select {
+	case e.keep.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// keepBounded evicts whenever the store has grown too large, until the engine stops.
+func (e *Engine) keepBounded() {
+	if e.o.CacheSize <= 0 {
+		return
+	}
+	e.prune(e.ctx)
+	ticker := time.NewTicker(tick) // what is being written is not committed yet
+	defer ticker.Stop()
+	for e.ctx.Err() == nil {
+		if e.o.Store.DiskBytes() > e.o.CacheSize/10*evictFrom {
+			freed, err := e.shrink(e.ctx, e.o.CacheSize)
+			if err != nil && e.ctx.Err() == nil {
+				e.log.Warn("keeping the store within its bound", "err", err)
+			}
+			if freed.Disk == 0 || err != nil {
+				e.sleep(evictPause)
+			}
+		}
+		select {
+		case <-e.keep.kicked:
+		case <-ticker.C:
+		case <-e.ctx.Done():
+		}
+	}
+}
+
+func (e *Engine) sleep(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-e.ctx.Done():
+	}
+}
+
+// shrink evicts and collects until the store takes at most eight tenths of limit.
+func (e *Engine) shrink(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
+	e.keep.mu.Lock()
+	defer e.keep.mu.Unlock()
+	target := limit / 10 * evictTo
+	victims, short, err := e.victims(ctx, target)
+	if err != nil {
+		return freed, err
+	}
+	for batch := range slices.Chunk(victims, evictBatch) {
+		if err := e.forget(ctx, batch, lineage.Evicted, &freed); err != nil {
+			return freed, err
+		}
+		// What is free now is given back at once: others go on writing.
+		n, err := e.o.Store.Reclaim(ctx, target)
+		freed.Disk += n
+		if err != nil {
+			return freed, err
+		}
+	}
+	if len(victims) == 0 {
+		if freed.Disk, err = e.o.Store.Reclaim(ctx, target); err != nil {
+			return freed, err
+		}
+	}
+	if now := e.o.Now(); short > 0 && e.o.Store.DiskBytes() > limit && now.Sub(e.keep.warned) > time.Minute {
+		e.keep.warned = now
+		e.log.Warn("the store is larger than --cache-size: jobs under way and pins need it",
+			"store", e.o.Store.Dir(), "bytes", e.o.Store.DiskBytes(), "limit", limit)
+	}
+	return freed, nil
+}
+
+// victim is an output that may be given up.
+type victim struct {
+	key    mr.Digest
+	run    uint64
+	volume uint32
+	bytes  int64
+	cpu    time.Duration
+	score  float64
+}
+
+// victims chooses outputs to give up, so that collecting would bring the store down to
+// target bytes; short is what is missing even so.
+func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short int64, err error) {
+	volumes, runs, err := e.o.Store.Layout()
+	if err != nil {
+		e.log.Warn("evicting with bad records in the catalog", "err", err)
+	}
+	need := e.o.Store.DiskBytes() - target
+	for _, f := range volumes {
+		if f.Worth() {
+			need -= f.Bytes - f.Live
+		}
+	}
+	if need <= 0 {
+		return nil, 0, nil
+	}
+	all, err := e.candidates(ctx, runs)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, v := range all {
+		f, stored := volumes[v.volume]
+		if stored { // else it is in the catalog, whose pages are used again
+			was := int64(0)
+			if f.Worth() {
+				was = f.Bytes - f.Live
+			}
+			f.Live -= v.bytes
+			volumes[v.volume] = f
+			if f.Worth() {
+				need -= f.Bytes - f.Live - was
+			}
+		}
+		vs = append(vs, v)
+		if need <= 0 {
+			break
+		}
+	}
+	return vs, max(need, 0), nil
+}
+
+// candidates are the outputs that nobody needs now, the least valuable first.
+func (e *Engine) candidates(ctx context.Context, runs map[store.RunID]uint32) (all []victim, err error) {
+	var held map[uint64]bool
+	if err := e.request(ctx, func(l *loop) { held = l.held() }); err != nil {
+		return nil, err
+	}
+	now := e.o.Now()
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		pinned, err := pinnedKeys(tx)
+		if err != nil {
+			return err
+		}
+		return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
+			volume, stored := runs[store.RunID(o.Made.Run)]
+			if o.Made.Run != 0 && stored && !held[o.Made.Run] && !pinned[o.Key] {
+				all = append(all, victim{o.Key, o.Made.Run, volume, o.Made.Stored, o.CPU, value(o, now)})
+			}
+			return nil
+		})
+	})
+	slices.SortFunc(all, func(a, b victim) int { return cmp.Compare(a.score, b.score) })
+	return all, err
+}
+
+// value is what keeping an output is worth: the work it has saved or may save, for its
+// bytes, and the less the longer nobody wanted it.
+func value(o *lineage.Output, now time.Time) float64 {
+	if o.Gone != "" {
+		return 0
+	}
+	last := o.Created
+	if o.Used.After(last) {
+		last = o.Used
+	}
+	idle := max(now.Sub(last), 0) + time.Minute // the last minute's are alike
+	cpu := max(o.CPU, time.Millisecond)
+	return cpu.Seconds() * float64(o.Uses+1) / (float64(o.Made.Stored+1<<10) * idle.Seconds())
+}
+
+// forget gives outputs up, in the loop, unless they have come to be used.
+func (e *Engine) forget(ctx context.Context, vs []victim, why string, freed *mr.CacheFreed) error {
+	var failed error
+	err := e.request(ctx, func(l *loop) {
+		held := l.held()
+		var got mr.CacheFreed
+		failed = e.o.Store.Update(func(tx *store.Tx) error {
+			got = mr.CacheFreed{}
+			for _, v := range vs {
+				now := e.o.Now()
+				o, err := lineage.GetOutput(tx, v.key)
+				if err != nil {
+					return err
+				}
+				if o == nil || o.Made.Run != v.run {
+					continue // made again, or gone, meanwhile
+				}
+				switch {
+				case held[v.run] && why == lineage.Invalidated:
+					got.InUse++
+					err = lineage.Disown(tx, v.key, why, now)
+				case held[v.run]:
+					continue
+				case o.Gone != "":
+					err = lineage.Forget(tx, v.key, o.Gone, o.GoneAt)
+				default:
+					err = lineage.Forget(tx, v.key, why, now)
+				}
+				if err != nil {
+					return err
+				}
+				got.Outputs, got.Bytes, got.Seconds = got.Outputs+1, got.Bytes+v.bytes, got.Seconds+v.cpu.Seconds()
+			}
+			return nil
+		})
+		if failed == nil {
+			freed.Outputs += got.Outputs
+			freed.Bytes += got.Bytes
+			freed.Seconds += got.Seconds
+			freed.InUse += got.InUse
+		}
+	})
+	if err == nil && failed != nil {
+		err = fmt.Errorf("forgetting outputs: %w", failed)
+	}
+	return err
+}
+
+// held are the runs that live jobs stand on: the outputs of their maps, until their
+// parts are done, and the kept parts that they are about to install.
+func (l *loop) held() map[uint64]bool {
+	runs := make(map[uint64]bool, len(l.e.keep.parked))
+	for id := range l.e.keep.parked {
+		runs[id] = true
+	}
+	for id, j := range l.jobs {
+		if c := l.core.jobs[id]; c != nil && c.phase >= phaseCommit {
+			continue
+		}
+		for i := range j.maps {
+			runs[j.maps[i].Made.Run] = true
+		}
+		for i := range j.reduces {
+			runs[j.reduces[i].keep] = true
+		}
+	}
+	return runs
+}
+
+// recheck makes sure that what planning has found is still there, now that eviction
+// can see that it is used.
+func (l *loop) recheck(p *planning) {
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		for i := range p.tasks {
+			if t := &p.tasks[i]; t.done && !tx.HasRun(store.RunID(t.run)) {
+				*t = planned{key: t.key, failures: t.failures}
+				p.maps[i].Made = plan.Made{}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		l.e.log.Error("looking up what planning has found", "err", err)
+	}
+}
+
+// resumeOrPark takes unfinished jobs up, or, when it is to leave them alone, remembers
+// the runs that they stand on.
+func (e *Engine) resumeOrPark() error {
+	if !e.o.Idle {
+		return e.loop.recover()
+	}
+	e.keep.parked = map[uint64]bool{}
+	return e.o.Store.View(func(tx *store.Tx) error {
+		var open []mr.JobID
+		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err == nil && !r.State.Done() {
+				open = append(open, r.ID)
+			}
+			return err
+		})
+		for _, id := range open {
+			if err == nil {
+				err = eachTask(tx, id, func(_ taskID, t *lineage.Task) error {
+					e.keep.parked[t.Made.Run] = true
+					return nil
+				})
+			}
+		}
+		return err
+	})
+}
+
+// whyLost says where the bytes were that can't be read.
+func (e *Engine) whyLost(id uint64) string {
+	switch n, err := e.o.Store.VolumeOf(store.RunID(id)); {
+	case err != nil:
+		return "lost: its stored output is gone"
+	case n == 0:
+		return "lost: its stored output is damaged"
+	default:
+		return fmt.Sprintf("lost: volume %d damaged", n)
+	}
+}
