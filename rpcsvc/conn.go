@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type conn struct {
 	writeBy time.Time // the write deadline as set; owned by the writer
 
 	inFlight chan struct{} // one element a request in flight
+	instant  atomic.Int32  // of these, the ones that are answered at once
 
 	mu       sync.Mutex // also held to replace nc
 	draining bool       // reads are over
@@ -158,6 +160,9 @@ func (c *conn) enter(method string) error {
 	case <-c.ctx.Done():
 		return io.EOF
 	}
+	if method == timeNow {
+		c.instant.Add(1)
+	}
 	if passesBy(method) {
 		return nil
 	}
@@ -178,8 +183,18 @@ func (c *conn) leave(method string) {
 	<-c.inFlight
 }
 
+// timeNow is the method that must not be late.
+const timeNow = "Time.Now"
+
+// lastInstant reports, when a request of this method is answered, whether the answer
+// has to be flushed: not if another one follows on its heels, as when many readings are asked for
+// on one connection. A client that waits for each answer never waits for another's.
+func (c *conn) lastInstant(method string) bool {
+	return method != timeNow || c.instant.Add(-1) == 0
+}
+
 // passesBy says which requests don't wait for a slot: those that cost nothing and
 // must not be late, and those that do nothing but wait.
 func passesBy(method string) bool {
-	return method == "Time.Now" || method == "Jobs.Wait" || method == "Meta.Hello"
+	return method == timeNow || method == "Jobs.Wait" || method == "Meta.Hello"
 }

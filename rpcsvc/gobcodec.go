@@ -63,6 +63,7 @@ func (g *gobCodec) decode(v any) (err error) {
 func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
 	defer g.c.leave(r.ServiceMethod)
 	departing(body)
+	flush := g.c.lastInstant(r.ServiceMethod)
 	if err := g.enc.Encode(r); err != nil {
 		g.c.close()
 		return err
@@ -70,6 +71,9 @@ func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
 	if err := g.enc.Encode(body); err != nil {
 		g.c.close()
 		return err
+	}
+	if !flush {
+		return nil
 	}
 	return g.w.Flush()
 }

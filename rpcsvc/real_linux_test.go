@@ -95,7 +95,7 @@ func timeServer(t testing.TB) (addr string) {
 // and checks every reading against the truth. MR_CLOCK_READS sets how many; the long form
 // is 100,000. The figures it logs are those of bench/RESULTS.md.
 func TestTimeBetweenProcesses(t *testing.T) {
-	reads := 2000
+	reads := 1000
 	if v := os.Getenv("MR_CLOCK_READS"); v != "" {
 		var err error
 		if reads, err = strconv.Atoi(v); err != nil {
