@@ -35,7 +35,7 @@ func (s *scan) segment(ctx context.Context, a, b int64) ([]mark, error) {
 	lo, hi := max(a-s.reach, 0), min(b+s.reach, size)
 	buf := buffers.get(tail + chunk)
 	defer buffers.put(buf)
-	m := minima{reach: s.reach, from: a, to: min(b, size-1)}
+	m := minima{reach: s.reach, from: a, to: min(b, size-1), high: make([]mark, 0, 2<<10), low: -s.reach}
 	held := 0 // bytes at the front of buf that were read before
 	for off := max(lo-tail, 0); off < hi; {
 		n := int(min(chunk, hi-off))
@@ -115,9 +115,39 @@ type minima struct {
 	// candidate was beaten by none so far; its reach is not yet over if open.
 	candidate mark
 	open      bool
+	// high are the ends since low, the last one with a low hash. Most ends are passed over
+	// between two low ones without a look at the window.
+	high []mark
+	low  int64
 }
 
+// rare is the bound of low hashes, one in 64.
+const rare = 1 << 58
+
+// add takes the next record end. The ends between two low ones that are less than a reach
+// apart are beaten by both, and beat none that those don't.
 func (w *minima) add(m mark) {
+	switch {
+	case m.hash >= rare:
+		if w.high = append(w.high, m); len(w.high) == cap(w.high) {
+			w.flush()
+		}
+		return
+	case m.end-w.low >= w.reach:
+		w.flush()
+	}
+	w.high, w.low = w.high[:0], m.end
+	w.compete(m)
+}
+
+func (w *minima) flush() {
+	for _, m := range w.high {
+		w.compete(m)
+	}
+	w.high = w.high[:0]
+}
+
+func (w *minima) compete(m mark) {
 	if w.open && m.end-w.candidate.end >= w.reach {
 		w.close()
 	}
@@ -147,6 +177,7 @@ func (w *minima) close() {
 
 // finish ends the records: what lies beyond the file's end beats nobody.
 func (w *minima) finish() {
+	w.flush()
 	if w.open {
 		w.close()
 	}
