@@ -14,6 +14,10 @@ const slots = 3
 
 // shared is memory through which blocks go to a child without passing a socket. We write
 // to it as to a file, so that it may be closed at any time; the child has it mapped.
+//
+// What it gains is small: over 14 interleaved rounds on a busy machine, a word count took
+// 3 % less processor time than by the socket, both as the best round and as the median.
+// (BenchmarkMapWhere measures it; the commit that brought this in claimed more.)
 type shared struct {
 	f    *os.File
 	free chan int // slots that are ours
