@@ -31,24 +31,19 @@ func (c *core) schedule() {
 	}
 }
 
-// mayBeMade reports whether a map task with a known key need not start now: because
-// another task is computing that very output, or because the catalog is asked first.
+// mayBeMade reports whether a map task with a known key need not start now: the catalog
+// is asked first. It may have the output, or else another task may be making it.
 func (c *core) mayBeMade(j *coreJob, k plan.Kind, i int) bool {
 	t := &j.tasks(k)[i]
 	if k != plan.Map || t.key.IsZero() || !j.share {
 		return false
 	}
-	id := taskID{j.id, k, i}
-	if c.madeElsewhere(t, id) {
-		c.await(t, id)
-		return true
+	if c.missed[t.key] {
+		return false
 	}
-	if !c.missed[t.key] {
-		t.state = taskWaiting
-		c.do(actLookup{id, 0, t.key})
-		return true
-	}
-	return false
+	t.state = taskWaiting
+	c.do(actLookup{taskID{j.id, k, i}, 0, t.key})
+	return true
 }
 
 // madeElsewhere reports whether another task's attempt is making id's output.
@@ -291,7 +286,6 @@ func (c *core) dropInflight(key mr.Digest, id taskID) {
 		return
 	}
 	delete(c.inflight, key)
-	delete(c.missed, key)
 	for _, w := range c.waiters[key] {
 		if j := c.alive(w.job); j != nil {
 			c.do(actLookup{w, 0, key})
@@ -345,14 +339,9 @@ func (c *core) failed(e evFailed) {
 
 // requeue puts a task back after an attempt that came to nothing, unless a twin runs.
 func (c *core) requeue(j *coreJob, t *task, id taskID) {
-	if t.live() > 0 {
-		return
+	if t.live() == 0 {
+		c.setReady(j, id.kind, id.index)
 	}
-	if id.kind == plan.Reduce && !j.reducible() {
-		t.state = taskBlocked
-		return
-	}
-	c.setReady(j, id.kind, id.index)
 }
 
 // lose makes every done map task of a live job that stands on one of the runs run
@@ -375,11 +364,6 @@ func (c *core) lose(runs []uint64) (found bool) {
 		}
 		if some {
 			found = true
-			for i := range j.reduces {
-				if j.reduces[i].state == taskReady {
-					j.reduces[i].state = taskBlocked
-				}
-			}
 			c.advance(j)
 		}
 	}

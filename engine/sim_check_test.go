@@ -86,6 +86,12 @@ func (v *jobView) mapped() bool {
 	return !slices.ContainsFunc(v.tasks[plan.Map], func(t taskView) bool { return !t.done })
 }
 
+// complete tells whether nothing but abandoned attempts keeps the job from committing.
+func (v *jobView) complete() bool {
+	return v.cut != nil && v.mapped() && slices.Equal(v.cut, v.outs()) &&
+		!slices.ContainsFunc(v.tasks[plan.Reduce], func(t taskView) bool { return !t.done })
+}
+
 func (v *jobView) outs() (ds []mr.Digest) {
 	for _, t := range v.tasks[plan.Map] {
 		ds = append(ds, t.out)
@@ -141,7 +147,9 @@ func (k *checker) event(ev event) (h heard) {
 			}
 		}
 	case evIdentified:
-		h.attempt = k.live[e.attempt]
+		if h.attempt = k.live[e.attempt]; h.attempt != nil {
+			h.attempt.reading = false // it is held, and asks
+		}
 	case evDone:
 		h.attempt = k.answered(e.attempt)
 	case evFailed:
@@ -221,7 +229,7 @@ func (k *checker) counts(a *attemptView, e evFailed) bool {
 		}
 		for _, other := range k.jobs { // what another job stands on is made again
 			for _, m := range other.tasks[plan.Map] {
-				if m.done && !other.closing && slices.Contains(e.lost, m.run) {
+				if m.done && !other.closing && !other.complete() && slices.Contains(e.lost, m.run) {
 					return false
 				}
 			}

@@ -93,7 +93,7 @@ func newWorld(seed uint64) *world {
 	w.twins = w.chance(80)
 	w.core.speculate = w.twins
 	w.check = newChecker(w)
-	w.faults = w.rng.IntN(25)
+	w.faults = w.rng.IntN(25 + 50*w.rng.IntN(2)*w.rng.IntN(2))
 	if w.chance(10) {
 		w.faults = 0
 	}
@@ -131,7 +131,11 @@ func (w *world) over() bool {
 // advance lets one or a few things happen, as many as share a turn of the loop.
 func (w *world) advance() {
 	w.now = w.now.Add(time.Duration(w.rng.IntN(1000)) * time.Millisecond)
-	for range 1 + w.rng.IntN(3)*w.rng.IntN(2) {
+	n := 1 + w.rng.IntN(3)*w.rng.IntN(2)
+	if w.chance(5) {
+		n = 10
+	}
+	for range n {
 		w.happen()
 	}
 	w.turn()
