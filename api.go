@@ -23,6 +23,7 @@ type Spec struct {
 	OutputFormat string // "text" (key TAB value LF), "raw", "jsonl"; empty: the job's own
 	Reducers     int    // number of key ranges; 0: chosen from bytes
 	SplitSize    int64  // bytes; 0: the default
+	Chunking     string // how large files are cut: "fixed" or empty: at fixed ranges; "content": where their content says
 	RecordLimit  int64  // longest record in bytes; 0: 64 MiB
 	Overwrite    bool   // replace an existing output folder at commit
 	NoCache      bool   // neither look up nor share map and reduce outputs

@@ -20,6 +20,25 @@ type planning struct {
 	maps    []taskInfo
 	tasks   []planned
 	stages  [2]plan.Stage
+	cuts    []foundCuts
+}
+
+// foundCuts are the content-defined cuts of one file, to be remembered under its stamp.
+type foundCuts struct {
+	key  mr.Digest
+	cuts []int64
+}
+
+// knownCuts returns the cuts that were remembered under a file's stamp.
+func (e *Engine) knownCuts(key mr.Digest) (cuts []int64, ok bool) {
+	err := e.o.Store.View(func(tx *store.Tx) (err error) {
+		cuts, ok, err = lineage.GetCuts(tx, key)
+		return err
+	})
+	if err != nil {
+		e.log.Error("reading remembered cuts", "err", err)
+	}
+	return cuts, ok && err == nil
 }
 
 // plan lists, cuts and looks up a job's input in the background.
@@ -41,6 +60,11 @@ func (l *loop) plan(id mr.JobID) {
 			err = l.e.o.Store.Update(func(tx *store.Tx) error {
 				for _, s := range p.stages {
 					if err := lineage.PutStage(tx, s); err != nil {
+						return err
+					}
+				}
+				for _, c := range p.cuts {
+					if err := lineage.PutCuts(tx, c.key, c.cuts); err != nil {
 						return err
 					}
 				}
@@ -85,7 +109,15 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 		}
 	}
 	p := &planning{}
-	p.splits, err = input.Cut(files, input.CutOptions{SplitSize: rec.Spec.SplitSize, Format: rec.Spec.InputFormat})
+	chunking, err := input.ParseChunking(rec.Spec.Chunking)
+	if err != nil {
+		return nil, err
+	}
+	p.splits, err = input.Cut(files, input.CutOptions{
+		SplitSize: rec.Spec.SplitSize, Format: rec.Spec.InputFormat, Chunking: chunking,
+		Known: e.knownCuts,
+		Found: func(key mr.Digest, cuts []int64) { p.cuts = append(p.cuts, foundCuts{key, cuts}) },
+	})
 	if err != nil {
 		return nil, err
 	}

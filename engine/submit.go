@@ -140,6 +140,9 @@ func checkSpec(s *mr.Spec) error {
 	default:
 		return mr.Errorf(mr.Usage, "--output-format %q is not known; use text, raw or jsonl", s.OutputFormat)
 	}
+	if _, err := input.ParseChunking(s.Chunking); err != nil {
+		return err
+	}
 	s.Output = filepath.Clean(s.Output)
 	return checkOutput(s.Output, s.Overwrite)
 }

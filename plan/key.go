@@ -139,6 +139,7 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	h.str(s.OutputFormat)
 	h.num(uint64(s.Reducers))
 	h.num(uint64(s.SplitSize))
+	h.str(s.Chunking)
 	h.num(uint64(s.RecordLimit))
 	h.str(yesNo(s.Overwrite))
 	h.str(yesNo(s.NoCache))

@@ -24,7 +24,7 @@ func TestCutCoversEveryKeyOnce(t *testing.T) {
 			group = func(k []byte) []byte { return k[:2] }
 		}
 		var sticky [][]byte
-		if round%2 == 0 {
+		if round%2 == 0 && round%3 != 0 { // a stage's earlier cuts lie at its own groups
 			sticky = [][]byte{[]byte("010"), []byte("020")}
 		}
 		rs := Cut(ws, n, group, sticky)

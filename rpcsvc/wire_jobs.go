@@ -33,6 +33,7 @@ type Spec struct {
 	RecordLimit  int64    `json:"record_limit"`
 	Overwrite    bool     `json:"overwrite"`
 	NoCache      bool     `json:"no_cache"`
+	Chunking     string   `json:"chunking"`
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.

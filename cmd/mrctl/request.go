@@ -27,7 +27,9 @@ type request struct {
 	reducers     int
 	workers      int
 	memory       int64
+	cacheSize    int64
 	splitSize    int64
+	chunking     string
 	recordLimit  int64
 	overwrite    bool
 	noCache      bool
@@ -44,11 +46,13 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&r.noCache, "no-cache", false, "compute everything anew, and keep it from other jobs")
 	flags.IntVar(&r.reducers, "reducers", 0, "number `R` of reduce tasks and parts (default: chosen from bytes)")
 	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
+	flags.StringVar(&r.chunking, "chunking", "", "cut large files at `fixed` ranges, or where their content says (content): an insertion then re-maps one or two splits")
 	flags.StringVar(&r.inputFormat, "input-format", "", "format `F`: text, fixed:N or whole (default text)")
 	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
 	flags.IntVar(&r.workers, "workers", 0, "run `N` tasks at once, when no daemon serves the store (default: the CPUs)")
 	flags.Var(size.Value{N: &r.memory}, "memory", "memory for tasks, when no daemon serves the store")
+	flags.Var(size.Value{N: &r.cacheSize}, "cache-size", "what the store may take on disk, when no daemon serves it (default: a fifth of what is free)")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "say what would run and why, and run nothing")
 	flags.StringVar(&r.submitID, "submit-id", "", "`ID` of this submission; the same again is the same job")
 }
@@ -124,7 +128,7 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	}
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
-		Output: a.abs(r.output), SplitSize: r.splitSize, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
+		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
