@@ -66,7 +66,9 @@ func (f *frameReader) fill() error {
 		return nil
 	}
 	if f.err == nil {
-		f.err = f.next()
+		if f.err = f.next(); f.err != nil {
+			f.frame, f.off = nil, 0 // a part of a message is none, not even later
+		}
 	}
 	return f.err
 }

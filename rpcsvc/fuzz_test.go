@@ -157,6 +157,9 @@ func FuzzFrame(f *testing.F) {
 		fr := newFrameReader(bufio.NewReader(bytes.NewReader(input)))
 		fr.grant(budget)
 		got, _ := io.ReadAll(struct{ io.Reader }{fr})
+		if _, err := fr.ReadByte(); err == nil {
+			t.Error("the reader went on after its end")
+		}
 		if !bytes.HasPrefix(input, got) {
 			t.Errorf("the frames are not the input's beginning")
 		}
