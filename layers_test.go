@@ -27,7 +27,7 @@ var layers = map[string]struct {
 	"internal/size":       {own: []string{"."}},
 	"internal/where":      {own: []string{"."}},
 	"internal/exit":       {own: []string{"."}},
-	"input":               {own: []string{"."}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3", "github.com/bmatcuk/doublestar", "golang.org/x/sys"}},
+	"input":               {own: []string{"."}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3", "github.com/zeebo/xxh3", "github.com/bmatcuk/doublestar", "golang.org/x/sys"}},
 	"run":                 {own: []string{".", "collect"}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3"}},
 	"plan":                {own: []string{"."}, foreign: []string{"github.com/zeebo/blake3"}},
 	"store":               {own: []string{".", "internal/failpoint"}, foreign: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},

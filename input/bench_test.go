@@ -114,6 +114,11 @@ func benchLoad(b *testing.B, splits []Split, o Options) {
 func BenchmarkLoadLarge(b *testing.B) {
 	path := write(b, filepath.Join(b.TempDir(), "f"), text(random(1), 128<<20, 80))
 	b.Run("memory", func(b *testing.B) { benchLoad(b, splitsOf(b, CutOptions{}, path), Options{}) })
+	b.Run("recalled", func(b *testing.B) {
+		known := mr.Digest{1}
+		o := Options{FastKey: 1, Recall: func(Fast) (mr.Digest, bool) { return known, true }}
+		benchLoad(b, splitsOf(b, CutOptions{}, path), o)
+	})
 	b.Run("streamed", func(b *testing.B) { benchLoad(b, splitsOf(b, CutOptions{SplitSize: 1 << 30}, path), Options{}) })
 }
 

@@ -23,6 +23,14 @@ type Options struct {
 	Format      mr.Format
 	RecordLimit int64 // the longest line, or file in the whole format; 0: 64 MiB
 	Buffer      int64 // splits of at most so many stored bytes are held in memory; 0: 64 MiB
+
+	// Recall returns the digest that a split with the given fast hash had, if one is known
+	// that was hashed under the same FastKey; if not, the digest is made. The caller
+	// answers for it. It is not asked about splits beyond Buffer. nil: digests are made.
+	Recall func(Fast) (d mr.Digest, ok bool)
+	// FastKey is the key of fast hashes: random, and secret where files are made by
+	// people who would profit from a wrong answer.
+	FastKey uint64
 }
 
 func (o Options) checked() (Options, error) {
@@ -46,17 +54,19 @@ func (o Options) checked() (Options, error) {
 // Loaded is a split that has been read and hashed. Its bytes are in memory, unless they are
 // more than Options.Buffer: then Blocks reads them again.
 type Loaded struct {
-	split  Split
-	o      Options
-	dev    device
-	parts  []part
-	buf    []byte // the parts' stored bytes, if kept
-	kept   bool
-	closed bool
-	digest mr.Digest
-	read   int64
-	moved  bool
-	open   []*blockReader // not closed yet
+	split    Split
+	o        Options
+	dev      device
+	parts    []part
+	buf      []byte // the parts' stored bytes, if kept
+	kept     bool
+	closed   bool
+	digest   mr.Digest
+	read     int64
+	moved    bool
+	fast     Fast
+	recalled bool
+	open     []*blockReader // not closed yet
 }
 
 // part is what was read of a piece.
@@ -84,7 +94,12 @@ func load(ctx context.Context, s Split, o Options, dev device) (*Loaded, error) 
 	l := &Loaded{split: s, o: o, dev: dev, parts: make([]part, 0, len(s.Pieces))}
 	total := s.Bytes()
 	l.kept = total <= o.Buffer
-	r := loader{l: l, ctx: ctx, h: blake3.New()}
+	r := loader{l: l, ctx: ctx}
+	if l.kept && o.Recall != nil {
+		r.fast = newFastPart(o.FastKey)
+	} else {
+		r.h = blake3.New()
+	}
 	if l.kept {
 		room := total
 		if len(s.Pieces) == 1 && !s.Pieces[0].whole() {
@@ -101,7 +116,11 @@ func load(ctx context.Context, s Split, o Options, dev device) (*Loaded, error) 
 			return nil, err
 		}
 	}
-	l.digest = digestOf(l.parts)
+	if r.fast.h != nil {
+		r.identify()
+	} else {
+		l.digest = digestOf(l.parts)
+	}
 	return l, nil
 }
 
@@ -122,6 +141,14 @@ func digestOf(parts []part) mr.Digest {
 // Digest identifies the split's input: equal bytes in equal pieces, equal digests. Neither
 // paths nor offsets are in it.
 func (l *Loaded) Digest() mr.Digest { return l.digest }
+
+// Fast returns the hash to remember the digest under for Options.Recall; zero if that was
+// not given, or the split is not in memory. It follows the bytes read, and may be
+// remembered even if the split has moved.
+func (l *Loaded) Fast() Fast { return l.fast }
+
+// Recalled reports whether the digest came from Options.Recall.
+func (l *Loaded) Recalled() bool { return l.recalled }
 
 // Start is the offset at which the split's first record begins in its file, for a range;
 // 0 for whole files. See [Split.Positions].

@@ -14,7 +14,9 @@ import (
 type loader struct {
 	l       *Loaded
 	ctx     context.Context // of the one Load that owns the loader
-	h       *blake3.Hasher
+	h       *blake3.Hasher  // of the current piece, unless fast is
+	fast    fastPart        // of the current piece, if the digest may be recalled
+	sums    []Fast
 	scratch []byte // receives what is not kept
 	used    int64  // bytes of l.buf
 	fd      int
@@ -38,7 +40,7 @@ func (r *loader) piece(p *Piece) (err error) {
 	if err != nil {
 		return err
 	}
-	r.h.Reset()
+	r.begin()
 	d := part{at: r.used}
 	if p.whole() || r.l.o.Format.Kind != mr.Text {
 		err = r.exact(p, &d)
@@ -48,7 +50,11 @@ func (r *loader) piece(p *Piece) (err error) {
 	if err != nil {
 		return err
 	}
-	r.h.Sum(d.sum[:0])
+	if r.fast.h != nil {
+		r.sums = append(r.sums, r.fast.sum())
+	} else {
+		r.h.Sum(d.sum[:0])
+	}
 	d.last = d.off+d.size >= p.Stamp.Size
 	r.l.parts = append(r.l.parts, d)
 	after, err := since(r.l.dev, r.fd, p.Path, before)
@@ -61,6 +67,15 @@ func (r *loader) piece(p *Piece) (err error) {
 	}
 	r.l.moved = true
 	return nil
+}
+
+// begin forgets the bytes of the piece before.
+func (r *loader) begin() {
+	if r.fast.h != nil {
+		r.fast.h.Reset()
+	} else {
+		r.h.Reset()
+	}
 }
 
 // next reads up to n bytes at off, behind what was read before if it is kept. The bytes
@@ -231,7 +246,11 @@ func (r *loader) take(b []byte, d *part, i int) {
 		d.at = r.used + int64(i)
 	}
 	r.hold(len(b))
-	_, _ = r.h.Write(b[i:]) // a hash's Write has no error
+	if r.fast.h != nil {
+		_, _ = r.fast.h.Write(b[i:]) // a hash's Write has no error
+	} else {
+		_, _ = r.h.Write(b[i:])
+	}
 	d.size += int64(len(b) - i)
 }
 
