@@ -109,7 +109,7 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 	}
 	if j.rec.Format == "" {
 		j.rec.Format = "text"
-		if t.Raw {
+		if t.RawFor(spec.InputFormat) {
 			j.rec.Format = "raw"
 		}
 	}
