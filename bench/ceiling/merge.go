@@ -59,6 +59,9 @@ func (m *merger) add(p *partition) {
 		m.addShort(chunk)
 	}
 	m.addShort(p.chunk)
+	for _, chunk := range p.longFull {
+		m.addLong(chunk)
+	}
 	m.addLong(p.long)
 }
 

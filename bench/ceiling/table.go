@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"slices"
 	"unsafe"
 )
 
@@ -16,6 +15,7 @@ const (
 	batchSize = 128
 	chunkSize = 512
 	slabSize  = 64 * chunkSize
+	longChunk = 16 << 10 // bytes
 )
 
 // short is a word of up to 16 bytes: two little-endian integers, padded with zeros, so that the first
@@ -47,7 +47,9 @@ type record struct {
 type partition struct {
 	full  [][]record
 	chunk []record
-	long  []byte // length and count as 4 and 8 bytes, and the word; and so on
+	// Long words: length and count as 4 and 8 bytes, and the word; and so on.
+	longFull [][]byte
+	long     []byte
 }
 
 // counter is what one worker has counted.
@@ -216,7 +218,12 @@ func hashLong(word []byte) uint64 {
 
 func (c *counter) spillLong(word []byte, n uint64) {
 	p := &c.parts[c.ranges[int(word[0])|int(word[1])<<8]]
-	p.long = slices.Grow(p.long, 12+len(word))
+	if len(p.long)+12+len(word) > cap(p.long) {
+		if p.long != nil {
+			p.longFull = append(p.longFull, p.long)
+		}
+		p.long = make([]byte, 0, max(longChunk, 12+len(word)))
+	}
 	p.long = binary.LittleEndian.AppendUint32(p.long, uint32(len(word)))
 	p.long = binary.LittleEndian.AppendUint64(p.long, n)
 	p.long = append(p.long, word...)
