@@ -15,19 +15,25 @@ import (
 // where there are more jobs than slots. Within a job reduce tasks come
 // before maps (there are maps beside them only when some were lost), by index.
 func (c *core) schedule() {
-	for {
-		w := c.freeWorker()
-		if w < 0 {
-			return
-		}
+	var waiting []taskID
+	for w := c.freeWorker(); w >= 0; w = c.freeWorker() {
 		j, k, i := c.nextTask()
 		if j == nil {
-			return
+			break
 		}
 		if c.mayBeMade(j, k, i) {
 			continue
 		}
-		c.start(taskID{j.id, k, i}, w, false)
+		id := taskID{j.id, k, i}
+		if w, wait := c.elsewhere(&j.tasks(k)[i], w); wait {
+			waiting = append(waiting, id)
+		} else {
+			c.start(id, w, false)
+		}
+	}
+	for _, id := range slices.Backward(waiting) { // first in line for the next slot
+		j := c.jobs[id.job]
+		j.ready[id.kind] = slices.Insert(j.ready[id.kind], 0, id.index)
 	}
 }
 
@@ -68,8 +74,12 @@ func (c *core) freeWorker() workerID { return c.freeWorkerBut(-1) }
 
 func (c *core) freeWorkerBut(not workerID) workerID {
 	best, free := workerID(-1), 0
+	rest := c.awake(-1)
 	for id, w := range c.workers {
-		if f := w.slots - w.busy; id != not && (f > free || f == free && f > 0 && id < best) {
+		if id == not || rest && c.now.Before(w.rests) {
+			continue
+		}
+		if f := w.slots - w.busy; f > free || f == free && f > 0 && id < best {
 			best, free = id, f
 		}
 	}
@@ -252,6 +262,7 @@ func (c *core) done(e evDone) {
 	if a.task.kind == plan.Map {
 		c.rekey(t, a.task, e.key)
 	}
+	c.workers[a.worker].hasWorked()
 	if !e.cached {
 		j.took[a.task.kind] = append(j.took[a.task.kind], c.now.Sub(a.started))
 	}
@@ -325,6 +336,10 @@ func (c *core) failed(e evFailed) {
 		c.end(j, mr.FailedJob, e.err)
 	default:
 		t.failures++
+		t.failedOn = a.worker
+		if w := c.workers[a.worker]; w != nil {
+			w.hasFailed(c.now)
+		}
 		c.do(actTaskFail{a.task, a.id})
 		if t.err == "" {
 			t.err = e.err // its first failure's own words are the job's

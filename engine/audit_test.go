@@ -85,14 +85,22 @@ func auditTasks(c *core, j *coreJob, k plan.Kind) error {
 func idle(c *core) error {
 	free := 0
 	for _, w := range c.workers {
-		free += w.slots - w.busy
+		if !c.awake(-1) || !c.now.Before(w.rests) {
+			free += w.slots - w.busy
+		}
 	}
 	for _, j := range c.order {
 		if j.phase >= phaseEnding {
 			continue
 		}
-		if _, some := j.peek(); some && free > 0 {
-			return fmt.Errorf("job %s has a task to start, and %d slots are free", j.id, free)
+		k, some := j.peek()
+		if some && c.freeWorker() >= 0 {
+			for _, i := range j.ready[k] {
+				t := &j.tasks(k)[i]
+				if _, wait := c.elsewhere(t, c.freeWorker()); t.state == taskReady && !wait {
+					return fmt.Errorf("%s may start, and %d slots are free", formatTask(taskID{j.id, k, i}), free)
+				}
+			}
 		}
 		for i := range j.maps {
 			t := &j.maps[i]
@@ -104,7 +112,7 @@ func idle(c *core) error {
 				return fmt.Errorf("%s waits for %s, which nobody makes", formatTask(id), formatDigest(t.key))
 			}
 		}
-		if stuck := j.running == 0 && (j.phase == phaseReduce || j.phase == phaseMap && j.left[plan.Map] == 0); stuck && free > 0 {
+		if stuck := j.running == 0 && (j.phase == phaseReduce || j.phase == phaseMap && j.left[plan.Map] == 0); stuck && free > 0 && !some {
 			return fmt.Errorf("job %s does nothing in phase %d", j.id, j.phase)
 		}
 	}

@@ -41,7 +41,8 @@ type task struct {
 	run      uint64
 	cached   bool
 	failures int
-	err      string // the first failure's own words
+	err      string   // the first failure's own words
+	failedOn workerID // where it failed last; 0: nowhere
 	running  []*attempt
 }
 
@@ -97,10 +98,13 @@ func (j *coreJob) tasks(k plan.Kind) []task {
 	return j.reduces
 }
 
+// workerID names a worker that has joined, from 1.
 type workerID int
 
 type coreWorker struct {
 	slots, busy int
+	failed      int       // attempts in a row
+	rests       time.Time // until then
 }
 
 // core is the scheduler's state. Its owner is the loop.

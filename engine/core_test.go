@@ -15,10 +15,11 @@ type table struct {
 	now     time.Time
 	started []actTaskStart
 	on      map[plan.Attempt]workerID
+	ended   map[mr.JobID]mr.State
 }
 
 func newTable(t *testing.T) *table {
-	return &table{t: t, c: newCore(1), now: epochStart, on: map[plan.Attempt]workerID{}}
+	return &table{t: t, c: newCore(1), now: epochStart, on: map[plan.Attempt]workerID{}, ended: map[mr.JobID]mr.State{}}
 }
 
 func (b *table) step(ev event) (acts []action) {
@@ -30,6 +31,8 @@ func (b *table) step(ev event) (acts []action) {
 			b.started = append(b.started, a)
 		case actStart:
 			b.on[a.attempt] = a.worker
+		case actFinish:
+			b.ended[a.job] = a.state
 		}
 	}
 	if err := audit(b.c); err != nil {
@@ -77,6 +80,33 @@ func TestFairness(t *testing.T) {
 		if got := b.started[before].task.job; got != "late" {
 			t.Errorf("%d slots: the next free one went to %s", slots, got)
 		}
+	}
+}
+
+// TestFairShare: a job whose attempts take long gets no more slots than one whose
+// attempts take turns quickly.
+func TestFairShare(t *testing.T) {
+	b := newTable(t)
+	b.step(evWorker{1, 4})
+	b.job("long", 50)
+	for i := range 2 {
+		b.finish(b.started[i].attempt)
+	}
+	b.job("short", 50)
+	for next := 2; next < len(b.started); next++ {
+		long, short := b.c.jobs["long"], b.c.jobs["short"]
+		switch a := b.started[next]; {
+		case a.task.job == "short":
+			b.finish(a.attempt)
+		case next < 4:
+			b.finish(a.attempt) // of those that had the place for themselves, two make room
+		}
+		if next >= 5 && short.left[plan.Map] > 2 && (long.running != 2 || short.running != 2) {
+			t.Fatalf("after %d attempts long has %d slots and short %d", next, long.running, short.running)
+		}
+	}
+	if left := b.c.jobs["short"].left[plan.Map]; left > 0 {
+		t.Errorf("short has %d tasks left", left)
 	}
 }
 

@@ -262,6 +262,9 @@ func (k *checker) wasCut(e evCut) {
 	if e.err != "" || len(e.lost) > 0 {
 		return
 	}
+	for i, t := range v.tasks[plan.Reduce] {
+		k.must(!t.done, "%s is cut again, but part %d was not taken back", e.job, i)
+	}
 	v.cut = append([]mr.Digest{}, k.w.job(e.job).cutOuts...)
 	v.tasks[plan.Reduce] = make([]taskView, len(e.reduces))
 	for i, p := range e.reduces {

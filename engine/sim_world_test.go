@@ -289,6 +289,8 @@ func (w *world) carryOut(a action) {
 		if hit = hit && w.runs[o.run] != nil; !hit {
 			o = simOutput{}
 		}
+		w.check.must(a.attempt != 0 || a.key == w.job(a.task.job).mapKey(a.task.index),
+			"%s looks up %s, which its split does not hold", formatTask(a.task), formatDigest(a.key))
 		w.queue = append(w.queue, evLookup{a.task, a.attempt, hit, o.run, o.out})
 	case actStart:
 		w.start(a)

@@ -1,0 +1,47 @@
+package engine
+
+import "time"
+
+// A worker on which one attempt after the other fails is given a rest: a broken host
+// fails faster than sound ones work, and would draw in task after task. It rests for
+// longer each time, until an attempt succeeds on it. Where all workers are in that state
+// it is the jobs that are broken, and none rests.
+//
+// Besides, a task that has failed on a worker is next tried on another one, if there is
+// one, even if it has to wait for a slot: four attempts on one broken host say nothing
+// about the job.
+const (
+	restAfter = 3 // failed attempts in a row
+	restFirst = 500 * time.Millisecond
+	restMost  = time.Minute
+)
+
+func (w *coreWorker) hasFailed(now time.Time) {
+	if w.failed++; w.failed >= restAfter {
+		w.rests = now.Add(min(restFirst<<min(w.failed-restAfter, 10), restMost))
+	}
+}
+
+func (w *coreWorker) hasWorked() { w.failed, w.rests = 0, time.Time{} }
+
+// awake reports whether some worker, other than one, does not rest.
+func (c *core) awake(not workerID) bool {
+	for id, w := range c.workers {
+		if id != not && !c.now.Before(w.rests) {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere finds a task that failed on w another worker. wait is true if none has a
+// free slot, but one will.
+func (c *core) elsewhere(t *task, w workerID) (other workerID, wait bool) {
+	if t.failedOn != w {
+		return w, false
+	}
+	if other = c.freeWorkerBut(w); other >= 0 {
+		return other, false
+	}
+	return w, c.awake(w)
+}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+)
+
+// run lets attempts end, oldest first, 100 ms apart, until no job has maps to do. The
+// attempts that fails names fail.
+func (b *table) run(fails func(actTaskStart) bool) {
+	b.t.Helper()
+	for next := 0; ; {
+		busy := false
+		for _, j := range b.c.order {
+			busy = busy || j.phase == phaseMap || j.running > 0
+		}
+		if !busy {
+			return
+		}
+		b.now = b.now.Add(100 * time.Millisecond)
+		if next == len(b.started) {
+			b.step(evTick{})
+			continue
+		}
+		if next > 1000 {
+			b.t.Fatal("it goes on and on")
+		}
+		s := b.started[next]
+		next++
+		if !fails(s) {
+			b.finish(s.attempt)
+			continue
+		}
+		words := fmt.Sprintf("%s failed on %d", formatTask(s.task), b.on[s.attempt])
+		b.step(evFailed{attempt: s.attempt, kind: plan.UserError, err: words})
+	}
+}
+
+// TestBrokenWorker: a worker on which everything fails costs attempts, but no job.
+func TestBrokenWorker(t *testing.T) {
+	b := newTable(t)
+	b.step(evWorker{1, 2})
+	b.step(evWorker{2, 1})
+	b.job("a", 40)
+	b.run(func(s actTaskStart) bool { return b.on[s.attempt] == 1 })
+	if len(b.ended) > 0 {
+		t.Fatalf("jobs ended: %v", b.ended)
+	}
+	wasted := 0
+	for _, w := range b.on {
+		if w == 1 {
+			wasted++
+		}
+	}
+	if wasted > 16 { // it rests for 500 ms, 1 s, 2 s and so on
+		t.Errorf("%d attempts were made on the broken worker, for 40 tasks", wasted)
+	}
+}
+
+// TestBrokenJob: where all fails everywhere it is the job, which ends soon; a sound one
+// beside it is not held up.
+func TestBrokenJob(t *testing.T) {
+	b := newTable(t)
+	b.step(evWorker{1, 1})
+	b.step(evWorker{2, 1})
+	b.job("broken", 10)
+	b.job("sound", 20)
+	b.run(func(s actTaskStart) bool { return s.task.job == "broken" })
+	if b.ended["broken"] != mr.FailedJob || len(b.ended) != 1 {
+		t.Errorf("ended: %v", b.ended)
+	}
+	if took := b.now.Sub(epochStart); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestRetryElsewhere: a task's next attempt goes to another worker than the one it
+// failed on, or waits for it; with one worker there is no choice.
+func TestRetryElsewhere(t *testing.T) {
+	b := newTable(t)
+	b.step(evWorker{1, 1})
+	b.job("a", 1)
+	b.step(evFailed{attempt: b.started[0].attempt, kind: plan.UserError, err: "first"})
+	if len(b.started) != 2 {
+		t.Fatal("with one worker the task is not tried again")
+	}
+	b.step(evWorker{2, 1})
+	b.job("b", 1)
+	b.step(evFailed{attempt: b.started[1].attempt, kind: plan.UserError, err: "second"})
+	if len(b.started) != 3 {
+		t.Fatalf("the task does not wait for worker 2, which is busy: %v", b.started)
+	}
+	b.finish(b.started[2].attempt)
+	if len(b.started) != 4 || b.on[b.started[3].attempt] != 2 {
+		t.Errorf("the third attempt: %v on %v", b.started, b.on)
+	}
+}
