@@ -168,16 +168,17 @@ func (s *stream) fill(want int) error {
 	if s.eof || s.hi-s.lo > want {
 		return nil
 	}
-	if want+chunk > len(s.buf) {
-		b := buffers.get(int64(want + chunk))
-		s.hi = copy(b, s.buf[s.lo:s.hi])
+	front := int(s.off % line) // as in the file, see loader.align
+	if front+want+chunk > len(s.buf) {
+		b := buffers.get(int64(line + want + chunk))
+		s.hi = front + copy(b[front:], s.buf[s.lo:s.hi])
 		buffers.put(s.buf)
-		s.buf, s.lo = b, 0
-	} else if s.lo > 0 {
-		s.hi = copy(s.buf, s.buf[s.lo:s.hi])
-		s.lo = 0
+		s.buf, s.lo = b, front
+	} else if s.lo != front {
+		s.hi = front + copy(s.buf[front:], s.buf[s.lo:s.hi])
+		s.lo = front
 	}
-	for empty := 0; s.hi <= want; {
+	for empty := 0; s.hi-s.lo <= want; {
 		n, err := s.r.Read(s.buf[s.hi:])
 		s.hi += n
 		if err == io.EOF {

@@ -14,6 +14,8 @@ const (
 
 	// chunk is read, then hashed while it is still in the processor's cache.
 	chunk = 256 << 10
+	// line is the length of a line of the processor's cache.
+	line = 64
 	// slack is room beyond a range for its last record's end.
 	slack = 64 << 10
 )
@@ -101,13 +103,13 @@ func load(ctx context.Context, s Split, o Options, dev device) (*Loaded, error) 
 		r.h = blake3.New()
 	}
 	if l.kept {
-		room := total
+		room := total + int64(len(s.Pieces))*line
 		if len(s.Pieces) == 1 && !s.Pieces[0].whole() {
 			room += slack
 		}
 		l.buf = buffers.get(room)
 	} else {
-		r.scratch = buffers.get(chunk)
+		r.scratch = buffers.get(chunk + line)
 		defer buffers.put(r.scratch)
 	}
 	for i := range s.Pieces {

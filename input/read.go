@@ -78,16 +78,26 @@ func (r *loader) begin() {
 	}
 }
 
+// align moves to where the bytes from off on can lie in memory as they lie in the file, seen from
+// the lines of the processor's cache: the kernel copies them twice as fast then.
+func (r *loader) align(off int64) {
+	if r.l.kept {
+		r.used += (off - r.used) & (line - 1)
+	}
+}
+
 // next reads up to n bytes at off, behind what was read before if it is kept. The bytes
 // count as used only when hold says so. Fewer than n bytes are read only at the file's end.
 func (r *loader) next(off, n int64) ([]byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
-	b := r.scratch
+	var b []byte
 	if r.l.kept {
 		r.grow(r.used + n)
 		b = r.l.buf[r.used:]
+	} else {
+		b = r.scratch[off%line:]
 	}
 	b = b[:n]
 	got := 0
@@ -119,7 +129,7 @@ func (r *loader) grow(n int64) {
 		return
 	}
 	b := buffers.get(max(n, 2*r.used))
-	copy(b, r.l.buf[:r.used])
+	copy(b, r.l.buf[:min(r.used, int64(len(r.l.buf)))])
 	buffers.put(r.l.buf)
 	r.l.buf = b
 }
@@ -131,7 +141,8 @@ func (r *loader) exact(p *Piece, d *part) error {
 	if p.Stamp.Size == 0 {
 		return r.empty()
 	}
-	line := d.off // where the last line begins
+	r.align(d.off)
+	from := d.off // where the last line begins
 	for off := d.off; off < end; {
 		n := min(end-off, chunk)
 		b, err := r.next(off, n)
@@ -149,7 +160,7 @@ func (r *loader) exact(p *Piece, d *part) error {
 		}
 		if d.codec == plainCodec && r.l.o.Format.Kind == mr.Text {
 			if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
-				line = off + int64(i) + 1
+				from = off + int64(i) + 1
 			}
 		}
 		r.take(b, d, 0)
@@ -160,8 +171,8 @@ func (r *loader) exact(p *Piece, d *part) error {
 		return nil
 	case r.l.o.Format.Kind == mr.Fixed:
 		return r.recordEnd(d, end)
-	case r.l.o.Format.Kind == mr.Text && line < end:
-		return r.lineEnd(p, d, end, line)
+	case r.l.o.Format.Kind == mr.Text && from < end:
+		return r.lineEnd(p, d, end, from)
 	}
 	return nil
 }
@@ -203,12 +214,13 @@ func (r *loader) empty() error {
 // the byte before the range, to the end of the line that begins before the range's end.
 func (r *loader) lines(p *Piece, d *part) error {
 	off, end := p.start(), p.end()
-	begun := off == 0
 	d.off = off
+	begun := off == 0
 	if !begun {
 		off--
 	}
-	line := int64(0) // where the last line begins
+	r.align(off)
+	from := int64(0) // where the last line begins
 	for off < end {
 		n := min(end-off, chunk)
 		b, err := r.next(off, n)
@@ -220,7 +232,7 @@ func (r *loader) lines(p *Piece, d *part) error {
 		}
 		last := int64(bytes.LastIndexByte(b, '\n'))
 		if last >= 0 {
-			line = off + last + 1
+			from = off + last + 1
 		}
 		if begun {
 			r.take(b, d, 0)
@@ -234,10 +246,10 @@ func (r *loader) lines(p *Piece, d *part) error {
 	case !begun: // all of it belongs to a line that began earlier
 		d.off = end
 		return nil
-	case line == end:
+	case from == end:
 		return nil
 	}
-	return r.lineEnd(p, d, end, line)
+	return r.lineEnd(p, d, end, from)
 }
 
 // take hashes b from i on, the beginning of the piece's bytes or more of them.
@@ -254,10 +266,10 @@ func (r *loader) take(b []byte, d *part, i int) {
 	d.size += int64(len(b) - i)
 }
 
-// lineEnd reads on from off to the end of the line that began at line: to its LF or, in the
+// lineEnd reads on from off to the end of the line that began at from: to its LF or, in the
 // last line, to the end of the file. If the file was appended to after it was listed, a
 // line that was torn at its end then is read as it is now.
-func (r *loader) lineEnd(p *Piece, d *part, off, line int64) error {
+func (r *loader) lineEnd(p *Piece, d *part, off, from int64) error {
 	limit := r.l.o.RecordLimit
 	for n := int64(4 << 10); ; n = min(4*n, chunk) {
 		b, err := r.next(off, n)
@@ -269,13 +281,13 @@ func (r *loader) lineEnd(p *Piece, d *part, off, line int64) error {
 			return errChanged(p.Path, fmt.Sprintf("it ends at offset %d", off+int64(len(b))))
 		}
 		i := bytes.IndexByte(b, '\n')
-		length := off + int64(len(b)) - line // without its LF
+		length := off + int64(len(b)) - from // without its LF
 		if i >= 0 {
-			length = off + int64(i) - line
+			length = off + int64(i) - from
 			b = b[:i+1]
 		}
 		if length > limit {
-			return errLong(p.Path, line, limit)
+			return errLong(p.Path, from, limit)
 		}
 		r.take(b, d, 0)
 		off += int64(len(b))

@@ -33,24 +33,26 @@ func (s *scan) segment(ctx context.Context, a, b int64) ([]mark, error) {
 	size := s.file.Stamp.Size
 	// Record ends within reach of the segment compete, and each needs its tail.
 	lo, hi := max(a-s.reach, 0), min(b+s.reach, size)
-	buf := buffers.get(tail + chunk)
+	buf := buffers.get(tail + line + chunk)
 	defer buffers.put(buf)
 	m := minima{reach: s.reach, from: a, to: min(b, size-1), high: make([]mark, 0, 2<<10), low: -s.reach}
-	held := 0 // bytes at the front of buf that were read before
+	held := 0 // bytes before what is read next that were read already
 	for off := max(lo-tail, 0); off < hi; {
 		n := int(min(chunk, hi-off))
-		if err := s.read(ctx, buf[held:held+n], off); err != nil {
+		base := tail + int(off%line) // as in the file, see loader.align
+		if err := s.read(ctx, buf[base:base+n], off); err != nil {
 			return nil, err
 		}
-		first := off - int64(held) // the offset of buf[0]
-		data := buf[:held+n]
+		first := off - int64(held) // the offset of data[0]
+		data := buf[base-held : base+n]
 		if s.format.Kind == mr.Fixed {
 			held = s.records(&m, data, first, max(lo, off))
 		} else {
 			held = s.lines(&m, data, held, first, lo)
 		}
-		copy(buf, data[len(data)-held:])
 		off += int64(n)
+		base = tail + int(off%line)
+		copy(buf[base-held:base], data[len(data)-held:])
 	}
 	m.finish()
 	return m.marks, nil
