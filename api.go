@@ -34,7 +34,19 @@ type Code struct {
 	Kind   CodeKind
 	Path   string // Binary: the file, absolute; for a built-in empty
 	Digest Digest // Binary: SHA-256 of the file
-	Source string // what the user typed, for people: "wordcount", "./examples/wordstats"
+	// MapPath and MapDigest name the binary of the map stage, if it was built apart from
+	// that of the reduce stage (see the build tags mr_map and mr_reduce); else they are zero.
+	MapPath   string
+	MapDigest Digest
+	Source    string // what the user typed, for people: "wordcount", "./examples/wordstats"
+}
+
+// ForMap is the code that map tasks execute.
+func (c Code) ForMap() Code {
+	if c.MapPath != "" {
+		c.Path, c.Digest = c.MapPath, c.MapDigest
+	}
+	return c
 }
 
 // CodeKind tells built-ins and binaries apart. Wire values: append only.

@@ -135,7 +135,7 @@ func (j *job) phase(k plan.Kind) *mr.PhaseStatus {
 func (r *record) program(k plan.Kind) plan.Program {
 	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Args: r.Spec.Args, Env: r.Env}
 	if k == plan.Map {
-		p.Args = mapArgs(r.Traits, r.Spec.Args)
+		p.Code, p.Args = p.Code.ForMap(), mapArgs(r.Traits, r.Spec.Args)
 	}
 	return p
 }

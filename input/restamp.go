@@ -3,6 +3,7 @@ package input
 import (
 	"errors"
 	"io/fs"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,4 +31,15 @@ func (s Split) Restamp() (Split, error) {
 		out.Pieces[i] = p
 	}
 	return out, nil
+}
+
+// StampFile returns the stamp of a file, and whether it is old enough by now to vouch
+// for what is read from the file from now on.
+func StampFile(path string, now time.Time) (s Stamp, settled bool, err error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return s, false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	s = stampOf(&st)
+	return s, s.settled(now), nil
 }

@@ -36,7 +36,7 @@ type MapParts struct {
 
 // MapStage makes the stage of a job's map tasks.
 func MapStage(p MapParts) Stage {
-	cs := codeComponents("map", p.Traits, p.Code)
+	cs := codeComponents("map", p.Traits, p.Code.ForMap())
 	if p.Code.Kind == mr.Binary {
 		cs = append(cs, Component{"map function", p.Traits.MapStage})
 	}
@@ -132,6 +132,8 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	h.num(uint64(s.Code.Kind))
 	h.str(s.Code.Path)
 	h.digest(s.Code.Digest)
+	h.str(s.Code.MapPath)
+	h.digest(s.Code.MapDigest)
 	h.list(s.Args)
 	h.list(s.Inputs)
 	h.str(s.Output)

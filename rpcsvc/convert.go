@@ -1,6 +1,7 @@
 package rpcsvc
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -37,17 +38,16 @@ func each[A, B any](in []A, f func(A) B) []B {
 var codeKinds = [...]string{mr.Builtin: "builtin", mr.Binary: "binary"}
 
 func specToWire(s mr.Spec) Spec {
-	digest := ""
-	if !s.Code.Digest.IsZero() {
-		digest = s.Code.Digest.String()
-	}
 	kind := ""
 	if int(s.Code.Kind) < len(codeKinds) {
 		kind = codeKinds[s.Code.Kind]
 	}
 	return Spec{
-		Job:  s.Job,
-		Code: Code{Kind: kind, Path: s.Code.Path, Digest: digest, Source: s.Code.Source},
+		Job: s.Job,
+		Code: Code{
+			Kind: kind, Path: s.Code.Path, Digest: hexOf(s.Code.Digest), Source: s.Code.Source,
+			MapPath: s.Code.MapPath, MapDigest: hexOf(s.Code.MapDigest),
+		},
 		Args: s.Args, Inputs: s.Inputs, Output: s.Output,
 		InputFormat: s.InputFormat.String(), OutputFormat: s.OutputFormat,
 		Reducers: s.Reducers, SplitSize: s.SplitSize, RecordLimit: s.RecordLimit,
@@ -55,10 +55,25 @@ func specToWire(s mr.Spec) Spec {
 	}
 }
 
+// hexOf writes a digest, and nothing for one that is not known.
+func hexOf(d mr.Digest) string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.String()
+}
+
+func setDigest(d *mr.Digest, hex string) error {
+	if hex == "" {
+		return nil
+	}
+	return d.UnmarshalText([]byte(hex))
+}
+
 func specFromWire(w Spec) (mr.Spec, error) {
 	s := mr.Spec{
 		Job:  w.Job,
-		Code: mr.Code{Path: w.Code.Path, Source: w.Code.Source},
+		Code: mr.Code{Path: w.Code.Path, Source: w.Code.Source, MapPath: w.Code.MapPath},
 		Args: w.Args, Inputs: w.Inputs, Output: w.Output, OutputFormat: w.OutputFormat,
 		Reducers: w.Reducers, SplitSize: w.SplitSize, RecordLimit: w.RecordLimit,
 		Overwrite: w.Overwrite, NoCache: w.NoCache, Chunking: w.Chunking,
@@ -71,12 +86,10 @@ func specFromWire(w Spec) (mr.Spec, error) {
 	default:
 		return s, mr.Errorf(mr.Usage, "spec: code kind %q is not known; use builtin or binary", w.Code.Kind)
 	}
-	if w.Code.Digest != "" {
-		if err := s.Code.Digest.UnmarshalText([]byte(w.Code.Digest)); err != nil {
-			return s, mr.Errorf(mr.Usage, "spec: code digest: %w", err)
-		}
+	err := errors.Join(setDigest(&s.Code.Digest, w.Code.Digest), setDigest(&s.Code.MapDigest, w.Code.MapDigest))
+	if err != nil {
+		return s, mr.Errorf(mr.Usage, "spec: code digest: %w", err)
 	}
-	var err error
 	s.InputFormat, err = mr.ParseFormat(w.InputFormat)
 	return s, err
 }

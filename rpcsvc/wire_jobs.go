@@ -42,6 +42,9 @@ type Code struct {
 	Path   string `json:"path"`
 	Digest string `json:"digest"` // hexadecimal; empty: not known
 	Source string `json:"source"`
+
+	MapPath   string `json:"map_path"` // the binary of the map stage, if it was built apart
+	MapDigest string `json:"map_digest"`
 }
 
 // SubmitRequest asks for a job. SubmitID is the client's; without one the server makes

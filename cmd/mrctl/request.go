@@ -99,7 +99,7 @@ func (r *request) check() error {
 // code is what a request executes and the arguments that it gets; done removes what was built.
 type code struct {
 	builtin bool
-	path    string
+	found   binaries
 	args    []string
 	done    func()
 }
@@ -116,8 +116,8 @@ func (a *app) locate(ctx context.Context, b builtins, r *request) (code, error) 
 	if len(r.flags) > 0 {
 		return code{}, mr.Errorf(mr.Usage, "%s stands before -- and belongs to a built-in; the flags of %s itself follow -- at the end of the line", r.flags[0], r.job)
 	}
-	path, done, err := a.binaryPath(ctx, b, r.job)
-	return code{path: path, args: append(r.words, r.rest...), done: done}, err
+	found, done, err := a.findBinaries(ctx, b, r.job)
+	return code{found: found, args: append(r.words, r.rest...), done: done}, err
 }
 
 // spec is the job that r asks for, in the words of the engine.
@@ -135,11 +135,22 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	}
 	if c.builtin {
 		spec.Job = r.job
-	} else if spec.Code, err = importCode(s, c.path); err != nil {
+	} else if spec.Code, err = importCodes(s, c.found); err != nil {
 		return mr.Spec{}, err
 	}
 	spec.Code.Source = r.job
 	return spec, nil
+}
+
+// importCodes hands a job's binaries to the store.
+func importCodes(s *session, b binaries) (mr.Code, error) {
+	code, err := importCode(s, b.path)
+	if err != nil || b.forMap == "" {
+		return code, err
+	}
+	forMap, err := importCode(s, b.forMap)
+	code.MapPath, code.MapDigest = forMap.Path, forMap.Digest
+	return code, err
 }
 
 // importCode hands a job binary to the store, or names it to the daemon, which copies it before it

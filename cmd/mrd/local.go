@@ -12,7 +12,7 @@ import (
 // openLocal opens the store in this process; getenv answers for the variables that jobs declare.
 func openLocal(getenv func(string) string) func(string, options, *slog.Logger) (engine, error) {
 	return func(store string, o options, log *slog.Logger) (engine, error) {
-		n, err := local.Open(store, local.Options{Workers: o.workers, Memory: o.memory, Logger: log, Getenv: getenv})
+		n, err := local.Open(store, local.Options{Workers: o.workers, Memory: o.memory, CacheSize: o.cacheSize, Logger: log, Getenv: getenv})
 		if err != nil {
 			return nil, err
 		}
@@ -72,14 +72,27 @@ func (i importing) imported(spec mr.Spec) (mr.Spec, error) {
 	if !filepath.IsAbs(spec.Code.Path) {
 		return spec, mr.Errorf(mr.Usage, "job binary %q: the daemon needs an absolute path", spec.Code.Path)
 	}
-	code, err := i.store.ImportBinary(spec.Code.Path)
+	code, err := i.copied(spec.Code.Path, spec.Code.Digest)
 	if err != nil {
 		return spec, err
 	}
-	if want := spec.Code.Digest; !want.IsZero() && want != code.Digest {
-		return spec, mr.Errorf(mr.Usage, "job binary %s changed while it was submitted: it was %s and is %s", spec.Code.Path, want.Short(), code.Digest.Short())
+	if spec.Code.MapPath != "" {
+		forMap, err := i.copied(spec.Code.MapPath, spec.Code.MapDigest)
+		if err != nil {
+			return spec, err
+		}
+		code.MapPath, code.MapDigest = forMap.Path, forMap.Digest
 	}
 	code.Source = spec.Code.Source
 	spec.Code = code
 	return spec, nil
+}
+
+// copied imports one binary, which must be the one that the client has digested.
+func (i importing) copied(path string, want mr.Digest) (mr.Code, error) {
+	code, err := i.store.ImportBinary(path)
+	if err == nil && !want.IsZero() && want != code.Digest {
+		err = mr.Errorf(mr.Usage, "job binary %s changed while it was submitted: it was %s and is %s", path, want.Short(), code.Digest.Short())
+	}
+	return code, err
 }

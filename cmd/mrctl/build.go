@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	mr "github.com/mrd-io/mr"
+)
+
+// buildFlags make a binary that depends on its sources alone: the same package builds to the same bytes
+// anywhere, so that its digest, which is the code's identity, means the code.
+var buildFlags = [...]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}
+
+// goTarget is a Go package or file to build: what to name to the go command, and in which folder.
+type goTarget struct{ tool, dir, arg string }
+
+// targetOf finds out how to build what was typed as job and is at path, if it is no import path.
+func (a *app) targetOf(job, path string) (t goTarget, err error) {
+	if t.tool, err = exec.LookPath("go"); err != nil {
+		return t, mr.Errorf(mr.Usage, "job %s is a Go package, and there is no go command to build it with; install Go (https://go.dev/dl), or build the job elsewhere and name the binary", job)
+	}
+	t.dir = a.dir
+	switch info, err := os.Stat(path); {
+	case err != nil:
+		t.arg = job
+	case !info.IsDir():
+		t.arg, t.dir = filepath.Base(path), filepath.Dir(path)
+	case moduleOf(path) == moduleOf(a.dir) && !filepath.IsAbs(job):
+		// Built from here, the compiler's messages name files as the reader would.
+		t.arg = "./" + filepath.ToSlash(filepath.Clean(job))
+	default:
+		t.arg, t.dir = ".", path
+	}
+	return t, nil
+}
+
+// build compiles a Go package, or file, into two binaries: one of the map stage and one of the reduce
+// stage, each without the other's code. So an edit of the reducer leaves the binary of the map stage as
+// it was, and with it the keys of the map outputs. What was built before is used again while none of its
+// sources has changed.
+func (a *app) build(ctx context.Context, job, path string) (binaries, func(), error) {
+	none := func() {}
+	t, err := a.targetOf(job, path)
+	if err != nil {
+		return binaries{}, none, err
+	}
+	cache := a.builds()
+	if found, ok := cache.find(t); ok {
+		return found, none, nil
+	}
+	temp, err := os.MkdirTemp("", "mrctl-build-*")
+	if err != nil {
+		return binaries{}, none, mr.Errorf(mr.Failed, "no folder to build %s in: %w", job, err)
+	}
+	done := func() {
+		// A leftover in the temporary folder is the system's to clean.
+		_ = os.RemoveAll(temp)
+	}
+	sources := cache.begin(ctx, t)
+	built := binaries{path: filepath.Join(temp, "reduce"), forMap: filepath.Join(temp, "map")}
+	if err := t.buildRoles(ctx, job, built); err != nil {
+		done()
+		return binaries{}, none, err
+	}
+	if kept, ok := cache.keep(t, sources, built); ok {
+		done()
+		return kept, none, nil
+	}
+	return built, done, nil
+}
+
+// buildRoles runs the two builds side by side.
+func (t goTarget) buildRoles(ctx context.Context, job string, to binaries) error {
+	var forMap error
+	var other sync.WaitGroup
+	other.Go(func() { forMap = t.buildRole(ctx, job, "mr_map", to.forMap) })
+	err := t.buildRole(ctx, job, "mr_reduce", to.path)
+	other.Wait()
+	if err != nil {
+		return err
+	}
+	return forMap
+}
+
+func (t goTarget) buildRole(ctx context.Context, job, tag, to string) error {
+	cmd := exec.CommandContext(ctx, t.tool, buildFlags[:]...)
+	cmd.Args = append(cmd.Args, "-tags="+tag, "-o", to, t.arg)
+	cmd.Dir = t.dir
+	var words bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &words, &words
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return mr.Errorf(mr.Failed, "%s does not build:\n%s", job, orElse(strings.TrimSpace(words.String()), err.Error()))
+	}
+	return checkProgram(job, to)
+}
