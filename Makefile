@@ -32,8 +32,8 @@ fuzz: ## every fuzz target, FUZZTIME each
 		done; \
 	done
 
-crash: ## kill real daemons at random moments, ROUNDS times
-	MR_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -v -run 'TestCrash' ./robustness
+crash: ## kill real daemons at every failpoint and at random, ROUNDS times, and damage stores as often
+	MR_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -v -run 'TestCrash|TestRot' ./robustness | grep -v -e '^=== ' -e '^ *--- PASS: .*/'
 
 bench: ## compare with the tools people would use instead; see bench/README.md
 	$(GO) run ./bench/run $(BENCHFLAGS)

@@ -1,76 +1,171 @@
 package robustness
 
 import (
-	"bytes"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/mrd-io/mr"
 )
 
-// TestCrash kills the daemon with SIGKILL at random moments of a job's life, several
-// times, and starts it again. The job must end by itself with the right output; the
-// redone attempts must be no more than were in flight at the kills.
+// TestCrash draws rounds from seeds. A round is one or two jobs on one store, and several
+// lives of a daemon that end badly: killed at a failpoint or at any moment, after it was
+// perhaps stopped for a while, with volumes damaged while it ran or between two lives.
+// The last life is left alone, and then everything must be right: see round.verify.
+//
+// The failpoints are taken in turn, so that as many rounds as there are of them reach
+// each; make crash ROUNDS=500 prints how often each thing was done.
 func TestCrash(t *testing.T) {
-	c := newCorpus(t, 1, 4, 3<<20)
-	for _, seed := range seeds(t, 4) {
-		crashRound(t, c, seed)
-		if t.Failed() {
-			t.Fatalf("replay with MR_CRASH_SEED=%d", seed)
+	points := failpoints(t)
+	c := shared(t)
+	sums := newTally()
+	t.Run("rounds", func(t *testing.T) {
+		for _, s := range seeds(t, 6) {
+			t.Run(fmt.Sprintf("seed=%d", s.n), func(t *testing.T) {
+				t.Parallel()
+				r := drawRound(s, points)
+				r.run(t, c, sums)
+				if t.Failed() {
+					t.Logf("replay with MR_CRASH_SEED=%d: %+v", s.n, r)
+				}
+			})
+		}
+	})
+	sums.print(t)
+	if rounds := sums.of("rounds"); rounds >= 4*len(points) {
+		for _, p := range points {
+			if sums.of("killed at "+p) == 0 {
+				t.Errorf("no daemon was killed at failpoint %s in %d rounds", p, rounds)
+			}
 		}
 	}
 }
 
-func crashRound(t *testing.T, c corpus, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 1))
-	dir := t.TempDir()
-	st, out := filepath.Join(dir, "store"), filepath.Join(dir, "out")
-	spec := mr.Spec{
-		Job: "wordcount", Inputs: []string{c.dir}, Output: out,
-		SplitSize: 256 << 10, Reducers: 1 + rng.IntN(9),
+// round is what one seed does.
+type round struct {
+	jobs  []plannedJob
+	lives []life
+	flags []string
+	env   []string
+	gc    bool // collect garbage as soon as the jobs are done
+}
+
+// plannedJob is one job of a round.
+type plannedJob struct {
+	name      string // of the built-in, or "binary"
+	reducers  int
+	split     int64
+	overwrite bool
+	noCache   bool
+}
+
+// life is one life of the daemon that ends badly.
+type life struct {
+	point string        // the failpoint to be killed at; "": at any moment
+	hit   int           // which hit of it
+	after time.Duration // until the kill, if not at a failpoint
+	stop  time.Duration // stopped for so long half-way, and continued
+	live  bool          // a volume is damaged while it runs
+	rest  bool          // a volume is damaged after its end
+}
+
+// drawRound draws a round. Some failpoints are only reached by certain jobs.
+func drawRound(s seed, points []string) *round {
+	rng := rand.New(rand.NewPCG(s.n, 1))
+	r := &round{}
+	point := points[s.index%len(points)]
+	jobs := []string{"wordcount", "sort", "index", "binary"}
+	for range 1 + rng.IntN(2) {
+		r.jobs = append(r.jobs, plannedJob{
+			name: jobs[rng.IntN(len(jobs))], reducers: 1 + rng.IntN(7), split: 256 << 10 << rng.IntN(3),
+			overwrite: rng.IntN(2) == 0, noCache: rng.IntN(8) == 0,
+		})
 	}
-	submit := mr.SubmitID("round")
-	d := startDaemon(t, st)
-	id, err := d.client().Submit(t.Context(), submit, spec)
-	if err != nil {
+	first := life{point: point, hit: 1}
+	if rng.IntN(3) == 0 {
+		first.hit += rng.IntN(4)
+	}
+	switch point {
+	case "engine/publish-exchange":
+		r.jobs[0].overwrite, first.hit = true, 1
+	case "local/binary-written":
+		r.jobs[0].name, first.hit = "binary", 1
+	case "worker/merge-spill":
+		r.jobs[0] = plannedJob{name: "sort", reducers: 1, split: 256 << 10}
+		r.flags, first.hit = []string{"--memory", "24MiB"}, 1
+	case "store/gc-copied", "store/gc-before-unlink", "store/gc-unlinked":
+		r.jobs[0].noCache = false
+		r.gc, first.hit, r.env = true, 1, []string{"MR_TEST_VOLUME=512KiB"}
+	case "store/volume-made", "store/volume-named":
+		r.env = []string{"MR_TEST_VOLUME=1MiB"}
+	case "store/catalog-made":
+		first.hit = 1
+	}
+	r.lives = append(r.lives, first)
+	for range rng.IntN(3) {
+		l := life{after: time.Duration(rng.IntN(700)) * time.Millisecond}
+		if rng.IntN(3) == 0 {
+			l.point, l.hit = points[rng.IntN(len(points))], 1+rng.IntN(3)
+		}
+		if rng.IntN(3) == 0 {
+			l.stop = time.Duration(rng.IntN(200)) * time.Millisecond
+		}
+		if rng.IntN(4) == 0 {
+			l.live = true
+		} else if rng.IntN(4) == 0 {
+			l.rest = true
+		}
+		r.lives = append(r.lives, l)
+	}
+	return r
+}
+
+// rotten says whether a life of the round damages volumes.
+func (r *round) rotten() bool {
+	for _, l := range r.lives {
+		if l.live || l.rest {
+			return true
+		}
+	}
+	return false
+}
+
+// spec is a job of the round in a folder.
+func (p plannedJob) spec(t *testing.T, c *corpus, out string) mr.Spec {
+	s := mr.Spec{
+		Job: p.name, Inputs: []string{c.dir}, Output: out, SplitSize: p.split, Reducers: p.reducers,
+		Overwrite: p.overwrite, NoCache: p.noCache,
+	}
+	if p.name == "binary" {
+		s.Job, s.Code = "", mr.Code{Kind: mr.Binary, Path: program(t, "job"), Source: "job"}
+	}
+	return s
+}
+
+// want is what the job must put out.
+func (p plannedJob) want(c *corpus) []byte {
+	if p.name == "binary" {
+		return c.want["wordcount"]
+	}
+	return c.want[p.name]
+}
+
+// oldOutput is the folder that an overwriting job finds.
+func oldOutput(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	kills := 1 + rng.IntN(4)
-	for range kills {
-		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
-		d.kill()
-		d = startDaemon(t, st)
-	}
-	cl := d.client()
-	again, err := cl.Submit(t.Context(), submit, spec)
-	if err != nil || again != id {
-		t.Fatalf("submitting again gave job %s, %v; the first was %s", again, err, id)
-	}
-	s := wait(t, cl, id)
-	if s.State != mr.Succeeded {
-		t.Fatalf("seed %d: job %s: %s", seed, s.State, s.Error)
-	}
-	got, others := parts(t, out)
-	if !bytes.Equal(got, c.want) {
-		t.Errorf("seed %d: the output differs: %d bytes, want %d", seed, len(got), len(c.want))
-	}
-	if slices.Sort(others); !slices.Equal(others, []string{"_SUCCESS", "_manifest.json"}) {
-		t.Errorf("seed %d: left in the output folder: %v", seed, others)
-	}
-	for _, p := range []mr.PhaseStatus{s.Map, s.Reduce} {
-		if p.Run+p.Cached != p.Tasks {
-			t.Errorf("seed %d: %d tasks, but %d ran and %d were cached", seed, p.Tasks, p.Run, p.Cached)
-		}
-		if inFlight := 3 * kills; p.Attempts > p.Tasks+inFlight {
-			t.Errorf("seed %d: %d attempts for %d tasks with %d kills", seed, p.Attempts, p.Tasks, kills)
+	for name, text := range oldFiles() {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if list, err := cl.List(t.Context(), true); err != nil || len(list) != 1 {
-		t.Errorf("seed %d: %d jobs on record, want one (%v)", seed, len(list), err)
-	}
-	d.kill()
-	checkStore(t, st)
+}
+
+func oldFiles() map[string]string {
+	return map[string]string{"part-r-00000": "old\t1\n", "part-r-00001": "older\t2\n", "notes": "of the user\n", "_SUCCESS": ""}
 }

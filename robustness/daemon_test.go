@@ -3,11 +3,12 @@ package robustness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -18,51 +19,61 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// build makes the programs once for all tests of the process.
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "mr-robustness-*")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", dir, "../cmd/mrd", "../cmd/mrctl").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return dir, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := build(); err == nil {
-		os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	}
-	os.Exit(code)
-}
-
-func program(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, name)
-}
-
 // daemon is a running mrd.
 type daemon struct {
 	t      *testing.T
 	store  string
 	cmd    *exec.Cmd
-	stderr bytes.Buffer
+	stderr lockedBuffer
 	exited chan struct{}
 }
 
-// startDaemon starts mrd on a store and waits until it answers. extra are further flags.
-func startDaemon(t *testing.T, dir string, extra ...string) *daemon {
+// lockedBuffer is read while the daemon writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// launch says how to start mrd.
+type launch struct {
+	store string
+	flags []string
+	env   []string // besides PATH
+	uid   uint32   // 0: that of the test
+}
+
+// workers is how many tasks a daemon of these tests runs at once; the engine leases one
+// attempt more.
+const workers, inFlight = 2, workers + 1
+
+// startDaemon starts mrd on a store.
+func startDaemon(t *testing.T, dir string, flags ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, store: dir, exited: make(chan struct{})}
-	d.cmd = exec.Command(program(t, "mrd"), append([]string{"--store", dir, "--workers", "2"}, extra...)...)
+	return start(t, launch{store: dir, flags: flags})
+}
+
+func start(t *testing.T, l launch) *daemon {
+	t.Helper()
+	d := &daemon{t: t, store: l.store, exited: make(chan struct{})}
+	d.cmd = exec.Command(program(t, "mrd"), append([]string{"--store", l.store, "--workers", fmt.Sprint(workers)}, l.flags...)...)
 	d.cmd.Stderr = &d.stderr
+	d.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, l.env...)
+	if l.uid != 0 {
+		d.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: l.uid, Gid: l.uid}}
+		d.cmd.Dir = "/"
+	}
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,48 +85,130 @@ func startDaemon(t *testing.T, dir string, extra ...string) *daemon {
 	return d
 }
 
-// client dials the daemon, waiting for it to come up.
-func (d *daemon) client() *rpcsvc.Client {
-	d.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+var errExited = errors.New("mrd has exited")
+
+// dial waits for the daemon to answer, and gives up when it has exited.
+func (d *daemon) dial() (*rpcsvc.Client, error) {
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		ctx, cancel := context.WithTimeout(d.t.Context(), 2*time.Second)
 		c, err := rpcsvc.Dial(ctx, "unix:"+filepath.Join(d.store, "mrd.sock"), rpcsvc.ClientOptions{})
 		cancel()
 		if err == nil {
-			d.t.Cleanup(func() { c.Close() }) //nolint:errcheck // going away
-			return c
+			return c, nil
 		}
 		select {
 		case <-d.exited:
-			d.t.Fatalf("mrd has exited: %v\n%s", err, d.stderr.String())
-		case <-time.After(20 * time.Millisecond):
+			return nil, errExited
+		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			d.t.Fatalf("mrd does not answer: %v\n%s", err, d.stderr.String())
+			return nil, fmt.Errorf("mrd does not answer: %w\n%s", err, d.stderr.String())
 		}
 	}
 }
 
+// client is dial for a daemon that must live.
+func (d *daemon) client() *rpcsvc.Client {
+	d.t.Helper()
+	c, err := d.dial()
+	if err != nil {
+		d.t.Fatalf("%v\n%s", err, d.stderr.String())
+	}
+	d.t.Cleanup(func() { c.Close() }) //nolint:errcheck // going away
+	return c
+}
+
+func (d *daemon) signal(s syscall.Signal) {
+	d.cmd.Process.Signal(s) //nolint:errcheck // it may be gone
+}
+
 // kill is SIGKILL, as a power cut of the process; it waits until it is gone.
 func (d *daemon) kill() {
-	d.cmd.Process.Signal(syscall.SIGKILL) //nolint:errcheck // it may be gone
+	d.signal(syscall.SIGKILL)
 	<-d.exited
+}
+
+// alive fails the test if the daemon has ended.
+func (d *daemon) alive() {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+		d.t.Fatalf("the daemon has ended: %s\n%s", d.cmd.ProcessState, d.stderr.String())
+	default:
+	}
+}
+
+// ended waits for the daemon to exit by itself, and returns its status.
+func (d *daemon) ended(within time.Duration) int {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(within):
+		d.t.Fatalf("the daemon did not end within %s\n%s", within, d.stderr.String())
+	}
+	return d.cmd.ProcessState.ExitCode()
 }
 
 // wait waits for a job's end through a client.
 func wait(t *testing.T, c mr.Jobs, id mr.JobID) mr.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var s mr.Status
-	var err error
-	for !s.State.Done() {
-		if s, err = c.Wait(ctx, id, s.Version); err != nil {
-			t.Fatalf("waiting for %s: %v", id, err)
-		}
+	s, err := waitUntil(ctx, c, id, func(s mr.Status) bool { return s.State.Done() })
+	if err != nil {
+		t.Fatalf("waiting for %s: %v; it is %s, %s, %+v, %+v", id, err, s.State, s.Phase, s.Map, s.Reduce)
 	}
 	return s
+}
+
+// waitUntil waits until a job's status is as it should be.
+func waitUntil(ctx context.Context, c mr.Jobs, id mr.JobID, good func(mr.Status) bool) (s mr.Status, err error) {
+	if s, err = c.Status(ctx, id); err != nil {
+		return s, err
+	}
+	for !good(s) {
+		now, err := c.Wait(ctx, id, s.Version)
+		if err != nil {
+			return s, err
+		}
+		s = now
+	}
+	return s, nil
+}
+
+// succeed waits for a job's end, which must be a good one.
+func succeed(t *testing.T, c mr.Jobs, id mr.JobID) mr.Status {
+	t.Helper()
+	s := wait(t, c, id)
+	if s.State != mr.Succeeded {
+		t.Fatalf("job %s: %s: %s", id, s.State, s.Error)
+	}
+	return s
+}
+
+// submit gives a job to a daemon.
+func submit(t *testing.T, c mr.Jobs, id mr.SubmitID, spec mr.Spec) mr.JobID {
+	t.Helper()
+	job, err := c.Submit(t.Context(), id, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
+// logText is a job's log, a line each.
+func logText(t *testing.T, c mr.Jobs, id mr.JobID) string {
+	t.Helper()
+	lines, err := c.Logs(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, "%s %s\n", l.Task, l.Text)
+	}
+	return b.String()
 }
 
 // checkStore opens a store that nobody serves and checks all of it.
@@ -152,37 +245,4 @@ func parts(t *testing.T, dir string) (data []byte, others []string) {
 		data = append(data, b...)
 	}
 	return data, others
-}
-
-// rounds is how often a test repeats: few in go test, MR_CRASH_ROUNDS in make crash.
-func rounds(t *testing.T, short int) int {
-	t.Helper()
-	if s := os.Getenv("MR_CRASH_ROUNDS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("MR_CRASH_ROUNDS=%s: %v", s, err)
-		}
-		return n
-	}
-	return short
-}
-
-// seeds returns the seeds of a test's rounds.
-func seeds(t *testing.T, short int) (list []uint64) {
-	t.Helper()
-	if s := os.Getenv("MR_CRASH_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("MR_CRASH_SEED=%s: %v", s, err)
-		}
-		return []uint64{n}
-	}
-	base := uint64(1)
-	if os.Getenv("MR_CRASH_ROUNDS") != "" {
-		base = uint64(time.Now().UnixNano())
-	}
-	for i := range rounds(t, short) {
-		list = append(list, base+uint64(i))
-	}
-	return list
 }
