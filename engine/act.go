@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -24,7 +22,7 @@ func (l *loop) persist(acts []action) error {
 	if len(b.writes) == 0 {
 		return nil
 	}
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+	for wait := firstPause; ; wait = min(2*wait, mostPause) {
 		err := l.e.o.Store.Update(func(tx *store.Tx) error {
 			for _, w := range b.writes {
 				if err := w(tx); err != nil {
@@ -34,15 +32,13 @@ func (l *loop) persist(acts []action) error {
 			return nil
 		})
 		if err == nil {
+			l.unpause()
 			return nil
 		}
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		if !noRoom(err) {
 			return fmt.Errorf("engine: recording progress: %w", err)
 		}
-		l.e.log.Error("the store has no room; paused until there is", "store", l.e.o.Store.Dir(), "err", err)
-		select {
-		case <-time.After(wait):
-		case <-l.e.draining:
+		if err := l.pause(wait, err); err != nil {
 			return err
 		}
 	}
@@ -306,7 +302,7 @@ func (l *loop) fail(j *job, f *flight) {
 			l.dropKept(f.task)
 		}
 	case plan.NoSpace:
-		l.warn(j, "storage is full: "+fl.Message+"; the job goes on when there is room")
+		l.warnFull(j, fl.Message)
 		l.later(spaceRetry, f, ev)
 		return
 	case plan.Changed:

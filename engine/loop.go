@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/rpc"
 	"time"
 
@@ -20,8 +21,9 @@ type loop struct {
 	attempts map[plan.Attempt]*flight
 	outputs  map[string]mr.JobID // output folders that live jobs write
 
-	queue []event // to be stepped in this turn
-	after []func()
+	queue  []event // to be stepped in this turn
+	paused bool    // the store has no room: what the core has done is not on record yet
+	after  []func()
 }
 
 // flight is an attempt as the loop sees it: the order, who has it, and its answer.
@@ -47,6 +49,9 @@ func (l *loop) run(ctx context.Context) error {
 	for {
 		if err := l.turn(); err != nil {
 			l.shut()
+			if errors.Is(err, errDraining) {
+				return nil // what is not on record is done again in the next life
+			}
 			return err
 		}
 		select {

@@ -62,7 +62,9 @@ func (l *loop) warn(j *job, text string) {
 // flushLogs writes the lines of all jobs that are not on record yet.
 func (l *loop) flushLogs() {
 	var writes []func(tx *store.Tx) error
+	staged := map[*job][]mr.LogLine{}
 	for _, j := range l.jobs {
+		staged[j] = j.lines
 		l.stageLogs(j, func(fn func(tx *store.Tx) error) { writes = append(writes, fn) })
 	}
 	if len(writes) == 0 {
@@ -77,7 +79,12 @@ func (l *loop) flushLogs() {
 		return nil
 	})
 	if err != nil {
-		l.e.log.Error("log lines were not recorded", "err", err)
+		for j, lines := range staged {
+			j.lines = append(lines, j.lines...) // they keep their numbers, and are tried again
+		}
+		if !noRoom(err) { // that is said once, and elsewhere
+			l.e.log.Error("log lines were not recorded", "err", err)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -90,23 +89,13 @@ func (l *loop) commit(id mr.JobID) {
 		src[i] = partPath(&rec, i, t.Attempt)
 	}
 	l.e.spawn(func() {
-		for {
-			err := publish(&rec, m, src)
-			if err == nil {
-				_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there
-				l.e.post(evCommitted{job: id})
-				return
-			}
-			if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-				l.e.post(evCommitted{job: id, err: "publishing the output: " + err.Error()})
-				return
-			}
-			l.e.log.Error("no room to publish the output; trying again", "job", id, "err", err)
-			select {
-			case <-time.After(spaceRetry):
-			case <-l.e.ctx.Done():
-				return
-			}
+		err := l.e.whenRoom(id, "publishing the output", func() error { return publish(&rec, m, src) })
+		_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there, or not
+		switch {
+		case err == nil:
+			l.e.post(evCommitted{job: id})
+		case !errors.Is(err, errDraining): // then it is published in the next life
+			l.e.post(evCommitted{job: id, err: "publishing the output: " + err.Error()})
 		}
 	})
 }
@@ -197,7 +186,11 @@ func (l *loop) finish(a actFinish) {
 			l.e.log.Warn("temporary files of a job are left", "job", rec.ID, "err", err)
 		}
 		if rec.MadeOutput {
-			os.Remove(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be
+			for i := range rec.Reduce.Tasks { // those that a publication which failed has moved
+				os.Remove(filepath.Join(rec.Spec.Output, partName(&rec, i))) //nolint:errcheck // it may not be there
+			}
+			os.Remove(filepath.Join(rec.Spec.Output, manifestName)) //nolint:errcheck // likewise
+			os.Remove(rec.Spec.Output)                              //nolint:errcheck // only if it is empty, as it should be
 		}
 		l.e.post(evFinished{a.job})
 	})

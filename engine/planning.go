@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/collect"
@@ -51,29 +52,13 @@ func (l *loop) plan(id mr.JobID) {
 	l.e.spawn(func() {
 		p, err := l.e.makePlan(l.e.ctx, &rec, files)
 		if err == nil {
-			err = makeStaging(&rec)
-		}
-		if err == nil {
-			err = failpoint.Hit("engine/before-plan-recorded")
-		}
-		if err == nil {
-			err = l.e.o.Store.Update(func(tx *store.Tx) error {
-				for _, s := range p.stages {
-					if err := lineage.PutStage(tx, s); err != nil {
-						return err
-					}
-				}
-				for _, c := range p.cuts {
-					if err := lineage.PutCuts(tx, c.key, c.cuts); err != nil {
-						return err
-					}
-				}
-				rec.Plan, err = lineage.PutPlan(tx, p.encoded)
+			err = l.e.whenRoom(id, "planning", func() (err error) {
+				rec.Plan, err = l.e.recordPlan(&rec, p)
 				return err
 			})
 		}
-		if err == nil {
-			err = failpoint.Hit("engine/plan-recorded")
+		if errors.Is(err, errDraining) {
+			return // planned again in the next life
 		}
 		if err != nil {
 			l.e.post(evPlanFailed{id, err.Error()})
@@ -81,6 +66,34 @@ func (l *loop) plan(id mr.JobID) {
 		}
 		l.e.request(l.e.ctx, func(l *loop) { l.planned(id, rec.Plan, p) }) //nolint:errcheck // stopped: planned again in the next life
 	})
+}
+
+// recordPlan makes room for the output and the plan durable. It may be done again.
+func (e *Engine) recordPlan(rec *record, p *planning) (digest mr.Digest, err error) {
+	if err := makeStaging(rec); err != nil {
+		return digest, err
+	}
+	if err := failpoint.Hit("engine/before-plan-recorded"); err != nil {
+		return digest, err
+	}
+	err = e.o.Store.Update(func(tx *store.Tx) error {
+		for _, s := range p.stages {
+			if err := lineage.PutStage(tx, s); err != nil {
+				return err
+			}
+		}
+		for _, c := range p.cuts {
+			if err := lineage.PutCuts(tx, c.key, c.cuts); err != nil {
+				return err
+			}
+		}
+		digest, err = lineage.PutPlan(tx, p.encoded)
+		return err
+	})
+	if err == nil {
+		err = failpoint.Hit("engine/plan-recorded")
+	}
+	return digest, err
 }
 
 // planned takes a finished plan over.

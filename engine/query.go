@@ -19,7 +19,7 @@ func (e *Engine) Status(ctx context.Context, id mr.JobID) (s mr.Status, err erro
 	live := false
 	err = e.request(ctx, func(l *loop) {
 		if j := l.jobs[id]; j != nil {
-			s, live = j.status(e.o.Now()), true
+			s, live = l.view(j), true
 		}
 	})
 	if live || err != nil && !errors.Is(err, errStopped) {
@@ -59,7 +59,7 @@ func (e *Engine) List(ctx context.Context, all bool) ([]mr.Status, error) {
 	live := map[mr.JobID]mr.Status{}
 	err := e.request(ctx, func(l *loop) {
 		for id, j := range l.jobs {
-			live[id] = j.status(e.o.Now())
+			live[id] = l.view(j)
 		}
 	})
 	if err != nil {
