@@ -35,6 +35,7 @@ type engine interface {
 type options struct {
 	store     string
 	listen    []string
+	silence   time.Duration
 	keys      string // folder of the keys; "": none
 	workers   int
 	memory    int64
@@ -66,6 +67,8 @@ Flags:
   --store DIR          folder of the store (default $MR_STORE, else ~/.local/state/mr)
   --listen ADDR        unix:PATH or tcp:HOST:PORT to listen on, besides the socket mrd.sock inside the
                        store; repeatable
+  --silence DURATION   end a job binary's process that has a task and gives no sign of life for so long
+                       (default 10m)
   --auth DIR           folder of the keys that TCP needs, made by 'mrctl auth init' (default $MR_AUTH, else
                        auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)
@@ -93,6 +96,7 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&o.store, "store", "", "")
 	fs.StringArrayVar(&o.listen, "listen", nil, "")
+	fs.DurationVar(&o.silence, "silence", 0, "")
 	fs.StringVar(&o.keys, "auth", "", "")
 	fs.IntVar(&o.workers, "workers", 0, "")
 	fs.Var(size.Value{N: &o.memory}, "memory", "")
@@ -109,6 +113,8 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 		return o, true, err
 	case fs.NArg() > 0:
 		return o, false, mr.Errorf(mr.Usage, "mrd takes flags only, and got %q; jobs are given to 'mrctl submit'", fs.Arg(0))
+	case o.silence < 0:
+		return o, false, mr.Errorf(mr.Usage, "--silence %s: a time cannot be negative", o.silence)
 	case o.workers < 0:
 		return o, false, mr.Errorf(mr.Usage, "--workers %d: the number of tasks at once cannot be negative", o.workers)
 	case o.logFormat != "text" && o.logFormat != "json":

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
@@ -26,6 +27,9 @@ import (
 
 // Options configure a Node.
 type Options struct {
+	// Silence is how long an author's process may hold a task without a sign of life; 0: 10 minutes.
+	Silence time.Duration
+
 	Workers  int   // attempts at a time; 0: one a core
 	Memory   int64 // bytes for all of them together; 0: 1 GiB
 	ReadOnly bool  // open the store for questions only: nothing runs
@@ -80,12 +84,18 @@ func (n *Node) start(o Options) error {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return mr.Errorf(mr.Failed, "making the store's folder for spills: %w", err)
 	}
+	half, _ := filepath.Glob(filepath.Join(n.store.Dir(), "bin", "import-*")) // fails for no such pattern
+	for _, path := range half {                                               // a crash has left them
+		if err := os.Remove(path); err != nil {
+			return mr.Errorf(mr.Failed, "clearing the store's folder for binaries: %w", err)
+		}
+	}
 	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
 		TaskMemory: o.Memory / int64(o.Workers+1),
 	})
-	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers})
+	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence})
 	service := worker.New(worker.Options{
 		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
 		Cores: o.Workers,
