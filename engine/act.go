@@ -100,6 +100,10 @@ func (b *batchWriter) taskStart(a actTaskStart) {
 	p := j.phase(a.task.kind)
 	p.Attempts++
 	p.Running++
+	if a.twin {
+		p.Speculative++
+		b.l.logf(j, plan.TaskName(a.task.kind, a.task.index), "well behind its peers: a second attempt starts beside it")
+	}
 	b.putTask(j, a.task, t)
 }
 

@@ -18,6 +18,7 @@ type Options struct {
 	Store      *store.Store
 	Logger     *slog.Logger
 	TaskMemory int64                    // bytes an attempt may use; 0: 256 MiB
+	NoTwins    bool                     // never start a second attempt beside one that is well behind its peers
 	Getenv     func(name string) string // resolves the variables that jobs declare; nil: none is set
 	Now        func() time.Time         // nil: time.Now
 	CacheSize  int64                    // bytes that the store may take; 0: no bound
@@ -73,9 +74,11 @@ func New(o Options) *Engine {
 	}
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	core := newCore(o.Store.Epoch())
+	core.speculate = !o.NoTwins
 	e.loop = loop{
 		e:        e,
-		core:     newCore(o.Store.Epoch()),
+		core:     core,
 		jobs:     map[mr.JobID]*job{},
 		workers:  map[workerID]*rpc.Client{},
 		attempts: map[plan.Attempt]*flight{},

@@ -69,7 +69,7 @@ func (l *loop) run(ctx context.Context) error {
 			fn(l)
 		case <-ticker.C:
 			l.flushLogs()
-			continue
+			l.queue = append(l.queue, evTick{})
 		}
 		l.gather()
 	}
