@@ -41,27 +41,40 @@ type BlockSource interface {
 	ReadBlock(i int, dst []byte) ([]byte, error)
 }
 
-// appendBlob appends a blob with the payload to dst, compressed if that saves at
-// least a sixteenth.
-func appendBlob(dst []byte, magic string, payload []byte) []byte {
-	start := len(dst)
-	need := headerLen + max(s2.MaxEncodedLen(len(payload)), len(payload))
-	if cap(dst)-start < need {
-		dst = append(make([]byte, 0, start+need), dst...)
+// sampleLen is how much of a payload is tried first where the one before did not shrink.
+const sampleLen = 16 << 10
+
+// sealBlob makes a blob of a payload that has headerLen bytes of room before it. It is framed
+// itself, or, if compression saves at least a sixteenth, in dst's memory. wary: the payload
+// is likely not to shrink, so a piece of it is tried first.
+func sealBlob(framed []byte, magic string, dst []byte, wary bool) (blob, scratch []byte) {
+	payload := framed[headerLen:]
+	blob, codec := framed, byte(codecNone)
+	if n := len(payload); !wary || n <= sampleLen || shrinks(payload[:sampleLen], &dst) {
+		room(&dst, headerLen+s2.MaxEncodedLen(n))
+		stored := s2.Encode(dst[headerLen:cap(dst)], payload)
+		if len(stored) <= n-n/16 {
+			blob, codec = dst[:headerLen+len(stored)], codecS2
+		}
 	}
-	b := dst[start : start+headerLen]
-	copy(b, magic)
-	b[3], b[4], b[5], b[6], b[7] = version, codecS2, 0, 0, 0
-	binary.LittleEndian.PutUint32(b[8:], uint32(len(payload)))
-	stored := s2.Encode(dst[start+headerLen:cap(dst)], payload)
-	if len(stored) > len(payload)-len(payload)/16 {
-		b[4] = codecNone
-		stored = dst[start+headerLen : start+headerLen+len(payload)]
-		copy(stored, payload)
+	copy(blob, magic)
+	blob[3], blob[4], blob[5], blob[6], blob[7] = version, codec, 0, 0, 0
+	binary.LittleEndian.PutUint32(blob[8:], uint32(len(payload)))
+	binary.LittleEndian.PutUint32(blob[12:], checksum(blob[:12], blob[headerLen:]))
+	return blob, dst
+}
+
+// shrinks reports whether compression saves a sixteenth of b.
+func shrinks(b []byte, scratch *[]byte) bool {
+	room(scratch, s2.MaxEncodedLen(len(b)))
+	return len(s2.Encode((*scratch)[:cap(*scratch)], b)) <= len(b)-len(b)/16
+}
+
+// room makes n bytes of memory of b, whose content doesn't matter.
+func room(b *[]byte, n int) {
+	if cap(*b) < n {
+		*b = make([]byte, 0, n)
 	}
-	dst = dst[:start+headerLen+len(stored)]
-	binary.LittleEndian.PutUint32(b[12:], checksum(b[:12], stored))
-	return dst
 }
 
 // openBlob checks a blob and returns its payload, which is part of b or of dst.

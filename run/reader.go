@@ -16,14 +16,13 @@ type Reader struct {
 	ix     *Index
 	lo, hi []byte // lo is nil once it has been reached
 
-	next    int // the block to load next
-	end     int // the block after the last
-	hiFrom  int // keys of blocks from here on are compared with hi
-	stored  []byte
-	decoded []byte
-	block   parser
-	err     error
-	done    bool
+	next          int // the block to load next
+	end           int // the block after the last
+	hiFrom        int // keys of blocks from here on are compared with hi
+	*readerMemory     // nil before the first block and after the last
+	block         parser
+	err           error
+	done          bool
 }
 
 // NewReader returns a Reader of the keys in [lo, hi); nil means no bound. A run
@@ -60,7 +59,7 @@ func (r *Reader) Next() bool {
 			r.lo = nil
 		}
 		if r.hi != nil && r.next > r.hiFrom && bytes.Compare(r.block.key, r.hi) >= 0 {
-			r.done = true
+			r.finish()
 			return false
 		}
 		return true
@@ -75,7 +74,7 @@ func (r *Reader) load() {
 		return
 	}
 	if r.next == r.end {
-		r.done = true
+		r.finish()
 		return
 	}
 	i := r.next
@@ -90,6 +89,10 @@ func (r *Reader) load() {
 
 // fetch reads and opens block i. The payload is valid until the next call.
 func (r *Reader) fetch(i int) ([]byte, error) {
+	if r.readerMemory == nil {
+		r.readerMemory = memory.reader()
+		r.block.keyBuf = r.key
+	}
 	b, err := r.src.ReadBlock(i, r.stored[:0])
 	if err != nil {
 		return nil, fmt.Errorf("run: read blob %d: %w", i, err)
@@ -112,7 +115,20 @@ func (r *Reader) fetch(i int) ([]byte, error) {
 	return payload, nil
 }
 
-func (r *Reader) fail(err error) { r.err, r.done = err, true }
+func (r *Reader) fail(err error) {
+	r.err = err
+	r.finish()
+}
+
+// finish ends the walk and leaves r's memory to other Readers.
+func (r *Reader) finish() {
+	r.done = true
+	if m := r.readerMemory; m != nil {
+		m.key = r.block.keyBuf
+		r.block, r.readerMemory = parser{}, nil
+		memory.keepReader(m)
+	}
+}
 
 // Key returns the current key, valid until Next.
 func (r *Reader) Key() []byte { return r.block.key }

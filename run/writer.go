@@ -13,7 +13,7 @@ import (
 // Options of a Writer. None but Unsorted changes a digest.
 type Options struct {
 	// BlockSize is about how many bytes a block's payload has before compression. 0:
-	// 256 KiB.
+	// 128 KiB: with many key ranges, readers decode a part of a block in vain at both ends.
 	BlockSize int
 	// Unsorted keeps the records as they come, for map-only jobs. Such a run can't
 	// be cut into key ranges.
@@ -36,13 +36,19 @@ type Writer struct {
 	ix   Index
 	err  error // sticky
 
-	payload []byte // of the block being made
-	chunk   int    // where the last chunk begins in payload
+	*writerMemory
+	chunk int  // where the last chunk begins in framed
+	wary  bool // the last block did not shrink
+	block BlockInfo
+}
+
+// writerMemory is what a Writer works in, and leaves to the next one.
+type writerMemory struct {
+	framed  []byte // room for a header, and the payload of the block being made
+	scratch []byte // of sealBlob
 	prev    []byte // the key before
-	block   BlockInfo
 	first   []byte // the block's first key, until the block is written
 	last    []byte // the last key of the block before
-	blob    []byte // scratch
 
 	hash      *blake3.Hasher // of a chunk
 	blockHash *blake3.Hasher // of the block's chunk digests
@@ -59,11 +65,13 @@ var errClosed = errors.New("run: the writer is closed")
 // NewWriter returns a Writer of an empty run.
 func NewWriter(sink BlockSink, o Options) *Writer {
 	if o.BlockSize <= 0 {
-		o.BlockSize = 256 << 10
+		o.BlockSize = 128 << 10
 	}
-	w := &Writer{sink: sink, o: o, hash: blake3.New(), blockHash: blake3.New(), runHash: blake3.New()}
+	w := &Writer{sink: sink, o: o, writerMemory: memory.writer(o.BlockSize), chunk: headerLen}
 	w.ix.Unsorted = o.Unsorted
+	w.runHash.Reset()
 	w.runHash.WriteString(runDomain)
+	w.blockHash.Reset()
 	w.blockHash.WriteString(blockDomain)
 	return w
 }
@@ -85,23 +93,23 @@ func (w *Writer) Record(key, value []byte) error {
 	big := alone(len(key), len(value))
 	if big {
 		w.endChunk()
-		if len(w.payload)+len(key)+len(value) > w.o.BlockSize {
+		if len(w.framed)+len(key)+len(value) > w.o.BlockSize+headerLen {
 			w.endBlock()
 		}
 	}
 	if w.block.Records == 0 {
 		w.first = append(w.first[:0], key...)
 	}
-	if len(w.payload) == w.chunk {
+	if len(w.framed) == w.chunk {
 		shared = 0
 	}
-	w.payload = appendRecord(w.payload, shared, key[shared:], value)
+	w.framed = appendRecord(w.framed, shared, key[shared:], value)
 	w.prev = append(w.prev[:shared], key[shared:]...)
 	w.block.Records++
 	w.block.Raw += len(key) + len(value)
-	if big || len(w.payload)-w.chunk >= chunkLen {
+	if big || len(w.framed)-w.chunk >= chunkLen {
 		w.endChunk()
-		if len(w.payload) >= w.o.BlockSize {
+		if len(w.framed) >= w.o.BlockSize+headerLen {
 			w.endBlock()
 		}
 	}
@@ -110,14 +118,14 @@ func (w *Writer) Record(key, value []byte) error {
 
 // endChunk hashes the chunk being made, if there is one.
 func (w *Writer) endChunk() {
-	c := w.payload[w.chunk:]
+	c := w.framed[w.chunk:]
 	if len(c) == 0 {
 		return
 	}
 	w.sum = chunkDigest(w.hash, c, w.sum[:0])
 	w.blockHash.Write(w.sum)
 	w.runHash.Write(w.sum)
-	w.chunk = len(w.payload)
+	w.chunk = len(w.framed)
 }
 
 func chunkDigest(h *blake3.Hasher, chunk, dst []byte) []byte {
@@ -131,13 +139,15 @@ func (w *Writer) endBlock() {
 	if w.block.Records == 0 || w.err != nil {
 		return
 	}
-	w.blob = appendBlob(w.blob[:0], magicData, w.payload)
-	if err := w.sink.WriteBlock(w.blob); err != nil {
+	var blob []byte
+	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.wary)
+	w.wary = blob[4] == codecNone
+	if err := w.sink.WriteBlock(blob); err != nil {
 		w.fail(err)
 		return
 	}
 	b := &w.block
-	b.Payload, b.Size = len(w.payload), len(w.blob)
+	b.Payload, b.Size = len(w.framed)-headerLen, len(blob)
 	w.blockHash.Sum(b.Digest[:0])
 	w.blockHash.Reset()
 	w.blockHash.WriteString(blockDomain)
@@ -146,10 +156,10 @@ func (w *Writer) endBlock() {
 	}
 	w.ix.add(*b)
 	*b = BlockInfo{}
-	w.payload, w.chunk = w.payload[:0], 0
+	w.framed, w.chunk = w.framed[:headerLen], headerLen
 	w.last = append(w.last[:0], w.prev...)
-	if cap(w.payload) > keepMax {
-		w.payload, w.blob = nil, nil
+	if cap(w.framed) > keepMax {
+		w.framed, w.scratch = make([]byte, headerLen), nil
 	}
 }
 
@@ -170,8 +180,11 @@ func (w *Writer) fail(err error) error {
 
 // Close writes the last block and the index.
 func (w *Writer) Close() (Summary, error) {
-	w.endChunk()
-	w.endBlock()
+	defer w.release()
+	if w.err == nil {
+		w.endChunk()
+		w.endBlock()
+	}
 	if w.err != nil {
 		return Summary{}, w.err
 	}
@@ -179,7 +192,7 @@ func (w *Writer) Close() (Summary, error) {
 		w.ix.Last = upperBound(w.prev)
 	}
 	w.runHash.Sum(w.ix.Digest[:0])
-	blob := appendBlob(w.blob[:0], magicIndex, w.ix.append(nil))
+	blob, _ := sealBlob(w.ix.append(make([]byte, headerLen)), magicIndex, w.scratch, false)
 	if err := w.sink.WriteBlock(blob); err != nil {
 		return Summary{}, w.fail(err)
 	}
@@ -188,4 +201,12 @@ func (w *Writer) Close() (Summary, error) {
 		Blobs: len(w.ix.Blocks) + 1, Records: w.ix.Records, RawBytes: w.ix.RawBytes,
 		Bytes: w.ix.Bytes + int64(len(blob)), Digest: w.ix.Digest,
 	}, nil
+}
+
+// release leaves w's memory to other Writers. Nothing touches it after an error.
+func (w *Writer) release() {
+	if w.writerMemory != nil {
+		memory.keepWriter(w.writerMemory)
+		w.writerMemory = nil
+	}
 }
