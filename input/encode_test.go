@@ -108,7 +108,7 @@ func FuzzDecodeSplits(f *testing.F) {
 	})
 }
 
-// FuzzText cuts any bytes at any size, in memory and streamed: together the splits are
+// FuzzText cuts any bytes at any size and in both ways, in memory and streamed: together the splits are
 // the file, whatever codec it seems to have.
 func FuzzText(f *testing.F) {
 	f.Add([]byte("a\nb\r\n\x00\xff\n\nlast"), uint16(3), false)
@@ -132,7 +132,8 @@ func FuzzText(f *testing.F) {
 			o.Buffer = 1
 		}
 		var all []byte
-		for _, s := range splitsOf(t, CutOptions{SplitSize: int64(size)}, path) {
+		chunking := Chunking(size % 2)
+		for _, s := range splitsOf(t, CutOptions{SplitSize: int64(size), Chunking: chunking}, path) {
 			l := loadSplit(t, s, o)
 			blocks, err := drain(l.Blocks(t.Context()))
 			if err != nil {
