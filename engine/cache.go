@@ -206,7 +206,7 @@ func (e *Engine) CacheGC(ctx context.Context, req mr.CacheGC) (freed mr.CacheFre
 // dryGC is CacheGC that changes nothing.
 func (e *Engine) dryGC(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
 	if limit > 0 && e.o.Store.DiskBytes() > limit {
-		vs, _, err := e.victims(ctx, limit/10*evictTo)
+		vs, _, err := e.victims(ctx, limit/20*evictTo)
 		if err != nil {
 			return freed, err
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// This file keeps the store within its bound. When it takes nine tenths of it, outputs
-// are given up, those first that save least for their bytes, until collecting volumes
-// brings it down to eight tenths.
+// This file keeps the store within its bound. When it takes 85 % of it, outputs are given
+// up, those first that save least for their bytes, until collecting volumes brings it
+// down to 75 %: what is written meanwhile, and what collecting moves, needs room.
 //
 // Candidates are chosen beside the loop, which takes a while in a large catalog. The
 // decision falls in the loop, where nobody can begin to use an output meanwhile: runs
@@ -26,9 +26,10 @@ import (
 // An output's record outlives its bytes, so lineage and explanations do, too.
 
 const (
-	evictFrom, evictTo = 9, 8 // tenths of the bound
-	evictBatch         = 512  // outputs to a transaction: the loop waits for it
-	evictPause         = time.Second
+	evictFrom, evictTo = 17, 15 // twentieths of the bound
+	evictBatch         = 512    // outputs to a transaction: the loop waits for it
+	evictTick          = 20 * time.Millisecond
+	evictPause         = 500 * time.Millisecond // when there was nothing to evict
 )
 
 // keeper is what the engine needs to keep its bound.
@@ -53,15 +54,20 @@ func (e *Engine) keepBounded() {
 		return
 	}
 	e.prune(e.ctx)
-	ticker := time.NewTicker(tick) // what is being written is not committed yet
+	e.o.Store.Bound(e.o.CacheSize / 20 * 19)
+	defer e.o.Store.Bound(0)
+	ticker := time.NewTicker(evictTick) // what is being written is not committed yet
 	defer ticker.Stop()
 	for e.ctx.Err() == nil {
-		if e.o.Store.DiskBytes() > e.o.CacheSize/10*evictFrom {
+		if e.o.Store.DiskBytes() > e.o.CacheSize/20*evictFrom {
 			freed, err := e.shrink(e.ctx, e.o.CacheSize)
 			if err != nil && e.ctx.Err() == nil {
 				e.log.Warn("keeping the store within its bound", "err", err)
 			}
-			if freed.Disk == 0 || err != nil {
+			// Writers wait for room only while it can be made.
+			stuck := freed.Disk == 0 || err != nil
+			e.o.Store.Overrun(stuck)
+			if stuck {
 				e.sleep(evictPause)
 			}
 		}
@@ -80,11 +86,11 @@ func (e *Engine) sleep(d time.Duration) {
 	}
 }
 
-// shrink evicts and collects until the store takes at most eight tenths of limit.
+// shrink evicts and collects until the store takes at most 75 % of limit.
 func (e *Engine) shrink(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
 	e.keep.mu.Lock()
 	defer e.keep.mu.Unlock()
-	target := limit / 10 * evictTo
+	target := limit / 20 * evictTo
 	victims, short, err := e.victims(ctx, target)
 	if err != nil {
 		return freed, err
@@ -132,9 +138,7 @@ func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short 
 	}
 	need := e.o.Store.DiskBytes() - target
 	for _, f := range volumes {
-		if f.Worth() {
-			need -= f.Bytes - f.Live
-		}
+		need -= f.Gain()
 	}
 	if need <= 0 {
 		return nil, 0, nil
@@ -146,15 +150,10 @@ func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short 
 	for _, v := range all {
 		f, stored := volumes[v.volume]
 		if stored { // else it is in the catalog, whose pages are used again
-			was := int64(0)
-			if f.Worth() {
-				was = f.Bytes - f.Live
-			}
-			f.Live -= v.bytes
+			was := f.Gain()
+			f.Live = max(f.Live-v.bytes, 0)
 			volumes[v.volume] = f
-			if f.Worth() {
-				need -= f.Bytes - f.Live - was
-			}
+			need -= f.Gain() - was
 		}
 		vs = append(vs, v)
 		if need <= 0 {

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -24,7 +26,7 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
 		return t.Reason
 	}
 	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
-		why, err = whyMissed(tx, &j.rec, id.kind, t.slot, t.Key, t.split)
+		why, err = whyMissed(tx, &j.rec, id.kind, t, l.e.o.Now())
 		return err
 	})
 	if err != nil {
@@ -33,7 +35,15 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
 	return why
 }
 
-func whyMissed(tx *store.Tx, r *record, kind plan.Kind, slot, key, split mr.Digest) (string, error) {
+func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Time) (string, error) {
+	slot, key, split := t.slot, t.Key, t.split
+	same, err := lineage.GetOutput(tx, key)
+	if err != nil {
+		return "", err
+	}
+	if same != nil { // it was made before, wherever
+		return whyGone(same, now), nil
+	}
 	prev := lineage.GetSlot(tx, slot)
 	if prev.IsZero() {
 		if kind == plan.Reduce {
@@ -48,17 +58,11 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, slot, key, split mr.Dige
 	if old == nil {
 		return "the earlier output is no longer on record", nil
 	}
-	if prev == key {
-		if old.Gone != "" {
-			return "its stored output was " + old.Gone, nil
-		}
-		return "its stored output was not there", nil
-	}
-	now, before := r.MapStage, old.Stage
+	stage, before := r.MapStage, old.Stage
 	if kind == plan.Reduce {
-		now = r.ReduceStage
+		stage = r.ReduceStage
 	}
-	if now == before {
+	if stage == before {
 		switch {
 		case kind == plan.Reduce:
 			return "map outputs changed", nil
@@ -67,7 +71,36 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, slot, key, split mr.Dige
 		}
 		return "input changed", nil
 	}
-	return stageDifference(tx, now, before)
+	return stageDifference(tx, stage, before)
+}
+
+// whyGone says why an output on record is not used.
+func whyGone(o *lineage.Output, now time.Time) string {
+	switch {
+	case o.Gone == "" && o.Made.Run == 0 && o.Kind == plan.Reduce:
+		return "the part was not kept: reducing again costs less than its bytes"
+	case o.Gone == "" || strings.HasPrefix(o.Gone, "lost: "):
+		return cmp.Or(o.Gone, "its stored output was not there")
+	case o.GoneAt.IsZero():
+		return o.Gone
+	}
+	return o.Gone + " " + since(now.Sub(o.GoneAt))
+}
+
+// since is a time ago in words, coarse enough for tasks to share it.
+func since(d time.Duration) string {
+	const day = 24 * time.Hour
+	for _, u := range []struct {
+		name string
+		d    time.Duration
+	}{{"day", day}, {"hour", time.Hour}, {"minute", time.Minute}} {
+		if n := int(d / u.d); n == 1 {
+			return "1 " + u.name + " ago"
+		} else if n > 1 {
+			return fmt.Sprintf("%d %ss ago", n, u.name)
+		}
+	}
+	return "less than a minute ago"
 }
 
 // stageDifference names the first component in which two stages on record differ.
@@ -323,7 +356,7 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 				rs.add("map", mr.Pending, "files were touched: read and digested first, then looked up", example)
 				continue
 			}
-			why, err := dryReason(tx, j, p, i)
+			why, err := dryReason(tx, j, p, i, e.o.Now())
 			if err != nil {
 				return err
 			}
@@ -339,7 +372,7 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 }
 
 // dryReason is whyMissed for a stage that may not be on record.
-func dryReason(tx *store.Tx, j *job, p *planning, i int) (string, error) {
+func dryReason(tx *store.Tx, j *job, p *planning, i int, now time.Time) (string, error) {
 	if j.rec.Spec.NoCache {
 		return "--no-cache", nil
 	}
@@ -355,7 +388,9 @@ func dryReason(tx *store.Tx, j *job, p *planning, i int) (string, error) {
 		}
 		return firstDifference(p.stages[0].Components, old), nil
 	}
-	return whyMissed(tx, &j.rec, plan.Map, slot, p.tasks[i].key, p.maps[i].split)
+	t := p.maps[i]
+	t.Key = p.tasks[i].key
+	return whyMissed(tx, &j.rec, plan.Map, &t, now)
 }
 
 // Lineage implements mr.Jobs.

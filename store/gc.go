@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/mrd-io/mr/internal/failpoint"
 )
@@ -96,6 +95,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 	}
 	defer r.Close()
 	w := s.CreateRun()
+	w.moving = true
 	defer w.Discard()
 	var block []byte
 	for i := range r.Blobs() {
@@ -139,10 +139,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 // unlink removes a volume that no record names. Readers that have it open keep it.
 func (s *Store) unlink(v *volume) (freed int64, err error) {
 	if info, err := os.Stat(v.path); err == nil {
-		freed = info.Size()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			freed = min(freed, st.Blocks*512) // bbolt grows files ahead of their use
-		}
+		freed = allocated(info)
 	}
 	if err := failpoint.Hit("store/gc-before-unlink"); err != nil {
 		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)

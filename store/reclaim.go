@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 )
 
 // VolumeOf returns the number of the volume that holds a run, 0 if the catalog does.
@@ -25,9 +26,17 @@ func (s *Store) DiskBytes() int64 {
 	}
 	s.mu.Unlock()
 	if info, err := os.Stat(s.catalogPath()); err == nil {
-		n += info.Size()
+		n += allocated(info)
 	}
 	return n
+}
+
+// allocated is what a file takes on disk: bbolt grows files ahead of their use.
+func allocated(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return min(info.Size(), st.Blocks*512)
+	}
+	return info.Size()
 }
 
 // Footprint is what one volume takes, and for what.
@@ -37,9 +46,22 @@ type Footprint struct {
 	Busy  bool  // runs are being written to it: it can't be collected now
 }
 
-// Worth reports whether collecting the volume is worth the bytes to be moved. What is not
-// live is not all garbage: bbolt's own pages are among it.
-func (f Footprint) Worth() bool { return !f.Busy && f.Bytes >= 64<<10 && f.Live <= f.Bytes/8*5 }
+// A volume has pages beside those of its live runs even without garbage: a commit writes the
+// last leaf again, with up to four blocks.
+const leafSlack = 288 << 10
+
+// Gain is how many bytes collecting the volume gives back, 0 if it is not worth what has
+// to be moved: at least a quarter of it must be gained.
+func (f Footprint) Gain() int64 {
+	gain := f.Bytes
+	if f.Live > 0 {
+		gain -= f.Live + leafSlack
+	}
+	if f.Busy || f.Bytes < 64<<10 || gain < f.Bytes/4 {
+		return 0
+	}
+	return gain
+}
 
 // Layout returns the volumes with what they hold, and the volume of each run on record.
 func (s *Store) Layout() (map[uint32]Footprint, map[RunID]uint32, error) {
@@ -61,7 +83,7 @@ func (s *Store) Layout() (map[uint32]Footprint, map[RunID]uint32, error) {
 }
 
 // Reclaim collects volumes, those with the least to move first, until the store takes at
-// most that many bytes or none is worth it. Like GC it may run beside everything else.
+// most that many bytes or none is worth it, and returns the bytes gained. Like GC it may run beside everything else.
 // Volumes that can't be read are passed over.
 func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error) {
 	if s.o.ReadOnly {
@@ -75,7 +97,7 @@ func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error
 	}
 	order := make([]uint32, 0, len(volumes))
 	for n, f := range volumes {
-		if f.Worth() {
+		if f.Gain() > 0 {
 			order = append(order, n)
 		}
 	}
@@ -91,7 +113,9 @@ func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error
 			return freed, fmt.Errorf("store: reclaim: %w", context.Cause(ctx))
 		}
 		got, err := s.collect(ctx, n, true)
-		freed += got
+		if got > 0 {
+			freed += max(got-volumes[n].Live, 0)
+		}
 		switch {
 		case errors.Is(err, ErrDamaged):
 			s.o.Logger.Warn("a damaged volume is left as it is", "store", s.dir, "err", err)

@@ -59,6 +59,7 @@ type RunWriter struct {
 	handed uint32
 	bytes  uint64
 	closed bool
+	moving bool // a copy that GC makes: it waits for no room
 }
 
 // CreateRun begins a run. Discard must be called if it is not committed.
@@ -129,6 +130,9 @@ func (s *Store) pickLane() *lane {
 
 // flush hands the gathered blobs to the lane.
 func (w *RunWriter) flush(done chan error) error {
+	if !w.moving {
+		w.p.s.waitForRoom()
+	}
 	c := &chunk{run: w.p, first: w.handed, buf: w.buf, done: done, blobs: make([][]byte, len(w.ends))}
 	from := 0
 	for i, end := range w.ends {

@@ -52,6 +52,7 @@ type Store struct {
 	calls   chan *call
 	written chan struct{} // closed when writeLoop is gone
 	lanes   []*lane
+	room    room
 	gcing   sync.Mutex // one GC or Check at a time
 
 	nextRun atomic.Uint32

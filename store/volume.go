@@ -80,7 +80,7 @@ func (s *Store) listVolumes() error {
 		if err != nil {
 			return err
 		}
-		s.volumes[uint32(n)] = &volume{number: uint32(n), path: filepath.Join(dir, e.Name()), refs: 1, size: info.Size()}
+		s.volumes[uint32(n)] = &volume{number: uint32(n), path: filepath.Join(dir, e.Name()), refs: 1, size: allocated(info)}
 		s.lastVol = max(s.lastVol, uint32(n))
 	}
 	return nil

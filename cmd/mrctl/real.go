@@ -40,7 +40,7 @@ func clientOptions(keys string) (rpcsvc.ClientOptions, error) {
 }
 
 func (s realSystem) Open(dir string, o nodeOptions) (node, error) {
-	return local.Open(dir, local.Options{Workers: o.Workers, Memory: o.Memory, ReadOnly: o.ReadOnly, Logger: o.Logger, Getenv: s.getenv})
+	return local.Open(dir, local.Options{Workers: o.Workers, Memory: o.Memory, ReadOnly: o.ReadOnly, Idle: o.Idle, CacheSize: o.Cache, Logger: o.Logger, Getenv: s.getenv})
 }
 
 func (realSystem) Builtins() []*mr.Definition { return builtin.Jobs() }

@@ -112,7 +112,7 @@ func (r *request) id() mr.SubmitID {
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
-	return nodeOptions{Workers: r.workers, Memory: r.memory, Logger: slog.New(warnings{w: a.err})}
+	return nodeOptions{Workers: r.workers, Memory: r.memory, Cache: r.cacheSize, Logger: slog.New(warnings{w: a.err})}
 }
 
 // noteDaemon says so when flags of the engine do nothing, since the daemon has settings of its own.
@@ -123,7 +123,7 @@ func (a *app) noteDaemon(s *session, r *request) {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"--workers", r.workers != 0}, {"--memory", r.memory != 0}} {
+	}{{"--workers", r.workers != 0}, {"--memory", r.memory != 0}, {"--cache-size", r.cacheSize != 0}} {
 		if f.set {
 			a.say("%s has no effect here: the daemon at %s runs the job, with its own", f.name, s.daemon)
 		}

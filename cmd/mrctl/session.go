@@ -43,6 +43,8 @@ type nodeOptions struct {
 	Workers  int
 	Memory   int64
 	ReadOnly bool
+	Idle     bool  // unfinished jobs stay as they are
+	Cache    int64 // bound of the store in bytes; 0: the default
 	Logger   *slog.Logger
 }
 

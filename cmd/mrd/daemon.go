@@ -39,6 +39,7 @@ type options struct {
 	keys      string // folder of the keys; "": none
 	workers   int
 	memory    int64
+	cacheSize int64
 	logFormat string
 }
 
@@ -62,6 +63,7 @@ signal ends it at once. Jobs that were under way when it ended, however it ended
 
 Usage:
   mrd [--store DIR] [--listen ADDR]... [--auth DIR] [--workers N] [--memory SIZE]
+      [--cache-size SIZE]
 
 Flags:
   --store DIR          folder of the store (default $MR_STORE, else ~/.local/state/mr)
@@ -73,6 +75,8 @@ Flags:
                        auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)
   --memory SIZE        memory for all tasks together, such as 4GiB
+  --cache-size SIZE    what the store may take on disk; the outputs that save least are given up for it
+                       (default: a fifth of what is free at the start, with what the store has)
   --log-format FORMAT  of the log on stderr: text or json (default text)
   --version            print the version
 `
@@ -100,6 +104,7 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 	fs.StringVar(&o.keys, "auth", "", "")
 	fs.IntVar(&o.workers, "workers", 0, "")
 	fs.Var(size.Value{N: &o.memory}, "memory", "")
+	fs.Var(size.Value{N: &o.cacheSize}, "cache-size", "")
 	fs.StringVar(&o.logFormat, "log-format", "text", "")
 	version := fs.Bool("version", false, "")
 	switch err := fs.Parse(args); {

@@ -33,9 +33,13 @@ type Options struct {
 	Workers  int   // attempts at a time; 0: one a core
 	Memory   int64 // bytes for all of them together; 0: 1 GiB
 	ReadOnly bool  // open the store for questions only: nothing runs
-	Logger   *slog.Logger
-	Getenv   func(string) string
-	Builtin  func(name string) (*mr.Definition, bool) // nil: those of package builtin
+	Idle     bool  // open it for its keeper: unfinished jobs stay as they are
+	// CacheSize bounds what the store takes on disk; outputs are evicted for it. 0: a
+	// fifth of what is free at the start and the store has already; < 0: no bound.
+	CacheSize int64
+	Logger    *slog.Logger
+	Getenv    func(string) string
+	Builtin   func(name string) (*mr.Definition, bool) // nil: those of package builtin
 }
 
 // DefaultMemory is the memory of a node that was not given any.
@@ -61,7 +65,10 @@ func Open(dir string, o Options) (*Node, error) {
 	if o.Builtin == nil {
 		o.Builtin = builtin.Lookup
 	}
-	s, err := store.Open(dir, store.Options{ReadOnly: o.ReadOnly, Logger: o.Logger})
+	if !o.ReadOnly && o.CacheSize == 0 {
+		o.CacheSize = defaultCacheSize(dir)
+	}
+	s, err := store.Open(dir, store.Options{ReadOnly: o.ReadOnly, Logger: o.Logger, VolumeCap: volumeCap(o.CacheSize)})
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +101,7 @@ func (n *Node) start(o Options) error {
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
 		TaskMemory: o.Memory / int64(o.Workers+1),
+		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle,
 	})
 	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence})
 	service := worker.New(worker.Options{
