@@ -99,3 +99,36 @@ func TestRetryElsewhere(t *testing.T) {
 		t.Errorf("the third attempt: %v on %v", b.started, b.on)
 	}
 }
+
+// TestRestIsForTheBroken: only failures in a row make a worker rest.
+func TestRestIsForTheBroken(t *testing.T) {
+	b := newTable(t)
+	b.step(evWorker{1, 1})
+	b.step(evWorker{2, 1})
+	b.job("a", 20)
+	next := func() (a plan.Attempt) { // of worker 1; worker 2 keeps its first
+		for _, s := range b.started {
+			if b.on[s.attempt] == 1 {
+				a = s.attempt
+			}
+		}
+		return a
+	}
+	for _, ok := range []bool{false, false, true, false, false, true, false, false} {
+		if a := next(); ok {
+			b.finish(a)
+		} else {
+			b.step(evFailed{attempt: a, kind: plan.UserError, err: "now and then"})
+		}
+	}
+	before := next()
+	b.step(evFailed{attempt: before, kind: plan.UserError, err: "the third in a row"})
+	if len(b.c.attempts) != 1 {
+		t.Fatalf("worker 1 works on: %v", b.c.attempts)
+	}
+	b.now = b.now.Add(restFirst)
+	b.step(evTick{})
+	if next() == before {
+		t.Error("worker 1 rests for ever")
+	}
+}

@@ -266,18 +266,11 @@ func (w *world) answer(f *simFlight) {
 	case t == nil:
 		w.check.fail("attempt %s is in flight, but its task is gone", f.id)
 	case f.task.kind == plan.Map && !f.proceeded && f.expect != j.mapKey(f.task.index):
-		f.held = true
+		f.held, f.content = true, j.contents[f.task.index]
 		w.queue = append(w.queue, evIdentified{f.id, j.mapKey(f.task.index)})
 	case w.misfortune(f, j, t):
 	case f.task.kind == plan.Map:
-		w.lastRun++
-		out := j.contents[f.task.index]
-		out[0] = 'd'
-		if j.nondet {
-			w.lastDig++
-			out = name('n', w.lastDig)
-		}
-		w.done(f, evDone{key: j.mapKey(f.task.index), run: w.lastRun, out: out})
+		w.mapped(f, j)
 	default:
 		w.reduced(f, j, t)
 	}
@@ -327,6 +320,24 @@ func (w *world) misfortune(f *simFlight, j *simJob, t *simTask) bool {
 		w.fail(f, evFailed{kind: plan.UserError, err: words})
 	}
 	return true
+}
+
+func (w *world) mapped(f *simFlight, j *simJob) {
+	if !f.proceeded {
+		f.content = j.contents[f.task.index]
+	}
+	w.lastRun++
+	out := f.content
+	out[0] = 'd'
+	if j.nondet {
+		w.lastDig++
+		out = name('n', w.lastDig)
+	}
+	key := f.content
+	if !j.share {
+		key = j.mapKey(f.task.index)
+	}
+	w.done(f, evDone{key: key, run: w.lastRun, out: out})
 }
 
 func (w *world) reduced(f *simFlight, j *simJob, t *simTask) {

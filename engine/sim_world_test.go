@@ -97,6 +97,7 @@ type simFlight struct {
 	task      taskID
 	worker    workerID
 	expect    mr.Digest
+	content   mr.Digest // what it has read
 	runs      []uint64
 	copies    bool
 	keepAs    mr.Digest
