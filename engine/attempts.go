@@ -16,8 +16,9 @@ import (
 // before maps (there are maps beside them only when some were lost), by index.
 func (c *core) schedule() {
 	var waiting []taskID
-	for w := c.freeWorker(); w >= 0; w = c.freeWorker() {
-		j, k, i := c.nextTask()
+	for {
+		w, small := c.freeWorker(), c.freeForSmall()
+		j, k, i := c.nextTask(w >= 0, small >= 0)
 		if j == nil {
 			break
 		}
@@ -25,7 +26,9 @@ func (c *core) schedule() {
 			continue
 		}
 		id := taskID{j.id, k, i}
-		if w, wait := c.elsewhere(&j.tasks(k)[i], w); wait {
+		if j.tasks(k)[i].small() && small >= 0 {
+			c.start(id, small, false)
+		} else if w, wait := c.elsewhere(&j.tasks(k)[i], w); wait {
 			waiting = append(waiting, id)
 		} else {
 			c.start(id, w, false)
@@ -86,14 +89,42 @@ func (c *core) freeWorkerBut(not workerID) workerID {
 	return best
 }
 
-func (c *core) nextTask() (*coreJob, plan.Kind, int) {
+// small tasks have slots of their own beside a worker's others, many of them: such a task
+// is over in less time than its order, its answer and its commit take, and only with
+// many in flight do they share transactions. A task that has failed is not small.
+func (t *task) small() bool { return t.tiny && t.failures == 0 }
+
+// freeForSmall returns the worker with the fewest small attempts, or -1.
+func (c *core) freeForSmall() workerID {
+	best := workerID(-1)
+	for id, w := range c.workers {
+		if w.small >= c.smallSlots || c.now.Before(w.rests) {
+			continue
+		}
+		if best < 0 || w.small < c.workers[best].small || w.small == c.workers[best].small && id < best {
+			best = id
+		}
+	}
+	return best
+}
+
+// nextTask takes the task whose turn it is from its queue, of those for which there is
+// a slot: a big one, or one for small tasks.
+func (c *core) nextTask(big, small bool) (*coreJob, plan.Kind, int) {
+	if !big && !small {
+		return nil, 0, 0
+	}
 	var best *coreJob
 	var kind plan.Kind
 	for _, j := range c.order {
 		if j.phase >= phaseEnding || best != nil && !j.before(best) {
 			continue
 		}
-		if k, ok := j.peek(); ok {
+		k, ok := j.peek()
+		if !ok {
+			continue
+		}
+		if j.tasks(k)[j.ready[k][0]].small() && small || big {
 			best, kind = j, k
 		}
 	}
@@ -140,7 +171,11 @@ func (c *core) start(id taskID, w workerID, twin bool) {
 	c.seq++
 	a := &attempt{id: plan.AttemptOf(c.epoch, c.seq), task: id, worker: w, key: t.key, remade: j.remade, started: c.now}
 	c.attempts[a.id] = a
-	c.workers[w].busy++
+	if a.small = t.small() && !twin && c.workers[w].small < c.smallSlots; a.small {
+		c.workers[w].small++
+	} else {
+		c.workers[w].busy++
+	}
 	j.running++
 	j.served = c.seq
 	t.state = taskRunning
@@ -175,7 +210,11 @@ func (c *core) abandon(a *attempt) {
 func (c *core) release(a *attempt) (*coreJob, *task) {
 	delete(c.attempts, a.id)
 	if w := c.workers[a.worker]; w != nil {
-		w.busy--
+		if a.small {
+			w.small--
+		} else {
+			w.busy--
+		}
 	}
 	j, t := c.task(a.task)
 	j.running--

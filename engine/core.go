@@ -35,6 +35,7 @@ const (
 
 // task is the core's view of one task.
 type task struct {
+	tiny     bool // has little input; see small
 	state    taskState
 	key      mr.Digest // of a map task: zero until known
 	out      mr.Digest // digest of what it made, also after that was lost: others have read it
@@ -48,6 +49,7 @@ type task struct {
 
 // attempt is one execution in flight.
 type attempt struct {
+	small   bool // on a slot for small tasks
 	id      plan.Attempt
 	task    taskID
 	worker  workerID
@@ -103,6 +105,7 @@ type workerID int
 
 type coreWorker struct {
 	slots, busy int
+	small       int       // attempts at small tasks, which take no slot
 	failed      int       // attempts in a row
 	rests       time.Time // until then
 }
@@ -121,7 +124,8 @@ type core struct {
 	now      time.Time              // of this step
 	acts     []action
 
-	speculate bool // start twins of attempts that are well behind their peers
+	smallSlots int  // attempts at small tasks that a worker takes beside its slots
+	speculate  bool // start twins of attempts that are well behind their peers
 }
 
 func newCore(epoch uint64) *core {
@@ -212,6 +216,7 @@ type planned struct {
 	run      uint64
 	out      mr.Digest
 	failures int
+	tiny     bool // a map task of little input
 }
 
 // Actions. Those above the line persist, and are all carried out in one transaction
@@ -387,7 +392,7 @@ func (c *core) adopt(j *coreJob, k plan.Kind, ps []planned) []task {
 	ts := make([]task, len(ps))
 	j.left[k], j.ready[k] = 0, nil
 	for i, p := range ps {
-		ts[i] = task{key: p.key, failures: p.failures, cached: p.cached, run: p.run, out: p.out}
+		ts[i] = task{key: p.key, tiny: p.tiny, failures: p.failures, cached: p.cached, run: p.run, out: p.out}
 		switch {
 		case p.done:
 			ts[i].state = taskDone

@@ -47,6 +47,13 @@ type Engine struct {
 	cancel     context.CancelFunc
 }
 
+// Map tasks of at most smallInput bytes may be in flight smallSlots to a worker. Their
+// inputs are in memory together.
+const (
+	smallInput = 64 << 10
+	smallSlots = 256
+)
+
 // New makes an engine. Jobs that the store holds and that have not ended go on when Run
 // is called.
 func New(o Options) *Engine {
@@ -75,7 +82,7 @@ func New(o Options) *Engine {
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	core := newCore(o.Store.Epoch())
-	core.speculate = !o.NoTwins
+	core.speculate, core.smallSlots = !o.NoTwins, smallSlots
 	e.loop = loop{
 		e:        e,
 		core:     core,

@@ -144,6 +144,7 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 		for i, s := range p.splits {
 			t := &p.maps[i]
 			t.bytes = s.Bytes()
+			p.tasks[i].tiny = t.bytes <= smallInput
 			t.slot = mapSlot(rec, s)
 			if err := e.lookUpSplit(tx, j, i, s.Settled(now), t, &p.tasks[i]); err != nil {
 				return err

@@ -78,6 +78,7 @@ func (l *loop) resumeMaps(j *job) ([]planned, error) {
 		j.maps, ps = make([]taskInfo, len(j.splits)), make([]planned, len(j.splits))
 		for i, s := range j.splits {
 			j.maps[i].bytes, j.maps[i].slot = s.Bytes(), mapSlot(&j.rec, s)
+			ps[i].tiny = j.maps[i].bytes <= smallInput
 		}
 		return lineage.ScanTasks(tx, j.rec.ID, plan.Map, func(i int, t *lineage.Task) error {
 			if i >= len(ps) {
