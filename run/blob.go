@@ -45,15 +45,15 @@ type BlockSource interface {
 const sampleLen = 16 << 10
 
 // sealBlob makes a blob of a payload that has headerLen bytes of room before it. It is framed
-// itself, or, if compression saves at least a sixteenth, in dst's memory. wary: the payload
-// is likely not to shrink, so a piece of it is tried first.
+// itself, or, if compression is worth it, in dst's memory. wary: that is not likely, so a
+// piece of it is tried first.
 func sealBlob(framed []byte, magic string, dst []byte, wary bool) (blob, scratch []byte) {
 	payload := framed[headerLen:]
 	blob, codec := framed, byte(codecNone)
 	if n := len(payload); !wary || n <= sampleLen || shrinks(payload[:sampleLen], &dst) {
 		room(&dst, headerLen+s2.MaxEncodedLen(n))
 		stored := s2.Encode(dst[headerLen:cap(dst)], payload)
-		if len(stored) <= n-n/16 {
+		if worth(len(stored), n) {
 			blob, codec = dst[:headerLen+len(stored)], codecS2
 		}
 	}
@@ -64,10 +64,15 @@ func sealBlob(framed []byte, magic string, dst []byte, wary bool) (blob, scratch
 	return blob, dst
 }
 
-// shrinks reports whether compression saves a sixteenth of b.
+// worth reports whether it pays to store n bytes as so many. s2 encodes half a gigabyte a
+// second where there is little to find, and a store writes, reads and checks more than that:
+// a saving of less than a quarter costs more than it brings.
+func worth(stored, n int) bool { return stored <= n-n/4 }
+
+// shrinks reports whether b is worth compressing.
 func shrinks(b []byte, scratch *[]byte) bool {
 	room(scratch, s2.MaxEncodedLen(len(b)))
-	return len(s2.Encode((*scratch)[:cap(*scratch)], b)) <= len(b)-len(b)/16
+	return worth(len(s2.Encode((*scratch)[:cap(*scratch)], b)), len(b))
 }
 
 // room makes n bytes of memory of b, whose content doesn't matter.
