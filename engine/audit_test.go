@@ -9,13 +9,17 @@ import (
 
 // audit holds that a core's books agree with each other.
 func audit(c *core) error {
-	busy := map[workerID]int{}
+	busy, small := map[workerID]int{}, map[workerID]int{}
 	running := map[*coreJob]int{}
 	for id, a := range c.attempts {
 		if a.id != id {
 			return fmt.Errorf("attempt %s is filed as %s", a.id, id)
 		}
-		busy[a.worker]++
+		if a.small {
+			small[a.worker]++
+		} else {
+			busy[a.worker]++
+		}
 		if j, t := c.task(a.task); j != nil {
 			running[j]++
 			if t == nil || !slices.Contains(t.running, a) {
@@ -26,6 +30,9 @@ func audit(c *core) error {
 	for id, w := range c.workers {
 		if w.busy != busy[id] || w.busy > w.slots {
 			return fmt.Errorf("worker %d: busy %d of %d, and runs %d", id, w.busy, w.slots, busy[id])
+		}
+		if w.small != small[id] || w.small > c.smallSlots {
+			return fmt.Errorf("worker %d: %d small attempts of %d, and runs %d", id, w.small, c.smallSlots, small[id])
 		}
 	}
 	for _, j := range c.order {
@@ -94,6 +101,9 @@ func idle(c *core) error {
 			continue
 		}
 		k, some := j.peek()
+		if some && c.freeForSmall() >= 0 && j.tasks(k)[j.ready[k][0]].small() {
+			return fmt.Errorf("job %s has a small task to start, and there is a slot for it", j.id)
+		}
 		if some && c.freeWorker() >= 0 {
 			for _, i := range j.ready[k] {
 				t := &j.tasks(k)[i]

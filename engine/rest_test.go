@@ -115,7 +115,11 @@ func TestRestIsForTheBroken(t *testing.T) {
 		return a
 	}
 	for _, ok := range []bool{false, false, true, false, false, true, false, false} {
-		if a := next(); ok {
+		a := next()
+		if b.c.attempts[a] == nil {
+			t.Fatal("worker 1 rests after fewer than three in a row")
+		}
+		if ok {
 			b.finish(a)
 		} else {
 			b.step(evFailed{attempt: a, kind: plan.UserError, err: "now and then"})

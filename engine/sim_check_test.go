@@ -20,7 +20,8 @@ type checker struct {
 	jobs  map[mr.JobID]*jobView
 	live  map[plan.Attempt]*attemptView
 	slots map[workerID]int
-	busy  map[workerID]int
+	busy  map[workerID]int // attempts that must have a slot of their own
+	all   map[workerID]int
 }
 
 type jobView struct {
@@ -37,6 +38,7 @@ type jobView struct {
 
 type taskView struct {
 	done     bool
+	tiny     bool
 	run      uint64
 	out      mr.Digest
 	failures int
@@ -47,6 +49,7 @@ type taskView struct {
 type attemptView struct {
 	task    taskID
 	worker  workerID
+	small   bool     // may run beside the slots
 	void    bool     // abandoned: it may not be heard
 	runs    []uint64 // reduce: the maps' runs when it started
 	on      []mr.Digest
@@ -62,7 +65,7 @@ func newChecker(w *world) *checker {
 
 func (k *checker) restart() {
 	k.jobs, k.live = map[mr.JobID]*jobView{}, map[plan.Attempt]*attemptView{}
-	k.slots, k.busy = map[workerID]int{}, map[workerID]int{}
+	k.slots, k.busy, k.all = map[workerID]int{}, map[workerID]int{}, map[workerID]int{}
 }
 
 func (k *checker) fail(format string, args ...any) {
@@ -188,6 +191,7 @@ func (k *checker) planned(e evPlanned) {
 		for i, p := range ps {
 			t := &v.tasks[kind][i]
 			t.done, t.failures, t.run, t.out = p.done && e.resumed, p.failures, p.run, p.out
+			t.tiny = p.tiny
 		}
 	}
 	if e.cut {
@@ -205,7 +209,10 @@ func (k *checker) answered(id plan.Attempt) *attemptView {
 		return nil
 	}
 	delete(k.live, id)
-	k.busy[a.worker]--
+	k.all[a.worker]--
+	if !a.small {
+		k.busy[a.worker]--
+	}
 	if v := k.jobs[a.task.job]; a.void || v == nil || v.closing {
 		return nil
 	}
@@ -279,7 +286,11 @@ func (k *checker) action(ev event, h heard, a action) {
 	case actStart:
 		at := k.live[a.attempt]
 		at.worker = a.worker
-		k.busy[a.worker]++
+		k.all[a.worker]++
+		if !at.small {
+			k.busy[a.worker]++
+		}
+		k.must(k.all[a.worker] <= k.slots[a.worker]+k.w.small, "worker %d got too many small tasks", a.worker)
 		k.must(k.busy[a.worker] <= k.slots[a.worker], "worker %d has %d slots and got more", a.worker, k.slots[a.worker])
 	case actTaskDone:
 		k.done(ev, h, a)
@@ -349,7 +360,7 @@ func (k *checker) start(a actTaskStart) {
 	k.must(!t.done, "%s is done and starts again", formatTask(a.task))
 	k.must(!k.used[a.attempt] && a.attempt.Epoch() == k.w.epoch, "attempt %s has been used", a.attempt)
 	k.used[a.attempt] = true
-	at := &attemptView{task: a.task}
+	at := &attemptView{task: a.task, small: t.tiny && t.failures == 0 && !a.twin}
 	if a.task.kind == plan.Reduce {
 		k.must(v.mapped() && v.cut != nil, "%s starts before the barrier", formatTask(a.task))
 		k.must(slices.Equal(v.cut, v.outs()), "%s starts on ranges that were cut from other outputs", formatTask(a.task))

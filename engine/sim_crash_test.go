@@ -12,7 +12,7 @@ func (w *world) crash(when string) {
 	w.flights, w.background, w.workers, w.queue = nil, nil, nil, nil
 	w.epoch++
 	w.core = newCore(w.epoch)
-	w.core.speculate = w.twins
+	w.core.speculate, w.core.smallSlots = w.twins, w.small
 	w.check.restart()
 	for _, j := range w.jobs {
 		if j.state == "" && j.planned {
@@ -35,7 +35,7 @@ func (w *world) resume(j *simJob) {
 	j.maps, j.reduces = make([]simTask, len(j.contents)), nil
 	for i := range j.maps {
 		t := w.records[taskID{j.id, plan.Map, i}]
-		p := planned{failures: t.failures}
+		p := planned{failures: t.failures, tiny: j.tiny && i%2 == 0}
 		if t.state == simDone && w.runs[t.run] != nil {
 			p.done, p.cached, p.key, p.run, p.out = true, t.cached, t.key, t.run, t.out
 		} else if t.state == simDone {

@@ -91,7 +91,8 @@ func newWorld(seed uint64) *world {
 		core:    newCore(1),
 	}
 	w.twins = w.chance(80)
-	w.core.speculate = w.twins
+	w.small = 3 * w.rng.IntN(2)
+	w.core.speculate, w.core.smallSlots = w.twins, w.small
 	w.check = newChecker(w)
 	w.faults = w.rng.IntN(25 + 50*w.rng.IntN(2)*w.rng.IntN(2))
 	if w.chance(10) {
@@ -106,7 +107,7 @@ func newWorld(seed uint64) *world {
 	for i := range 1 + w.rng.IntN(3) {
 		j := &simJob{
 			id: mr.JobID(fmt.Sprintf("j%d", i)), share: w.chance(80), nondet: w.chance(30),
-			stamped: w.chance(50), reducers: w.rng.IntN(4),
+			stamped: w.chance(50), tiny: w.chance(50), reducers: w.rng.IntN(4),
 		}
 		for range w.rng.IntN(size + 1) {
 			j.contents = append(j.contents, name('k', uint64(w.rng.IntN(pool))))

@@ -22,6 +22,7 @@ type world struct {
 	faults int  // how much may still go wrong
 	slow   bool // some attempts take their time
 	twins  bool // the core may speculate
+	small  int  // slots for small tasks
 	log    func(format string, args ...any)
 
 	// On disk; survives a crash.
@@ -63,6 +64,7 @@ type simJob struct {
 	share    bool
 	nondet   bool // its maps come out different each time
 	stamped  bool // planning knows what its splits hold
+	tiny     bool // every other split of it is
 	reducers int
 	contents []mr.Digest // what the splits hold now, as the key of a job that shares
 
@@ -290,7 +292,7 @@ func (w *world) carryOut(a action) {
 		if hit = hit && w.runs[o.run] != nil; !hit {
 			o = simOutput{}
 		}
-		w.check.must(a.attempt != 0 || a.key == w.job(a.task.job).mapKey(a.task.index),
+		w.check.must(a.attempt != 0 || w.job(a.task.job).maps[a.task.index].state >= simDone || a.key == w.job(a.task.job).mapKey(a.task.index),
 			"%s looks up %s, which its split does not hold", formatTask(a.task), formatDigest(a.key))
 		w.queue = append(w.queue, evLookup{a.task, a.attempt, hit, o.run, o.out})
 	case actStart:
@@ -385,6 +387,7 @@ func (w *world) plan(id mr.JobID) {
 func (w *world) lookUpSplits(j *simJob) []planned {
 	ps := make([]planned, len(j.contents))
 	for i := range ps {
+		ps[i].tiny = j.tiny && i%2 == 0
 		if !j.stamped {
 			continue
 		}
