@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -70,9 +71,9 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 		return errors.Join(lineage.PutSlot(tx, slot, key), lineage.Touch(tx, key, now))
 	})
 	for _, f := range b.l.attempts {
-		if f.task == id && f.held && f.settled { // it was read to be looked up: not again
-			stamp, res := j.splits[id.index].StampKey(j.rec.Spec.InputFormat), f.result
-			b.add(func(tx *store.Tx) error { return lineage.PutStamp(tx, stamp, res.Split, res.Start) })
+		if f.task == id && f.held { // it was read to be looked up: not again
+			split, format, f, res := j.splits[id.index], j.rec.Spec.InputFormat, f, f.result
+			b.add(func(tx *store.Tx) error { return remember(tx, split, format, f, &res) })
 		}
 	}
 }
@@ -89,10 +90,11 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	if id.kind == plan.Reduce {
 		o.Range = j.ranges[id.index]
 	}
-	var stamp mr.Digest
-	if id.kind == plan.Map && f.settled {
-		stamp = j.splits[id.index].StampKey(j.rec.Spec.InputFormat)
+	var split input.Split
+	if id.kind == plan.Map {
+		split = j.splits[id.index]
 	}
+	format := j.rec.Spec.InputFormat
 	slot, share := t.slot, !j.rec.Spec.NoCache
 	t.Reason = l.reason(j, id, t)
 	old := l.output(o.Key)
@@ -127,8 +129,8 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		if err := lineage.PutOutput(tx, o); err != nil {
 			return err
 		}
-		if !stamp.IsZero() {
-			if err := lineage.PutStamp(tx, stamp, res.Split, res.Start); err != nil {
+		if o.Kind == plan.Map {
+			if err := remember(tx, split, format, f, res); err != nil {
 				return err
 			}
 		}

@@ -20,6 +20,7 @@ type loop struct {
 	nextID   workerID
 	attempts map[plan.Attempt]*flight
 	outputs  map[string]mr.JobID // output folders that live jobs write
+	fastKey  uint64              // of the store; see fast.go
 
 	queue  []event // to be stepped in this turn
 	paused bool    // the store has no room: what the core has done is not on record yet

@@ -126,7 +126,7 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 	if err != nil {
 		return nil, err
 	}
-	p.splits, err = input.Cut(files, input.CutOptions{
+	p.splits, err = input.CutContext(ctx, files, input.CutOptions{
 		SplitSize: rec.Spec.SplitSize, Format: rec.Spec.InputFormat, Chunking: chunking,
 		Known: e.knownCuts,
 		Found: func(key mr.Digest, cuts []int64) { p.cuts = append(p.cuts, foundCuts{key, cuts}) },

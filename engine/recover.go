@@ -14,8 +14,12 @@ import (
 // committed stays; attempts that were in flight are fenced by their epoch and their
 // tasks start again.
 func (l *loop) recover() error {
+	var err error
+	if l.fastKey, err = fastKey(l.e.o.Store); err != nil {
+		return fmt.Errorf("engine: reading the key of fast hashes: %w", err)
+	}
 	var open []*record
-	err := l.e.o.Store.View(func(tx *store.Tx) error {
+	err = l.e.o.Store.View(func(tx *store.Tx) error {
 		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
 			r, err := decodeJob(v)
 			if err == nil && !r.State.Done() {

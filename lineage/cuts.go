@@ -36,3 +36,25 @@ func GetCuts(tx *store.Tx, stamp mr.Digest) (cuts []int64, ok bool, err error) {
 	}
 	return cuts, d.err == nil, wrap("cuts", d.err)
 }
+
+// PutFast remembers under a place in a file the fast hash and the digest of what was last
+// read there. It saves making digests when a file has grown: the stamps that vouched
+// for its other ranges are gone, and their bytes are not.
+func PutFast(tx *store.Tx, place mr.Digest, fast [16]byte, split mr.Digest) error {
+	e := newEnc()
+	e.b = append(e.b, fast[:]...)
+	e.digest(split)
+	return wrap("fast hash", tx.Put(store.Stamps, place[:], e.b))
+}
+
+// GetFast returns what PutFast remembered; a zero digest if nothing.
+func GetFast(tx *store.Tx, place mr.Digest) (fast [16]byte, split mr.Digest, err error) {
+	b := tx.Get(store.Stamps, place[:])
+	if b == nil {
+		return fast, split, nil
+	}
+	d := newDec("fast hash", b)
+	copy(fast[:], d.take(int64(len(fast))))
+	split = d.digest()
+	return fast, split, wrap("fast hash", d.err)
+}

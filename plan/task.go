@@ -71,6 +71,12 @@ type Work struct {
 	Expect   mr.Digest
 	Unsorted bool // map-only: records keep their emission order
 
+	// FastKey, if not 0, asks for a fast keyed hash of the split's bytes beside its digest. If
+	// the hash is KnownFast, the digest is KnownDigest, and is not made again.
+	FastKey     uint64
+	KnownFast   [16]byte
+	KnownDigest mr.Digest
+
 	// Reduce: runs in split order, the range of keys, and where the part file goes.
 	Runs         []uint64
 	HasLo, HasHi bool // gob does not tell nil from empty
@@ -117,7 +123,9 @@ type Result struct {
 	Attempt    Attempt
 	Identified bool // Split is known, nothing has been computed: Proceed or Abandon
 	Split      mr.Digest
-	Start      int64 // offset of the split's first record, for a range of a file
+	Start      int64    // offset of the split's first record, for a range of a file
+	Fast       [16]byte // fast hash of the split's bytes, if it was asked for
+	Moved      bool     // a file's stamps moved: they do not vouch for the digest
 	Made       Made
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt

@@ -29,7 +29,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 			return err
 		}
 		res.Read = loaded.Read()
-		res.Split, res.Start = loaded.Digest(), loaded.Start()
+		identify(res, loaded)
 		if err := failpoint.Hit("worker/split-read"); err != nil {
 			loaded.Close()
 			return err
@@ -39,7 +39,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 		}
 	}
 	defer loaded.Close()
-	res.Split, res.Start = loaded.Digest(), loaded.Start()
+	identify(res, loaded)
 	runner, err := s.runner(a.ctx, &w.Program)
 	if err != nil {
 		return err
@@ -67,6 +67,10 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	return sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
 }
 
+func identify(res *plan.Result, l *input.Loaded) {
+	res.Split, res.Start, res.Fast, res.Moved = l.Digest(), l.Start(), l.Fast(), l.Moved()
+}
+
 // placed says which split an error is about, unless it names the file itself: a process
 // that dies cannot say where it was.
 func placed(err error, split input.Split) error {
@@ -91,9 +95,11 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	if err := split.UnmarshalBinary(a.work.Split); err != nil {
 		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("the order's split cannot be read: %w", err)}
 	}
-	loaded, err := input.Load(a.ctx, split, input.Options{
-		Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20),
-	})
+	o := input.Options{Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20)}
+	if o.FastKey = a.work.FastKey; o.FastKey != 0 {
+		o.Recall = func(f input.Fast) (mr.Digest, bool) { return a.work.KnownDigest, f == a.work.KnownFast }
+	}
+	loaded, err := input.Load(a.ctx, split, o)
 	if err != nil {
 		return nil, &taskFailure{kind: plan.BadInput, err: err}
 	}
