@@ -9,11 +9,12 @@ import (
 	"unsafe"
 )
 
-// reduceFuncs is a reduce stage; exactly one of its functions is set.
+// reduceFuncs is a reduce stage; exactly one of its fields is set.
 type reduceFuncs[K, V, K2, V2 any] struct {
 	each  func(t *Task, key K, values iter.Seq[V], emit Emit[K2, V2]) error
 	from  func(t *Task) (Reducer[K, V, K2, V2], error)
 	pairs func(t *Task, group iter.Seq2[K, V], emit Emit[K2, V2]) error
+	pass  func(g *groups[K, V], sink *textSink[K2, V2]) error // no author's code: Pass
 }
 
 // run executes a reduce task.
@@ -37,6 +38,9 @@ func (f *reduceFuncs[K, V, K2, V2]) run(ctx context.Context, p *Program, env Tas
 }
 
 func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textSink[K2, V2]) error {
+	if f.pass != nil {
+		return f.pass(g, sink)
+	}
 	each := f.each
 	var reducer Reducer[K, V, K2, V2]
 	if f.from != nil {

@@ -24,7 +24,7 @@ func sort() *mr.Definition {
 				opts = append(opts, mr.Combine(first))
 			}
 			if *keyBytes == "" {
-				return append(opts, mr.Map(recordKey), mr.Reduce(keyRecord)), nil
+				return append(opts, mr.Map(recordKey), mr.Pass[[]byte, mr.None]()), nil
 			}
 			a, b, err := byteRange(*keyBytes)
 			if err != nil {
@@ -37,7 +37,10 @@ func sort() *mr.Definition {
 					return nil
 				}),
 				mr.Reduce(func(_ *mr.Task, key subkey, n iter.Seq[mr.None], emit mr.Emit[[]byte, mr.None]) error {
-					return keyRecord(nil, key.B, n, emit)
+					for none := range n {
+						emit(key.B, none)
+					}
+					return nil
 				})), nil
 		}
 	}).About("[--unique] [--key-bytes A:B]", "Sorts records by their bytes. Output: the records; of fixed:N input, without separators.")
@@ -48,13 +51,6 @@ type subkey = mr.Tuple2[[]byte, []byte]
 
 func recordKey(_ *mr.Task, record []byte, emit mr.Emit[[]byte, mr.None]) error {
 	emit(record, mr.None{})
-	return nil
-}
-
-func keyRecord(_ *mr.Task, record []byte, n iter.Seq[mr.None], emit mr.Emit[[]byte, mr.None]) error {
-	for none := range n {
-		emit(record, none)
-	}
 	return nil
 }
 

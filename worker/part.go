@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,12 +32,11 @@ const partBuffer = 256 << 10
 // keeps. Its digest is BLAKE3 of the file's bytes.
 type partWriter struct {
 	f       *os.File
-	w       *bufio.Writer
+	buf     []byte // text that is not written yet; its capacity is partBuffer, but for huge records
 	hash    *blake3.Hasher
 	format  string
 	noKey   bool
 	noValue bool
-	line    []byte
 	records int64
 	bytes   int64
 	done    bool
@@ -62,27 +60,46 @@ func createPart(path, format string, t mr.Traits) (*partWriter, error) {
 	if err := failpoint.Hit("worker/part-made"); err != nil {
 		return nil, errors.Join(fmt.Errorf("making the part file: %w", err), f.Close(), os.Remove(path))
 	}
-	p := &partWriter{f: f, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}
-	p.w = bufio.NewWriterSize(p, partBuffer)
-	return p, nil
+	return &partWriter{f: f, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}, nil
 }
 
-// Write is the end of p's own buffer: file, digest and kept copy see whole chunks.
-func (p *partWriter) Write(b []byte) (int, error) {
-	n, err := p.f.Write(b)
-	if err != nil {
-		return n, err
+// reserve makes room for a record of n bytes: records are appended where they are written
+// from. File, digest and kept copy see whole chunks.
+func (p *partWriter) reserve(n int) error {
+	if n <= cap(p.buf)-len(p.buf) {
+		return nil
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if n > cap(p.buf) {
+		p.buf = make([]byte, 0, max(n, partBuffer))
+	}
+	return nil
+}
+
+// flush writes what is in the buffer.
+func (p *partWriter) flush() error {
+	b := p.buf
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := p.f.Write(b); err != nil {
+		return err
 	}
 	p.hash.Write(b)
 	p.bytes += int64(len(b))
+	if p.buf = b[:0]; cap(b) > 4*partBuffer {
+		p.buf = nil
+	}
 	if p.kept == nil {
-		return n, nil
+		return nil
 	}
 	if p.bytes > p.keepMost {
 		p.dropKept()
-		return n, nil
+		return nil
 	}
-	return n, p.keptRun.Record(nil, b)
+	return p.keptRun.Record(nil, b)
 }
 
 // keep begins a copy in the store, given up when the part grows beyond most bytes.
@@ -96,10 +113,24 @@ func (p *partWriter) dropKept() {
 	p.kept, p.keptRun = nil, nil
 }
 
+// copy appends bytes of a part that was written before.
+func (p *partWriter) copy(b []byte) error {
+	if err := p.reserve(len(b)); err != nil {
+		return err
+	}
+	p.buf = append(p.buf, b...)
+	return nil
+}
+
 // Record implements mr.RecordSink with the rendered key and value.
 func (p *partWriter) Record(key, value []byte) error {
 	p.records++
-	b := p.line[:0]
+	if n := len(key) + len(value) + len("\t\n"); n > cap(p.buf)-len(p.buf) {
+		if err := p.reserve(n); err != nil {
+			return err
+		}
+	}
+	b := p.buf
 	switch p.format {
 	case FormatRaw:
 		b = append(append(b, key...), value...)
@@ -117,9 +148,8 @@ func (p *partWriter) Record(key, value []byte) error {
 		}
 		b = append(b, '\n')
 	}
-	p.line = b
-	_, err := p.w.Write(b)
-	return err
+	p.buf = b
+	return nil
 }
 
 func (p *partWriter) appendJSON(b, key, value []byte) []byte {
@@ -143,7 +173,7 @@ func (p *partWriter) appendJSON(b, key, value []byte) []byte {
 
 // finish makes the part file and its kept copy durable, in that order.
 func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
-	if err := p.w.Flush(); err != nil {
+	if err := p.flush(); err != nil {
 		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
 	}
 	if err := failpoint.Hit("worker/part-written"); err != nil {
@@ -246,7 +276,7 @@ func (s *Service) copyPart(a *attempt, res *plan.Result) error {
 	defer part.abort()
 	in := run.NewReader(src, ix, nil, nil)
 	for in.Next() {
-		if _, err := part.w.Write(in.Value()); err != nil {
+		if err := part.copy(in.Value()); err != nil {
 			return fmt.Errorf("writing part file %s: %w", w.Part, err)
 		}
 		if err := a.ctx.Err(); err != nil {
