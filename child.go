@@ -112,7 +112,11 @@ func (c *child) control(t childproto.Type) ([][]string, error) {
 }
 
 func (c *child) fail(err error) error {
-	return c.w.Control(childproto.Error, []string{"kind", strconv.Itoa(int(KindOf(err)))}, []string{"message", err.Error()})
+	fs := [][]string{{"kind", strconv.Itoa(int(KindOf(err)))}, {"message", err.Error()}}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		fs = append(fs, []string{"full", "true"}) // not the code's fault: the task runs again when there is room
+	}
+	return c.w.Control(childproto.Error, fs...)
 }
 
 // configure finds the job and gives it its arguments.

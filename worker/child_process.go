@@ -272,7 +272,11 @@ func refusalOf(fs [][]string) error {
 	if err != nil || kind < int(mr.Failed) || kind > int(mr.Interrupted) {
 		kind = int(mr.Failed)
 	}
-	return refusal{mr.Errorf(mr.Kind(kind), "%s", childproto.One(fs, "message", 0))}
+	refused := mr.Errorf(mr.Kind(kind), "%s", childproto.One(fs, "message", 0))
+	if childproto.One(fs, "full", 0) == "true" {
+		refused.Err = syscall.ENOSPC
+	}
+	return refusal{refused}
 }
 
 // silent explains a handshake that has failed.

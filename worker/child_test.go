@@ -85,6 +85,8 @@ func misbehave(word string) error {
 	switch word {
 	case "fail":
 		return errors.New("no good")
+	case "full":
+		return fmt.Errorf("no good: %w", syscall.EDQUOT)
 	case "panic":
 		panic("boom")
 	case "stray":
@@ -277,6 +279,7 @@ func TestChildFailures(t *testing.T) {
 	for word, wants := range map[string][]string{
 		"fail":   {"in.txt at byte 3", "no good"},
 		"panic":  {"in.txt at byte 3", "boom", "misbehave"},
+		"full":   {"no good"},
 		"stray":  {"exited with status 2", "in a goroutine"},
 		"exit":   {"exited with status 3", "middle of a task"},
 		"killed": {"was killed (out of memory?)"},
@@ -292,6 +295,9 @@ func TestChildFailures(t *testing.T) {
 				if want = strings.Replace(want, "in.txt at byte 3", `key "`+word+`"`, 1); err2 == nil || !strings.Contains(err2.Error(), want) {
 					t.Errorf("reduce: %q is not in: %v", want, err2)
 				}
+			}
+			if full := errors.Is(err, syscall.ENOSPC) && errors.Is(err2, syscall.ENOSPC); full != (word == "full") {
+				t.Errorf("a full disk: %t, for %v, %v", full, err, err2)
 			}
 			if _, _, err := mapLines(t, r, "ok"); err != nil {
 				t.Errorf("the next task: %v", err)
