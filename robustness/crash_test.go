@@ -19,6 +19,7 @@ import (
 // The failpoints are taken in turn, so that as many rounds as there are of them reach
 // each; make crash ROUNDS=500 prints how often each thing was done.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	points := failpoints(t)
 	c := shared(t)
 	sums := newTally()
@@ -46,6 +47,7 @@ func TestCrash(t *testing.T) {
 
 // round is what one seed does.
 type round struct {
+	seed  uint64
 	jobs  []plannedJob
 	lives []life
 	flags []string
@@ -75,7 +77,7 @@ type life struct {
 // drawRound draws a round. Some failpoints are only reached by certain jobs.
 func drawRound(s seed, points []string) *round {
 	rng := rand.New(rand.NewPCG(s.n, 1))
-	r := &round{}
+	r := &round{seed: s.n}
 	point := points[s.index%len(points)]
 	jobs := []string{"wordcount", "sort", "index", "binary"}
 	for range 1 + rng.IntN(2) {
@@ -98,9 +100,7 @@ func drawRound(s seed, points []string) *round {
 		r.flags, first.hit = []string{"--memory", "24MiB"}, 1
 	case "store/gc-copied", "store/gc-before-unlink", "store/gc-unlinked":
 		r.jobs[0].noCache = false
-		r.gc, first.hit, r.env = true, 1, []string{"MR_TEST_VOLUME=512KiB"}
-	case "store/volume-made", "store/volume-named":
-		r.env = []string{"MR_TEST_VOLUME=1MiB"}
+		r.gc, first.hit = true, 1
 	case "store/catalog-made":
 		first.hit = 1
 	}

@@ -22,6 +22,7 @@ import (
 // right, and the maps that are computed again are those whose stored bytes were hit: at
 // rest exactly those.
 func TestRot(t *testing.T) {
+	t.Parallel()
 	c := shared(t)
 	sums := newTally()
 	t.Run("rounds", func(t *testing.T) {

@@ -36,7 +36,7 @@ type running struct {
 func (r *round) run(t *testing.T, c *corpus, sums *tally) {
 	dir := t.TempDir()
 	u := &running{
-		round: r, t: t, c: c, sums: sums, rng: rand.New(rand.NewPCG(uint64(len(r.lives)), 9)),
+		round: r, t: t, c: c, sums: sums, rng: rand.New(rand.NewPCG(r.seed, 9)),
 		dir: dir, store: filepath.Join(dir, "store"), log: filepath.Join(dir, "log"),
 		ids: make([]mr.JobID, len(r.jobs)),
 	}

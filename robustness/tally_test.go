@@ -38,5 +38,9 @@ func (a *tally) print(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(a.n)) {
 		fmt.Fprintf(&b, "%7d  %s\n", a.n[what], what)
 	}
+	if long() { // without -v, which would print every round
+		fmt.Printf("%s: what was done:\n%s", t.Name(), b.String())
+		return
+	}
 	t.Logf("what was done:\n%s", b.String())
 }

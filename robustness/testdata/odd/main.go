@@ -1,5 +1,6 @@
 // Odd is a job whose mapper misbehaves, as its environment says: the tests of faults run
-// it. MR_ODD=WHAT:FILE makes it do WHAT once, in the process that creates FILE.
+// it. MR_ODD=WHAT:FILE makes it do WHAT once, in the process that creates FILE;
+// MR_ODD=while:FILE makes it fail as long as FILE exists.
 package main
 
 import (
@@ -32,6 +33,12 @@ func misbehave() error {
 	if !ok {
 		return nil
 	}
+	if what == "while" {
+		if _, err := os.Stat(file); err == nil {
+			return fmt.Errorf("an odd record")
+		}
+		return nil
+	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil // it was done
@@ -49,7 +56,7 @@ func misbehave() error {
 	case "oom":
 		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "hang":
-		select {}
+		time.Sleep(time.Hour) // not for ever: the runtime would see that nobody can wake it
 	case "dawdle":
 		time.Sleep(time.Minute)
 	}

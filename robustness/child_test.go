@@ -1,0 +1,118 @@
+package robustness
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+)
+
+// TestOddChildren runs an author's binary whose process ends, dies, hangs or is stopped
+// in the middle of a task, once: the task runs again in another process, the log says
+// why, the output is right, and nothing is counted twice.
+func TestOddChildren(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	for what, says := range map[string]string{
+		"exit":   "exited with status 7",
+		"panic":  "an odd thing",
+		"error":  "an odd record",
+		"oom":    "was killed",
+		"hang":   "no sign of life for 1s",
+		"dawdle": "no sign of life for 1s", // and is stopped, too
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			odd := filepath.Join(dir, "odd")
+			d := start(t, launch{store: filepath.Join(dir, "store"), flags: []string{"--silence", "1s"}, env: []string{"MR_ODD=" + what + ":" + odd}})
+			cl := d.client()
+			out := filepath.Join(dir, "out")
+			id := submit(t, cl, "odd", oddSpec(t, c, out))
+			if what == "dawdle" {
+				stopTwiceAsLong(t, odd, time.Second)
+			}
+			s := succeed(t, cl, id)
+			if got, _ := parts(t, out); !bytes.Equal(got, c.want["wordcount"]) {
+				t.Error("the output differs")
+			}
+			if s.Map.Failed != 1 || s.Map.Attempts != s.Map.Tasks+1 || s.Map.Run != s.Map.Tasks {
+				t.Errorf("%+v", s.Map)
+			}
+			if n := counter(s, "map_input_records"); n != int64(c.lines) {
+				t.Errorf("%d records were counted, and there are %d", n, c.lines)
+			}
+			if log := logText(t, cl, id); !strings.Contains(log, says) || !strings.Contains(log, "about to "+what) {
+				t.Errorf("the log says neither %q nor what was printed:\n%s", says, log)
+			}
+			d.alive()
+		})
+	}
+}
+
+func oddSpec(t *testing.T, c *corpus, out string) mr.Spec {
+	return mr.Spec{
+		Code: mr.Code{Kind: mr.Binary, Path: program(t, "odd"), Source: "odd"}, Inputs: []string{c.dir}, Output: out,
+		SplitSize: 1 << 20, Reducers: 3,
+	}
+}
+
+// stopTwiceAsLong stops the process that wrote its number to a file for twice the limit.
+func stopTwiceAsLong(t *testing.T, file string, limit time.Duration) {
+	t.Helper()
+	var pid int
+	for deadline := time.Now().Add(20 * time.Second); pid == 0; time.Sleep(5 * time.Millisecond) {
+		b, _ := os.ReadFile(file)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		if time.Now().After(deadline) {
+			t.Fatal("no process came to the odd thing")
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * limit)
+	syscall.Kill(pid, syscall.SIGCONT) //nolint:errcheck // it should be gone
+}
+
+// TestFailureIsNotKept fails a job for good, takes the reason away, and runs it again: the
+// very same keys are computed, since no failure is ever on record under one.
+func TestFailureIsNotKept(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad")
+	if err := os.WriteFile(bad, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := start(t, launch{store: filepath.Join(dir, "store"), env: []string{"MR_ODD=while:" + bad}})
+	cl := d.client()
+	id := submit(t, cl, "first", oddSpec(t, c, filepath.Join(dir, "out1")))
+	s := wait(t, cl, id)
+	if s.State != mr.FailedJob || !strings.Contains(s.Error, "an odd record") || !strings.Contains(s.Error, c.dir) {
+		t.Errorf("the job is %s: %q", s.State, s.Error)
+	}
+	if s.Map.Failed < 4 {
+		t.Errorf("it failed after %d failed attempts", s.Map.Failed)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "out1")); !os.IsNotExist(err) {
+		t.Errorf("a failed job leaves its output folder: %v", err)
+	}
+	if err := os.Remove(bad); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out2")
+	s = succeed(t, cl, submit(t, cl, "second", oddSpec(t, c, out)))
+	if got, _ := parts(t, out); !bytes.Equal(got, c.want["wordcount"]) {
+		t.Error("the output differs")
+	}
+	if s.Map.Cached != 0 || s.Map.Failed != 0 {
+		t.Errorf("%+v", s.Map)
+	}
+}
