@@ -99,7 +99,8 @@ func drawRound(s seed, points []string) *round {
 		r.jobs[0] = plannedJob{name: "sort", reducers: 1, split: 256 << 10}
 		r.flags, first.hit = []string{"--memory", "24MiB"}, 1
 	case "store/gc-copied", "store/gc-before-unlink", "store/gc-unlinked":
-		r.jobs[0].noCache = false
+		r.jobs[0].noCache, r.jobs[0].split = false, 256<<10
+		r.flags = []string{"--cache-size", "16MiB"} // and so volumes of a sixteenth
 		r.gc, first.hit = true, 1
 	case "store/catalog-made":
 		first.hit = 1

@@ -144,7 +144,7 @@ func (u *running) work(ctx context.Context, d *daemon) {
 		}
 	}
 	if u.gc {
-		for _, keep := range []int64{300 << 10, 1} {
+		for _, keep := range []int64{3 << 20, 2 << 20, 1 << 20, 512 << 10, 256 << 10, 1} {
 			if _, err := c.CacheGC(ctx, mr.CacheGC{Limit: keep}); err != nil {
 				return
 			}
