@@ -155,15 +155,16 @@ type KeyComponent struct {
 
 // LineageNode is an output part, a task or a range of an input file; edges go to what it was made from.
 type LineageNode struct {
-	ID     string // "part-r-00000", "r-00000", "m-00003", "FILE@[a,b)"
-	Kind   string // "part", "reduce", "map", "input"
-	Label  string
-	Digest string
-	State  State
-	Job    JobID // the job that computed it (another one for a cached task)
-	Code   string
-	CPU    float64 // seconds spent when it was computed
-	From   []string
+	ID      string // "part-r-00000", "r-00000", "m-00003", "FILE@[a,b)"
+	Kind    string // "part", "reduce", "map", "input"
+	Label   string
+	Digest  string
+	State   State
+	Job     JobID // the job that computed it (another one for a cached task)
+	Code    string
+	CPU     float64 // seconds spent when it was computed
+	From    []string
+	Attempt string // that computed it: the life of the daemon, and a number
 }
 
 // Lineage is a graph in topological order, outputs first.

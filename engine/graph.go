@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/mrd-io/mr"
@@ -20,6 +21,7 @@ type grapher struct {
 	maps    map[int]*lineage.Task
 	reduces map[int]*lineage.Task
 	drawn   map[string]bool
+	blocks  map[uint64][]block // of runs that were read
 	g       mr.Lineage
 }
 
@@ -28,7 +30,7 @@ func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, e
 	if err != nil {
 		return mr.Lineage{}, err
 	}
-	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}}
+	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}, blocks: map[uint64][]block{}}
 	d.g.Job, d.g.Output = r.ID, r.Spec.Output
 	err = eachTask(tx, r.ID, func(id taskID, t *lineage.Task) error {
 		if id.kind == plan.Map {
@@ -94,7 +96,7 @@ func (d *grapher) task(name, kind string, t *lineage.Task) mr.LineageNode {
 		n.State = mr.Lost
 	}
 	if out, err := lineage.GetOutput(d.tx, t.Key); err == nil && out != nil {
-		n.CPU, n.Job = out.CPU.Seconds(), out.Job
+		n.CPU, n.Job, n.Attempt = out.CPU.Seconds(), out.Job, out.Attempt.String()
 	}
 	return n
 }
@@ -153,9 +155,13 @@ func upper(r plan.Range) string {
 }
 
 func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
-	bs, err := blocksOf(d.s, t.Made.Run)
-	if err != nil {
-		return true
+	bs, known := d.blocks[t.Made.Run]
+	if !known {
+		var err error
+		if bs, err = blocksOf(d.s, t.Made.Run); err != nil {
+			bs = []block{{last: bytes.Repeat([]byte{0xff}, 1<<11)}} // beyond any bound of a range
+		}
+		d.blocks[t.Made.Run] = bs
 	}
 	for _, b := range bs {
 		if r.Overlaps(b.first, b.last) {

@@ -178,7 +178,7 @@ func lineageToWire(l mr.Lineage) LineageReply {
 	return LineageReply{Job: string(l.Job), Output: l.Output, Nodes: each(l.Nodes, func(n mr.LineageNode) LineageNode {
 		return LineageNode{
 			ID: n.ID, Kind: n.Kind, Label: n.Label, Digest: n.Digest, State: string(n.State), Job: string(n.Job),
-			Code: n.Code, CPU: n.CPU, From: n.From,
+			Code: n.Code, CPU: n.CPU, From: n.From, Attempt: n.Attempt,
 		}
 	})}
 }
@@ -187,7 +187,7 @@ func lineageFromWire(w LineageReply) mr.Lineage {
 	return mr.Lineage{Job: mr.JobID(w.Job), Output: w.Output, Nodes: each(w.Nodes, func(n LineageNode) mr.LineageNode {
 		return mr.LineageNode{
 			ID: n.ID, Kind: n.Kind, Label: n.Label, Digest: n.Digest, State: mr.State(n.State), Job: mr.JobID(n.Job),
-			Code: n.Code, CPU: n.CPU, From: n.From,
+			Code: n.Code, CPU: n.CPU, From: n.From, Attempt: n.Attempt,
 		}
 	})}
 }

@@ -228,15 +228,16 @@ type ExplainReply struct {
 
 // LineageNode is mr.LineageNode.
 type LineageNode struct {
-	ID     string   `json:"id"`
-	Kind   string   `json:"kind"`
-	Label  string   `json:"label"`
-	Digest string   `json:"digest"`
-	State  string   `json:"state"`
-	Job    string   `json:"job"`
-	Code   string   `json:"code"`
-	CPU    float64  `json:"cpu"`
-	From   []string `json:"from"`
+	ID      string   `json:"id"`
+	Kind    string   `json:"kind"`
+	Label   string   `json:"label"`
+	Digest  string   `json:"digest"`
+	State   string   `json:"state"`
+	Job     string   `json:"job"`
+	Code    string   `json:"code"`
+	CPU     float64  `json:"cpu"`
+	From    []string `json:"from"`
+	Attempt string   `json:"attempt"`
 }
 
 // LineageReply is mr.Lineage.

@@ -12,15 +12,23 @@ import (
 )
 
 func (a *app) lineageCommand() *cobra.Command {
-	var all bool
+	var all, dot, svg bool
+	var key string
+	most := 0
 	cmd := &cobra.Command{
 		Use:   "lineage OUTPUT[#PART]",
 		Short: "Trace an output back to the ranges of files that it was made from",
 		Long: `Trace an output folder, or one of its parts, back through the reduce and map tasks to the ranges of
-input files that it was made from, with digests, code, and the job that computed each.`,
+input files that it was made from, with digests, code, and the job and the attempt that computed each.
+
+With --key, trace one key back to the very records of input that the mapper made it from: the map tasks that
+have the key are executed again on smaller and smaller pieces of their input. The key is typed as it stands in
+the output; the components of a key with several are separated by TABs.`,
 		Example: `  mrctl lineage counts
   mrctl lineage counts#3
-  mrctl lineage counts/part-r-00003 --json`,
+  mrctl lineage counts/part-r-00003 --json
+  mrctl lineage counts --key whale
+  mrctl lineage counts --svg > counts.svg`,
 		Args: oneArg("an OUTPUT folder, with #PART or without"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -28,20 +36,38 @@ input files that it was made from, with digests, code, and the job that computed
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("key") {
+				if dot || svg {
+					return mr.Errorf(mr.Usage, "--key prints records, and no picture; leave --dot and --svg out")
+				}
+				return a.traceKey(ctx, mr.TraceRequest{Output: output, Part: part, Key: key, Most: most})
+			}
 			return a.with(ctx, toRead, nodeOptions{}, func(s *session) error {
 				l, err := s.Lineage(ctx, output, part)
 				if err != nil {
 					return err
 				}
-				if a.json {
+				text := ""
+				switch {
+				case a.json:
 					return printJSON(a.out, lineageToJSON(l))
+				case dot:
+					text = lineageDot(l)
+				case svg:
+					text = lineageSVG(l, a.relative(l.Output))
+				default:
+					text = a.lineageText(l, all)
 				}
-				_, err = io.WriteString(a.out, a.lineageText(l, all))
+				_, err = io.WriteString(a.out, text)
 				return writeError(err)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "show every input range of a task that has many")
+	cmd.Flags().StringVar(&key, "key", "", "trace one `KEY` back to the records of input that made it")
+	cmd.Flags().IntVar(&most, "most", 20, "with --key, show up to `N` records")
+	cmd.Flags().BoolVar(&dot, "dot", false, "print the graph for Graphviz")
+	cmd.Flags().BoolVar(&svg, "svg", false, "print the graph as a picture")
 	return cmd
 }
 
@@ -70,21 +96,22 @@ type lineageJSON struct {
 }
 
 type nodeJSON struct {
-	ID     string   `json:"id"`
-	Kind   string   `json:"kind"`
-	Label  string   `json:"label"`
-	Digest string   `json:"digest"`
-	State  mr.State `json:"state"`
-	Job    mr.JobID `json:"job"`
-	Code   string   `json:"code"`
-	CPU    float64  `json:"cpu"`
-	From   []string `json:"from"`
+	ID      string   `json:"id"`
+	Kind    string   `json:"kind"`
+	Label   string   `json:"label"`
+	Digest  string   `json:"digest"`
+	State   mr.State `json:"state"`
+	Job     mr.JobID `json:"job"`
+	Code    string   `json:"code"`
+	CPU     float64  `json:"cpu"`
+	From    []string `json:"from"`
+	Attempt string   `json:"attempt"`
 }
 
 func lineageToJSON(l mr.Lineage) lineageJSON {
 	out := lineageJSON{Job: l.Job, Output: l.Output, Nodes: []nodeJSON{}}
 	for _, n := range l.Nodes {
-		out.Nodes = append(out.Nodes, nodeJSON{n.ID, n.Kind, n.Label, n.Digest, n.State, n.Job, n.Code, n.CPU, append([]string{}, n.From...)})
+		out.Nodes = append(out.Nodes, nodeJSON{n.ID, n.Kind, n.Label, n.Digest, n.State, n.Job, n.Code, n.CPU, append([]string{}, n.From...), n.Attempt})
 	}
 	return out
 }
@@ -181,8 +208,13 @@ func (t *lineageTree) describe(n mr.LineageNode) string {
 	if n.Job != "" && n.Job != t.graph.Job {
 		words = append(words, "of "+string(n.Job))
 	}
-	if n.CPU > 0 {
+	if n.CPU > 0 && n.State == mr.Cached {
+		words = append(words, "saved "+seconds(n.CPU)+" of CPU")
+	} else if n.CPU > 0 {
 		words = append(words, seconds(n.CPU)+" of CPU")
+	}
+	if n.Attempt != "" {
+		words = append(words, attemptWords(n))
 	}
 	if n.Code != "" && n.Kind != "input" {
 		words = append(words, n.Code)

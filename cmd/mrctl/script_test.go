@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", filepath.Dir(daemon)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return setup(e)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "truncated-gzip": truncatedGzip, "await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "truncated-gzip": truncatedGzip, "damage": damage, "await": await},
 	})
 }
 
@@ -63,6 +63,20 @@ func truncatedGzip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(w.Close())
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes()[:b.Len()/2], 0o600))
+}
+
+// damage overwrites most of a file: damage FILE
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage FILE")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	for i := 16 << 10; i < len(data); i++ { // behind the pages that say what the file is
+		data[i] ^= 0x55
+	}
+	ts.Check(os.WriteFile(path, data, 0o600))
 }
 
 // await runs a command until it succeeds: await COMMAND…
