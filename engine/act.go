@@ -129,10 +129,13 @@ func (b *batchWriter) taskLost(a actTaskLost) {
 	t.State, t.Cached, t.Reason = lineage.TaskLost, false, why
 	key := t.Key
 	b.l.logf(j, plan.TaskName(a.task.kind, a.task.index), "its output was lost and is computed again")
-	if old := b.l.output(key); old != nil {
+	old := b.l.output(key)
+	if old != nil {
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, -1)
 	}
-	b.add(func(tx *store.Tx) error { return lineage.Forget(tx, key, why, now) })
+	if a.run != 0 && old != nil && old.Made.Run == a.run { // and not a newer one, made by another job
+		b.add(func(tx *store.Tx) error { return lineage.Forget(tx, key, why, now) })
+	}
 	b.putTask(j, a.task, t)
 }
 
@@ -204,6 +207,12 @@ func (l *loop) carryOut(acts []action) {
 			}
 		case actAbandon:
 			l.abandon(a.attempt)
+		case actDiscard:
+			if f := l.attempts[a.attempt]; f != nil {
+				l.dropSealed(&f.result)
+				l.notRunning(f)
+				delete(l.attempts, a.attempt)
+			}
 		case actCut:
 			l.cut(a.job)
 		case actCommit:
@@ -312,7 +321,7 @@ func (l *loop) fail(j *job, f *flight) {
 		return
 	case plan.Changed:
 		l.logf(j, l.attemptName(f), "%s", fl.Message)
-		ev.kind = plan.UserError
+		ev.kind, ev.changed = plan.UserError, true
 		if !l.restamp(j, f.task.index) {
 			ev.kind = plan.BadInput
 		}

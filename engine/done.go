@@ -41,6 +41,9 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 			t.Key = j.mapKey(a.task.index, t.split, f.result.Start)
 		}
 		b.putOutput(j, a.task, t, f)
+		if a.task.kind == plan.Map {
+			l.tryStage(j, f)
+		}
 	} else {
 		b.foundOutput(j, a.task, t)
 	}
@@ -60,9 +63,14 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 		t.Key = key
 	}
 	out := b.l.output(key)
-	if out == nil {
-		return // the lookup saw it a moment ago; without it only counters are missing
+	if out == nil { // forgotten since the lookup saw it: its run may be gone, and then is found to be lost
+		if c := j.core(b.l); c != nil {
+			ct := &c.tasks(id.kind)[id.index]
+			t.Made = plan.Made{Run: ct.run, Digest: ct.out}
+		}
+		return
 	}
+	b.l.drawAudit(j, id, out)
 	t.Made, t.split, t.Reason = out.Made, out.Split, ""
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
 	slot := t.slot
@@ -115,7 +123,10 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		b.after(l.e.kick)
 	}
 	if old != nil && old.Made.Digest != o.Made.Digest {
-		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again: the job's code is not deterministic")
+		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again")
+		if id.kind == plan.Map {
+			b.after(func() { l.judge(j, j.rec.MapStage, indeterminate) })
+		}
 	}
 	b.add(func(tx *store.Tx) error {
 		if err := lineage.Forget(tx, o.Key, lineage.Replaced, o.Created); err != nil {

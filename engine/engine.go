@@ -151,16 +151,24 @@ func (e *Engine) spawn(fn func()) {
 	}()
 }
 
+// anyWorker returns the connection of some worker.
+func (e *Engine) anyWorker(ctx context.Context) (*rpc.Client, error) {
+	select {
+	case c := <-e.describers:
+		e.describers <- c
+		return c, nil
+	case <-ctx.Done():
+		return nil, mr.Errorf(mr.Interrupted, "no worker has joined yet: %w", ctx.Err())
+	case <-e.stopped:
+		return nil, errStopped
+	}
+}
+
 // describe asks a worker about a job's code.
 func (e *Engine) describe(ctx context.Context, p plan.Program) (mr.Traits, error) {
-	var c *rpc.Client
-	select {
-	case c = <-e.describers:
-		e.describers <- c
-	case <-ctx.Done():
-		return mr.Traits{}, mr.Errorf(mr.Interrupted, "no worker has joined yet: %w", ctx.Err())
-	case <-e.stopped:
-		return mr.Traits{}, errStopped
+	c, err := e.anyWorker(ctx)
+	if err != nil {
+		return mr.Traits{}, err
 	}
 	var d plan.Description
 	call := c.Go("Worker.Describe", &p, &d, make(chan *rpc.Call, 1))

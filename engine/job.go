@@ -98,10 +98,16 @@ type job struct {
 	begun      time.Time // monotonic, of this life
 	phaseBegun time.Time
 	version    uint64
-	watchers   []chan struct{}
-	warned     map[string]bool
-	logSeq     uint64
-	lines      []mr.LogLine // not yet written
+	resumed    bool // from an earlier life
+
+	// See determinism.go.
+	tried       bool // the trial of its map stage was considered
+	onTrial     bool // and is under way
+	commitWaits bool // for the trial's end
+	watchers    []chan struct{}
+	warned      map[string]bool
+	logSeq      uint64
+	lines       []mr.LogLine // not yet written
 }
 
 // taskInfo is what the loop knows about a task beyond the core's view.

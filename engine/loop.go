@@ -21,6 +21,8 @@ type loop struct {
 	attempts map[plan.Attempt]*flight
 	outputs  map[string]mr.JobID // output folders that live jobs write
 	fastKey  uint64              // of the store; see fast.go
+	audits   []drawnHit          // hits drawn for another execution; see determinism.go
+	auditing bool
 
 	queue  []event // to be stepped in this turn
 	paused bool    // the store has no room: what the core has done is not on record yet
@@ -35,6 +37,7 @@ type flight struct {
 	started time.Time
 	result  plan.Result
 	held    bool // identified: no call is pending
+	done    bool // its success is on the core's queue
 	settled bool // the split's files had been quiet long enough when it was ordered
 }
 
@@ -71,6 +74,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-ticker.C:
 			l.flushLogs()
 			l.queue = append(l.queue, evTick{})
+			l.auditInIdleTime()
 		}
 		l.gather()
 	}
@@ -188,8 +192,9 @@ func (l *loop) workerGone(id workerID, why error) {
 	delete(l.workers, id)
 	c.Close() //nolint:errcheck // it is broken
 	for a, f := range l.attempts {
-		if f.worker == id {
+		if f.worker == id && !f.done {
 			delete(l.attempts, a)
+			l.notRunning(f)
 		}
 	}
 	select { // whoever describes next must not ask the dead
@@ -263,6 +268,8 @@ func (l *loop) answered(call *rpc.Call) {
 	j := l.jobs[f.task.job]
 	if j == nil {
 		delete(l.attempts, id)
+		l.dropSealed(res)
+		l.queue = append(l.queue, evFailed{attempt: id, kind: plan.Cancelled, err: "its job has ended"})
 		return
 	}
 	if res.Read > 0 {
@@ -283,6 +290,7 @@ func (l *loop) answered(call *rpc.Call) {
 		if f.task.kind == plan.Map {
 			ev.key = j.mapKey(f.task.index, res.Split, res.Start)
 		}
+		f.done = true
 		l.queue = append(l.queue, ev)
 	}
 }

@@ -80,6 +80,10 @@ func (l *loop) commit(id mr.JobID) {
 	if j == nil {
 		return
 	}
+	if j.onTrial {
+		j.commitWaits = true
+		return
+	}
 	rec := j.rec
 	m := &Manifest{Job: id, Name: rec.Traits.Job, Written: l.e.o.Now().UTC()}
 	src := make([]string, len(j.reduces))

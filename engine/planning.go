@@ -170,7 +170,7 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, settled bool, t *taskI
 	if j.rec.Spec.NoCache {
 		return nil
 	}
-	out, err := hit(tx, p.key)
+	out, err := hit(tx, &j.rec, p.key)
 	if err != nil || out == nil {
 		return err
 	}
@@ -180,9 +180,9 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, settled bool, t *taskI
 }
 
 // hit returns the output recorded under key if its bytes are there to be used, else nil.
-func hit(tx *store.Tx, key mr.Digest) (*lineage.Output, error) {
+func hit(tx *store.Tx, r *record, key mr.Digest) (*lineage.Output, error) {
 	out, err := lineage.GetOutput(tx, key)
-	if err != nil || out == nil || out.Made.Run == 0 || out.Gone != "" || !tx.HasRun(store.RunID(out.Made.Run)) {
+	if err != nil || out == nil || out.Made.Run == 0 || out.Gone != "" || !tx.HasRun(store.RunID(out.Made.Run)) || !mayShare(tx, r, out) {
 		return nil, err
 	}
 	return out, nil
@@ -191,8 +191,13 @@ func hit(tx *store.Tx, key mr.Digest) (*lineage.Output, error) {
 // lookup answers the core's question about a key.
 func (l *loop) lookup(a actLookup) {
 	ev := evLookup{task: a.task, attempt: a.attempt}
+	j := l.jobs[a.task.job]
+	if j == nil {
+		l.queue = append(l.queue, ev)
+		return
+	}
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		out, err := hit(tx, a.key)
+		out, err := hit(tx, &j.rec, a.key)
 		if out != nil {
 			ev.hit, ev.run, ev.out = true, out.Made.Run, out.Made.Digest
 		}

@@ -42,6 +42,7 @@ func (l *loop) recover() error {
 
 func (l *loop) resume(j *job) error {
 	l.adopt(j)
+	j.resumed = true
 	l.nextLogSeq(j)
 	share := !j.rec.Spec.NoCache
 	if j.rec.Plan.IsZero() {
@@ -118,11 +119,17 @@ func (l *loop) resumeReduces(j *job) ([]planned, error) {
 	for i := range ps {
 		ps[i].key = s.tasks[i].Key
 	}
+	return ps, l.adoptReduces(j, ps)
+}
+
+// adoptReduces takes over the reduce tasks that were done: the same blocks, and the part
+// that was written is still there.
+func (l *loop) adoptReduces(j *job, ps []planned) error {
 	published := false
 	if m, err := ReadManifest(j.rec.Spec.Output); err == nil {
 		published = m.Job == j.rec.ID
 	}
-	err = l.e.o.Store.View(func(tx *store.Tx) error {
+	return l.e.o.Store.View(func(tx *store.Tx) error {
 		return lineage.ScanTasks(tx, j.rec.ID, plan.Reduce, func(i int, t *lineage.Task) error {
 			if i >= len(ps) {
 				return nil
@@ -139,7 +146,6 @@ func (l *loop) resumeReduces(j *job) ([]planned, error) {
 			return nil
 		})
 	})
-	return ps, err
 }
 
 // recount derives a job's progress from its tasks.

@@ -74,6 +74,12 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 		j.rec.Ranges = append(j.rec.Ranges, rangeRecord(s.ranges[i]))
 		ps[i] = planned{key: s.tasks[i].Key, failures: j.reduces[i].Failures}
 	}
+	if len(old) == 0 && j.resumed {
+		if err := l.adoptReduces(j, ps); err != nil {
+			l.e.log.Error("reading the reduce tasks on record", "job", id, "err", err)
+		}
+		l.recount(j)
+	}
 	l.queue = append(l.queue, evCut{job: id, reduces: ps})
 }
 
@@ -131,10 +137,12 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 func mapOnly(rec *record, s *shuffled, blocks [][]block) {
 	for i := range blocks {
 		t := taskInfo{places: []int{i}}
-		t.Key = plan.Sum("mr/private", []byte(string(rec.ID)+"/"+plan.TaskName(plan.Reduce, i)))
+		var digests []mr.Digest
 		for _, b := range blocks[i] {
 			t.bytes += b.raw
+			digests = append(digests, b.digest)
 		}
+		t.Key = privateKey(rec, plan.TaskName(plan.Reduce, i), digests)
 		s.ranges = append(s.ranges, plan.Range{})
 		s.tasks = append(s.tasks, t)
 	}
@@ -221,7 +229,7 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, old m
 	}
 	t.slot = reduceSlot(rec, r)
 	if rec.Spec.NoCache {
-		t.Key = plan.Sum("mr/private", []byte(string(rec.ID)+"/"+string(r.Lo)+"/reduce"))
+		t.Key = privateKey(rec, "reduce from "+string(r.Lo), digests)
 		return nil
 	}
 	t.Key = plan.ReduceKey(rec.ReduceStage, r, digests)
@@ -234,6 +242,16 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, old m
 		t.keep = out.Made.Run
 	}
 	return nil
+}
+
+// privateKey is the key of a reduce output that no other job can have. It stands on
+// the blocks that were read all the same: a part made of other blocks is another.
+func privateKey(rec *record, task string, blocks []mr.Digest) mr.Digest {
+	b := append(append([]byte(rec.ID), 0), task...)
+	for _, d := range blocks {
+		b = append(append(b, 0), d[:]...)
+	}
+	return plan.Sum("mr/private", b)
 }
 
 // blocksOf reads a run's index.

@@ -35,8 +35,12 @@ type FoundRecord struct {
 
 // Rehearsal is what a map task makes when it is executed again: nothing is stored.
 type Rehearsal struct {
-	Split   mr.Digest
-	Digest  mr.Digest
+	Split  mr.Digest
+	Digest mr.Digest
+
+	// Multiset is a digest of the records that does not depend on their order.
+	Multiset mr.Digest
+
 	CPU     time.Duration
 	Failure Failure
 }

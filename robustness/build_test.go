@@ -24,7 +24,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	for _, args := range [][]string{
-		{"-tags", "failpoint", "-o", dir, "../cmd/mrd"},
+		{"-tags", "failpoint", "-o", dir, "../cmd/mrd", "../cmd/mrctl"},
 		{"-o", filepath.Join(dir, "job"), "../examples/wordcount"},
 		{"-o", filepath.Join(dir, "odd"), "./testdata/odd"},
 	} {

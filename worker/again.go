@@ -20,13 +20,13 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 	a := &attempt{work: w, ctx: context.Background(), cancel: func() {}}
 	err := s.again(a, func(loaded *input.Loaded, runner mr.Runner, env mr.TaskEnv) error {
 		res.Split = loaded.Digest()
-		out := run.NewWriter(forgotten{}, run.Options{Unsorted: w.Unsorted})
+		out := &summed{w: run.NewWriter(forgotten{}, run.Options{Unsorted: w.Unsorted})}
 		in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
 		if _, err := runner.Map(a.ctx, env, in, out); err != nil {
 			return err
 		}
-		sum, err := out.Close()
-		res.Digest = sum.Digest
+		sum, err := out.w.Close()
+		res.Digest, res.Multiset = sum.Digest, out.sum.Digest()
 		return err
 	})
 	res.CPU = time.Since(start)
@@ -40,6 +40,17 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 type forgotten struct{}
 
 func (forgotten) WriteBlock([]byte) error { return nil }
+
+// summed is a run's writer that adds its records up on the way.
+type summed struct {
+	w   *run.Writer
+	sum run.RecordSum
+}
+
+func (s *summed) Record(key, value []byte) error {
+	s.sum.Add(key, value)
+	return s.w.Record(key, value)
+}
 
 // again reads the split of w and hands it to f with a runner.
 func (s *Service) again(a *attempt, f func(*input.Loaded, mr.Runner, mr.TaskEnv) error) error {

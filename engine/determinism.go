@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"net/rpc"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+	"github.com/mrd-io/mr/store"
+)
+
+// Reuse stands on equal code making equal output of equal input. What an author's code
+// can't be kept from seeing (the clock, random numbers, the order of a Go map) is found
+// out instead: the first map task of a stage that has no verdict is executed once more,
+// and until that has come out the same nothing of the stage is shared with other jobs;
+// and one hit in a hundred is executed again when nothing else is to do. Built-ins are
+// held to their golden outputs by this project's own tests and need no trial.
+
+// verdict is what is known of a map stage. Recorded values: append only.
+type verdict byte
+
+const (
+	untried       verdict = 0
+	deterministic verdict = 1 // the same bytes came out again
+	unordered     verdict = 2 // the same records, values of equal keys in another order
+	indeterminate verdict = 3 // other records: not shared
+)
+
+func (v verdict) String() string {
+	return [...]string{"untried", "deterministic", "unordered", "indeterminate"}[v]
+}
+
+func verdictKey(stage mr.Digest) []byte { return append([]byte("verdict/"), stage[:]...) }
+
+func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
+	if b := tx.Get(store.Meta, verdictKey(stage)); len(b) == 1 && b[0] <= byte(indeterminate) {
+		return verdict(b[0])
+	}
+	return untried
+}
+
+// mayShare reports whether a job may use an output: one of its own, or one of a stage
+// that has passed its trial.
+func mayShare(tx *store.Tx, r *record, out *lineage.Output) bool {
+	if r.Spec.Code.Kind != mr.Binary || out.Kind != plan.Map || out.Job == r.ID {
+		return true
+	}
+	v := verdictOf(tx, out.Stage)
+	return v == deterministic || v == unordered
+}
+
+// tryStage starts the trial of a job's map stage, once, with a task that was just done.
+func (l *loop) tryStage(j *job, f *flight) {
+	if j.tried || j.rec.Spec.Code.Kind != mr.Binary || j.rec.Spec.NoCache {
+		return
+	}
+	j.tried = true
+	known := untried
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		known = verdictOf(tx, j.rec.MapStage)
+		return nil
+	})
+	if err != nil || known != untried {
+		return
+	}
+	work := f.work
+	work.Expect = f.result.Split
+	made, id := f.result.Made, j.rec.ID
+	j.onTrial = true
+	l.after = append(l.after, func() { // its run is on record now
+		l.e.spawn(func() {
+			v, err := l.e.rehearse(l.e.ctx, &work, made)
+			l.e.request(l.e.ctx, func(l *loop) { l.wasTried(id, plan.TaskName(plan.Map, work.Index), v, err) }) //nolint:errcheck // stopped: tried again in the next life
+		})
+	})
+}
+
+// wasTried records a verdict, and lets a job go on to its commit that waited for it.
+func (l *loop) wasTried(id mr.JobID, task string, v verdict, err error) {
+	j := l.jobs[id]
+	if j == nil {
+		return
+	}
+	j.onTrial = false
+	if err != nil {
+		l.logf(j, task, "could not be executed once more, so its outputs are not shared yet: %v", err)
+	} else {
+		l.logf(j, task, "executed once more: %s", v)
+		l.judge(j, j.rec.MapStage, v)
+	}
+	if j.commitWaits {
+		j.commitWaits = false
+		l.commit(id)
+	}
+}
+
+// judge records a verdict on a stage. A worse one replaces a better one.
+func (l *loop) judge(j *job, stage mr.Digest, v verdict) {
+	err := l.e.o.Store.Update(func(tx *store.Tx) error {
+		if verdictOf(tx, stage) >= v {
+			return nil
+		}
+		return tx.Put(store.Meta, verdictKey(stage), []byte{byte(v)})
+	})
+	if err != nil {
+		l.e.log.Error("recording a verdict", "stage", stage.Short(), "err", err)
+	}
+	if v == indeterminate {
+		l.warn(j, "the job's code is not deterministic: a map task that was executed again made other records; its outputs are not used by other jobs")
+	}
+}
+
+// rehearse executes a map task again and compares what it makes with what was made.
+func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (verdict, error) {
+	c, err := e.anyWorker(ctx)
+	if err != nil {
+		return untried, err
+	}
+	var r plan.Rehearsal
+	call := c.Go("Worker.Rehearse", w, &r, make(chan *rpc.Call, 1))
+	select {
+	case <-call.Done:
+	case <-ctx.Done():
+		return untried, ctx.Err()
+	}
+	switch {
+	case call.Error != nil:
+		return untried, call.Error
+	case r.Failure.Kind != plan.NoFailure:
+		return untried, fmt.Errorf("%s", r.Failure.Message)
+	case r.Split != w.Expect:
+		return untried, fmt.Errorf("the input has changed meanwhile")
+	case r.Digest == made.Digest:
+		return deterministic, nil
+	}
+	src, err := e.o.Store.OpenRun(store.RunID(made.Run))
+	if err != nil {
+		return untried, err
+	}
+	defer src.Close()
+	all, err := run.Multiset(src, src.Blobs())
+	switch {
+	case err != nil:
+		return untried, err
+	case all == r.Multiset:
+		return unordered, nil
+	}
+	return indeterminate, nil
+}
+
+// auditShare is one in how many hits are executed again when nothing else is to do.
+const auditShare = 100
+
+// auditQueue bounds how many wait for that.
+const auditQueue = 64
+
+// drawnHit is a hit to be executed again.
+type drawnHit struct {
+	stage mr.Digest
+	key   mr.Digest
+	work  plan.Work
+	made  plan.Made
+	name  string
+}
+
+// drawAudit draws a hit for an audit, with the chance of one in auditShare.
+func (l *loop) drawAudit(j *job, id taskID, out *lineage.Output) {
+	if id.kind != plan.Map || len(l.audits) >= auditQueue || rand.IntN(auditShare) != 0 {
+		return
+	}
+	split, err := j.splits[id.index].MarshalBinary()
+	if err != nil {
+		return
+	}
+	l.audits = append(l.audits, drawnHit{
+		stage: out.Stage, key: out.Key, made: out.Made, name: plan.TaskName(plan.Map, id.index) + " of " + string(j.rec.ID),
+		work: plan.Work{
+			Kind: plan.Map, Index: id.index, Program: j.rec.program(plan.Map), Format: j.rec.Spec.InputFormat,
+			RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory, Split: split, Expect: out.Split,
+			Unsorted: !j.rec.Traits.Reduce,
+		},
+	})
+}
+
+// auditInIdleTime executes one drawn hit again while no job is live.
+func (l *loop) auditInIdleTime() {
+	if l.auditing || len(l.audits) == 0 || len(l.jobs) > 0 {
+		return
+	}
+	a := l.audits[0]
+	l.audits = l.audits[1:]
+	l.auditing = true
+	l.e.spawn(func() {
+		v, err := l.e.rehearse(l.e.ctx, &a.work, a.made)
+		l.e.request(l.e.ctx, func(l *loop) { l.audited(a, v, err) }) //nolint:errcheck // stopped: nothing to record
+	})
+}
+
+func (l *loop) audited(a drawnHit, v verdict, err error) {
+	l.auditing = false
+	if err != nil {
+		l.e.log.Info("a hit could not be audited", "task", a.name, "err", err)
+		return
+	}
+	l.e.log.Info("a hit was audited", "task", a.name, "verdict", v.String())
+	if v != indeterminate {
+		return
+	}
+	l.e.log.Error("a stored output is not what its code makes now: its stage is not shared any more", "task", a.name, "stage", a.stage.Short())
+	err = l.e.o.Store.Update(func(tx *store.Tx) error {
+		return tx.Put(store.Meta, verdictKey(a.stage), []byte{byte(v)})
+	})
+	if err != nil {
+		l.e.log.Error("recording a verdict", "stage", a.stage.Short(), "err", err)
+	}
+}
