@@ -215,23 +215,9 @@ func (c Catalog) Explain(_ context.Context, id, vs mr.JobID) (x mr.Explanation, 
 		if err != nil {
 			return err
 		}
-		splits, err := splitsOf(tx, r)
-		if err != nil {
-			return err
-		}
 		var rs rows
-		seen := [2]int{}
-		err = eachTask(tx, id, func(t taskID, rec *lineage.Task) error {
-			seen[t.kind]++
-			phase, state, reason := explainTask(t, rec)
-			rs.add(phase, state, reason, exampleOf(r, splits, t))
-			return nil
-		})
-		if err != nil {
+		if err := explainTasks(tx, r, vs, &rs); err != nil {
 			return err
-		}
-		if n := r.Map.Tasks - seen[plan.Map]; n > 0 {
-			rs.add("map", mr.Pending, "not started yet", fmt.Sprintf("%d tasks", n))
 		}
 		x.Rows = rs.list()
 		x.Keys, err = keysOf(tx, r, vs)
@@ -240,8 +226,43 @@ func (c Catalog) Explain(_ context.Context, id, vs mr.JobID) (x mr.Explanation, 
 	return x, err
 }
 
+// explainTasks gathers the reasons of a job's tasks, or, with another job, how they differ
+// from that one's. The job may be under way.
+func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows) error {
+	now, err := sideOf(tx, r)
+	if err != nil {
+		return err
+	}
+	if vs != "" {
+		other, err := getJob(tx, vs)
+		if err != nil {
+			return err
+		}
+		then, err := sideOf(tx, other)
+		if err != nil {
+			return err
+		}
+		return versus(tx, now, then, rs)
+	}
+	if r.Plan.IsZero() {
+		rs.add("map", mr.Pending, "not planned yet", "")
+	}
+	for k := plan.Map; k <= plan.Reduce; k++ {
+		for i := range now.count(k) {
+			t, id := now.tasks[k][i], taskID{r.ID, k, i}
+			if t == nil {
+				rs.add(phaseOf(k), mr.Pending, "not started yet", exampleOf(r, now.splits, id))
+				continue
+			}
+			phase, state, reason := explainTask(id, t)
+			rs.add(phase, state, reason, exampleOf(r, now.splits, id))
+		}
+	}
+	return nil
+}
+
 func explainTask(t taskID, rec *lineage.Task) (phase string, state mr.State, reason string) {
-	phase = map[plan.Kind]string{plan.Map: "map", plan.Reduce: "reduce"}[t.kind]
+	phase = phaseOf(t.kind)
 	switch {
 	case rec.State != lineage.TaskDone:
 		return phase, mr.Running, "not done"
@@ -365,10 +386,34 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 		return nil
 	})
 	x.Rows = rs.list()
-	for _, s := range p.stages {
-		x.Keys = append(x.Keys, compare(s.Components, nil)...)
+	if err == nil {
+		x.Keys, err = e.dryKeys(&j.rec, p)
 	}
 	return x, err
+}
+
+// dryKeys are the components of a job that is not on record, beside those of the last one
+// like it.
+func (e *Engine) dryKeys(r *record, p *planning) (keys []mr.KeyComponent, err error) {
+	like := *r
+	like.ID = newJobID(e.o.Now())
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		other, err := predecessor(tx, &like)
+		if err != nil {
+			return err
+		}
+		for i, s := range p.stages {
+			var old []plan.Component
+			if other != nil {
+				if old, err = lineage.GetStage(tx, [2]mr.Digest{other.MapStage, other.ReduceStage}[i]); err != nil {
+					return err
+				}
+			}
+			keys = append(keys, compare(s.Components, old)...)
+		}
+		return nil
+	})
+	return keys, err
 }
 
 // dryReason is whyMissed for a stage that may not be on record.
