@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+func TestValueIsWhatAnOutputSavesForItsBytesAndIdleTime(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	out := func(change func(*lineage.Output)) *lineage.Output {
+		o := &lineage.Output{CPU: time.Second, Created: now.Add(-time.Hour), Made: plan.Made{Run: 1, Stored: 1 << 20}}
+		change(o)
+		return o
+	}
+	base := value(out(func(*lineage.Output) {}), now)
+	for name, c := range map[string]struct {
+		o    *lineage.Output
+		more bool
+	}{
+		"more CPU":     {out(func(o *lineage.Output) { o.CPU *= 2 }), true},
+		"more bytes":   {out(func(o *lineage.Output) { o.Made.Stored *= 2 }), false},
+		"used":         {out(func(o *lineage.Output) { o.Uses, o.Used = 1, o.Created }), true},
+		"used lately":  {out(func(o *lineage.Output) { o.Used = now.Add(-time.Minute) }), true},
+		"older":        {out(func(o *lineage.Output) { o.Created = now.Add(-2 * time.Hour) }), false},
+		"invalidated":  {out(func(o *lineage.Output) { o.Gone = lineage.Invalidated }), false},
+		"clock behind": {out(func(o *lineage.Output) { o.Created = now.Add(time.Hour) }), true},
+	} {
+		if v := value(c.o, now); v > base != c.more || v == base {
+			t.Errorf("%s: %g beside %g", name, v, base)
+		}
+	}
+}
+
+func TestWhyGoneTellsWhen(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	for want, o := range map[string]lineage.Output{
+		"evicted 3 days ago":              {Gone: lineage.Evicted, GoneAt: now.Add(-80 * time.Hour)},
+		"evicted 1 day ago":               {Gone: lineage.Evicted, GoneAt: now.Add(-25 * time.Hour)},
+		"invalidated 2 hours ago":         {Gone: lineage.Invalidated, GoneAt: now.Add(-130 * time.Minute)},
+		"evicted less than a minute ago":  {Gone: lineage.Evicted, GoneAt: now},
+		"evicted":                         {Gone: lineage.Evicted},
+		"lost: volume 12 damaged":         {Gone: "lost: volume 12 damaged", GoneAt: now.Add(-time.Hour)},
+		"its stored output was not there": {},
+		"the part was not kept: reducing again costs less than its bytes": {Kind: plan.Reduce},
+	} {
+		if got := whyGone(&o, now); got != want {
+			t.Errorf("%+v: %q, want %q", o, got, want)
+		}
+	}
+}
+
+// Old jobs go with all that is theirs; what others need stays.
+func TestPruneForgetsOldJobs(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	now := time.Now()
+	e := New(Options{Store: s, Now: func() time.Time { return now }})
+	day := 24 * time.Hour
+	ids := map[string]mr.JobID{}
+	add := func(name string, age time.Duration, state mr.State, splits string) {
+		id := newJobID(now.Add(-age))
+		ids[name] = id
+		r := &record{ID: id, Submit: mr.SubmitID(name), State: state, Submitted: now.Add(-age)}
+		if state.Done() {
+			r.Ended = now.Add(-age)
+		}
+		err := s.Update(func(tx *store.Tx) error {
+			var err error
+			if r.Plan, err = lineage.PutPlan(tx, []byte(splits)); err != nil {
+				return err
+			}
+			for i := range 3 {
+				if err := lineage.PutTask(tx, id, plan.Map, i, &lineage.Task{State: lineage.TaskDone}); err != nil {
+					return err
+				}
+			}
+			hash := mr.Digest{1}
+			if err := tx.Put(store.Submits, []byte(name), append([]byte(id), hash[:]...)); err != nil {
+				return err
+			}
+			if err := tx.Put(store.Logs, []byte(string(id)+"/1"), []byte("{}")); err != nil {
+				return err
+			}
+			return putJob(tx, r)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("ancient", 61*day, mr.Succeeded, "plan a")
+	add("old", 31*day, mr.FailedJob, "plan b")
+	add("pinned", 40*day, mr.Succeeded, "plan c")
+	add("live", 50*day, mr.Running, "plan d")
+	add("young", 29*day, mr.Succeeded, "plan b")
+	if _, err := e.CachePin(t.Context(), string(ids["pinned"]), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := e.prune(context.Background()); n != 2 {
+		t.Errorf("%d jobs were pruned", n)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		for name, there := range map[string]struct{ job, submit bool }{
+			"ancient": {false, false}, "old": {false, true}, "pinned": {true, true}, "live": {true, true}, "young": {true, true},
+		} {
+			id := ids[name]
+			if got := tx.Get(store.Jobs, []byte(id)) != nil; got != there.job {
+				t.Errorf("%s: on record %v", name, got)
+			}
+			if got := tx.Get(store.Submits, []byte(name)) != nil; got != there.submit {
+				t.Errorf("%s: submit id on record %v", name, got)
+			}
+			tasks := 0
+			if err := lineage.ScanTasks(tx, id, plan.Map, func(int, *lineage.Task) error { tasks++; return nil }); err != nil {
+				return err
+			}
+			if (tasks == 3) != there.job || (tx.Get(store.Logs, []byte(string(id)+"/1")) != nil) != there.job {
+				t.Errorf("%s: %d tasks are on record, and its log", name, tasks)
+			}
+		}
+		plans := ""
+		err := tx.Scan(store.Plans, nil, func(_, v []byte) error { plans += fmt.Sprintf("%s ", v[len(v)-1:]); return nil })
+		if len(plans) != 6 || strings.Contains(plans, "a") {
+			t.Errorf("plans %s", plans)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,132 @@
+package lineage
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func sample() *Output {
+	return &Output{
+		Key: mr.Digest{1}, Kind: plan.Reduce, Stage: mr.Digest{2}, Split: mr.Digest{3}, Range: plan.Range{Lo: []byte{}, Hi: []byte("m")},
+		Made: plan.Made{Digest: mr.Digest{4}, Records: 5, Raw: 6, Stored: 7}, Input: 8, CPU: 9, Created: time.Unix(0, 10),
+		Job: "job_x", Index: 11, Attempt: 12, Gone: Evicted, Counter: mr.Counters{{Group: "g", Name: "n", Value: -13}},
+		Uses: 14, Used: time.Unix(0, 15), GoneAt: time.Unix(0, 16),
+	}
+}
+
+func TestOutputComesBackWhole(t *testing.T) {
+	s, want := open(t), sample()
+	err := s.Update(func(tx *store.Tx) error { return PutOutput(tx, want) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		got, err := GetOutput(tx, want.Key)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got\n%+v\nwant\n%+v", got, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record of a version that had fewer fields is read; one that ends within a field is not.
+func TestOutputOfEarlierVersionIsRead(t *testing.T) {
+	s, o := open(t), sample()
+	var whole []byte
+	err := s.Update(func(tx *store.Tx) error {
+		if err := PutOutput(tx, o); err != nil {
+			return err
+		}
+		whole = append(whole, tx.Get(store.Outputs, o.Key[:])...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := decodeOutput(o.Key, whole[:len(whole)-3]) // uses, used, gone at: a byte each
+	if err != nil || old.Uses != 0 || !old.Used.IsZero() || !old.GoneAt.IsZero() || len(old.Counter) != 1 {
+		t.Errorf("%+v, %v", old, err)
+	}
+	if _, err := decodeOutput(o.Key, whole[:20]); err == nil {
+		t.Error("a torn record was read")
+	}
+}
+
+// The record of an output outlives its bytes, with the reason.
+func TestForgetKeepsTheRecord(t *testing.T) {
+	s, o := open(t), sample()
+	w := s.CreateRun()
+	if err := w.WriteBlock([]byte("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Made.Run, o.Gone, o.GoneAt, o.Uses, o.Used = uint64(id), "", time.Time{}, 0, time.Time{}
+	now := time.Unix(100, 0)
+	get := func() (got *Output, has bool) {
+		t.Helper()
+		err := s.View(func(tx *store.Tx) (err error) {
+			has = tx.HasRun(id)
+			got, err = GetOutput(tx, o.Key)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got, has
+	}
+	step := func(fn func(tx *store.Tx) error) {
+		t.Helper()
+		if err := s.Update(fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(func(tx *store.Tx) error {
+		if err := tx.CommitRun(id); err != nil {
+			return err
+		}
+		return PutOutput(tx, o)
+	})
+	step(func(tx *store.Tx) error { return Touch(tx, o.Key, now) })
+	if got, has := get(); got.Uses != 1 || !got.Used.Equal(now) || !has {
+		t.Errorf("touched: %+v, run there: %v", got, has)
+	}
+	step(func(tx *store.Tx) error { return Disown(tx, o.Key, Invalidated, now) })
+	if got, has := get(); got.Gone != Invalidated || got.Made.Run == 0 || !has {
+		t.Errorf("disowned: %+v, run there: %v", got, has)
+	}
+	step(func(tx *store.Tx) error { return Forget(tx, o.Key, Evicted, now.Add(time.Hour)) })
+	got, has := get()
+	if got.Gone != Evicted || got.Made.Run != 0 || has || !got.GoneAt.Equal(now.Add(time.Hour)) || got.CPU != o.CPU {
+		t.Errorf("forgotten: %+v, run there: %v", got, has)
+	}
+	step(func(tx *store.Tx) error { return Forget(tx, o.Key, Invalidated, now) })
+	if again, _ := get(); !reflect.DeepEqual(again, got) {
+		t.Errorf("forgotten twice: %+v", again)
+	}
+	step(func(tx *store.Tx) error { return Forget(tx, mr.Digest{99}, Evicted, now) })
+}
