@@ -24,7 +24,7 @@ const (
 	entryChunk = 8192
 	// A record costs its bytes in the arena, its entry, and once more an entry
 	// while the entries are sorted.
-	entryCost = 32
+	entryCost = 48
 )
 
 // errDone is returned by a second Drain.
@@ -42,12 +42,11 @@ func NewBuffer(o Options) *Buffer {
 func (b *Buffer) Add(key, value []byte) {
 	b.stats.RecordsIn++
 	b.stats.BytesIn += int64(len(key) + len(value))
-	hi, lo := window(key)
-	b.add(hi, lo, key, value)
+	b.add(window(key), key, value)
 }
 
 // add is Add for a key whose window is known.
-func (b *Buffer) add(hi uint64, lo uint32, key, value []byte) {
+func (b *Buffer) add(e entry, key, value []byte) {
 	if b.err != nil || b.done {
 		return
 	}
@@ -61,7 +60,8 @@ func (b *Buffer) add(hi uint64, lo uint32, key, value []byte) {
 			return
 		}
 	}
-	ref, dst := b.arena.alloc(size)
+	var dst []byte
+	e.ref, dst = b.arena.alloc(size)
 	n := putLengths(dst, len(key), len(value))
 	n += copy(dst[n:], key)
 	copy(dst[n:], value)
@@ -69,7 +69,7 @@ func (b *Buffer) add(hi uint64, lo uint32, key, value []byte) {
 		b.entries = append(b.entries, b.last)
 		b.last = make([]entry, 0, entryChunk)
 	}
-	b.last = append(b.last, entry{hi, lo, ref})
+	b.last = append(b.last, e)
 }
 
 func (b *Buffer) count() int { return len(b.entries)*entryChunk + len(b.last) }

@@ -7,8 +7,8 @@ import (
 
 // The hash multiplies 64-bit words of the key to 128 bits and folds the halves
 // together. It is the same in every process, because evictions depend on it and
-// so does a result's last bit. A key set made to collide costs speed only: see
-// Table.place.
+// so does a result's last bit. A key set made to collide costs speed only: all keys
+// of a row but a few go to the Buffer.
 const (
 	hashA = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	hashB = 0xd1342543de82ef95
@@ -24,24 +24,16 @@ func mix(a, b uint64) uint64 {
 // uneven where keys differ in a few digits at their end.
 func spread(h uint64) uint64 { return (h ^ h>>32) * hashC }
 
-// hashShort hashes a key of up to 8 bytes, given by head and its length.
-func hashShort(head uint64, n int) uint64 {
-	return spread(mix(head^hashA, uint64(n)^hashB))
+// hashShort hashes a key of up to 16 bytes, given by its two halves, as by window,
+// and its length.
+func hashShort(hi, mid uint64, n int) uint64 {
+	return spread(mix(hi^hashA, mid^uint64(n)^hashB))
 }
 
-// hashMid hashes a key of 9 to 16 bytes, given by its first and last 8 and its
-// length.
-func hashMid(first, last uint64, n int) uint64 {
-	return spread(mix(first^uint64(n)^hashC, last^hashB))
-}
-
-// hashLong hashes a key of more than 8 bytes.
+// hashLong hashes a key of more than 16 bytes.
 func hashLong(key []byte) uint64 {
 	n := len(key)
 	last := binary.LittleEndian.Uint64(key[n-8:])
-	if n <= 16 {
-		return hashMid(binary.LittleEndian.Uint64(key), last, n)
-	}
 	h := uint64(n) ^ hashC
 	for len(key) > 16 {
 		h = mix(binary.LittleEndian.Uint64(key)^h, binary.LittleEndian.Uint64(key[8:])^hashA)

@@ -3,7 +3,7 @@ package collect
 // Profile is the version of the rules that decide when a Table evicts a key,
 // and so where a fold of partial results is cut. It is part of the key of every
 // map output: raise it when a change moves an eviction.
-const Profile = 1
+const Profile = 2
 
 const (
 	defaultMemory = 64 << 20

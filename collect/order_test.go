@@ -134,7 +134,7 @@ func TestBufferIsStable(t *testing.T) {
 func colliding(n int) [][]byte {
 	var keys [][]byte
 	for x := uint64(1); len(keys) < n; x++ {
-		if hashShort(x, 8)>>48 == 7 {
+		if hashShort(x, 0, 8)>>48 == 7 {
 			keys = append(keys, binary.BigEndian.AppendUint64(nil, x))
 		}
 	}
@@ -142,7 +142,7 @@ func colliding(n int) [][]byte {
 }
 
 func TestCollidingKeys(t *testing.T) {
-	set := colliding(2 * longestRow)
+	set := colliding(64 * ways)
 	var keys [][]byte
 	rng := rand.New(rand.NewSource(9))
 	for range 40000 {
@@ -357,5 +357,37 @@ func TestStats(t *testing.T) {
 	}
 	if st.Evicted <= st.RecordsOut || st.Segments == 0 || st.Spilled == 0 {
 		t.Errorf("stats %+v: nothing was evicted or spilled", st)
+	}
+}
+
+// TestSpansAreAdds adds the same words in both ways, up to the last byte of the text.
+func TestSpansAreAdds(t *testing.T) {
+	rng := rand.New(rand.NewSource(3))
+	var text []byte
+	var spans []uint32
+	for range 200000 {
+		start := len(text)
+		n := rng.Intn(12)
+		if rng.Intn(20) == 0 {
+			n = rng.Intn(60)
+		}
+		for range n {
+			text = append(text, "ab\x00\xff"[rng.Intn(4)])
+		}
+		spans = append(spans, uint32(start), uint32(len(text)))
+	}
+	text = slices.Clip(text)
+	one, many := NewTable(Options{}, sum[int64], int64s{}), NewTable(Options{}, sum[int64], int64s{})
+	for i := 0; i < len(spans); i += 2 {
+		one.Add(text[spans[i]:spans[i+1]], 3)
+	}
+	many.AddSpans(text, spans[:len(spans)/4*2], 3)
+	many.AddSpans(text, spans[len(spans)/4*2:], 3)
+	var a, b list
+	if err := errors.Join(one.Drain(&a), many.Drain(&b)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.keys, b.keys) || !slices.Equal(a.values, b.values) || one.Stats() != many.Stats() {
+		t.Errorf("%+v, one by one %+v", many.Stats(), one.Stats())
 	}
 }

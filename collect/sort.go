@@ -40,8 +40,8 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 	if n == 0 {
 		return all
 	}
-	hi, lo := differing(parts)
-	if n <= leafLen || hi == 0 && lo == 0 {
+	d := differing(parts)
+	if n <= leafLen || d == (entry{}) {
 		n = 0
 		for _, p := range parts {
 			n += copy(all[n:], p)
@@ -49,7 +49,7 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 		s.sort(all, 0)
 		return all
 	}
-	s.pass(parts, all, 0, windowOf(n, hi, lo))
+	s.pass(parts, all, 0, digitOf(n, d))
 	return all
 }
 
@@ -57,14 +57,13 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 func (s *sorter) sort(a []entry, depth int) {
 	for len(a) > leafLen {
 		parts := [1][]entry{a}
-		hi, lo := differing(parts[:])
-		if hi != 0 || lo != 0 {
+		if d := differing(parts[:]); d != (entry{}) {
 			if len(s.tmp) < len(a) {
 				s.tmp = make([]entry, len(a))
 			}
 			tmp := s.tmp[:copy(s.tmp, a)]
 			parts[0] = tmp
-			s.pass(parts[:], a, depth, windowOf(len(a), hi, lo))
+			s.pass(parts[:], a, depth, digitOf(len(a), d))
 			return
 		}
 		if !a[0].more() {
@@ -79,35 +78,56 @@ func (s *sorter) sort(a []entry, depth int) {
 }
 
 // differing returns the bits of the windows in which entries differ.
-func differing(parts [][]entry) (uint64, uint32) {
-	hi, lo := parts[0][0].hi, parts[0][0].lo
-	var dh uint64
-	var dl uint32
+func differing(parts [][]entry) (d entry) {
+	first := parts[0][0]
 	for _, a := range parts {
 		for i := range a {
-			dh |= a[i].hi ^ hi
-			dl |= a[i].lo ^ lo
+			d.hi |= a[i].hi ^ first.hi
+			d.mid |= a[i].mid ^ first.mid
+			d.size |= a[i].size ^ first.size
 		}
 	}
-	return dh, dl
+	return d
 }
 
 // digit is the bits of the windows that a pass goes by.
 type digit struct {
-	hi    bool // of entry.hi, or else of entry.lo
+	field fieldOf
 	shift uint
 	mask  uint64
 }
 
-// windowOf chooses the bits for a pass over n entries that differ in hi and lo.
-func windowOf(n int, hi uint64, lo uint32) digit {
-	width := min(max(bits.Len(uint(n))-3, 2), maxPassBits)
-	d := digit{hi: hi != 0, mask: 1<<width - 1}
-	if d.hi {
-		d.shift = uint(max(64-width-bits.LeadingZeros64(hi), 0))
-	} else {
-		d.shift = uint(max(32-width-bits.LeadingZeros32(lo), 0))
+type fieldOf uint8
+
+const (
+	fieldHi fieldOf = iota
+	fieldMid
+	fieldSize
+)
+
+// of returns the digit of e.
+func (d *digit) of(e *entry) uint64 {
+	x := e.hi
+	if d.field != fieldHi {
+		if x = e.mid; d.field == fieldSize {
+			x = uint64(e.size)
+		}
 	}
+	return x >> (d.shift & 63) & d.mask
+}
+
+// digitOf chooses the bits for a pass over n entries that differ in those of e.
+func digitOf(n int, e entry) digit {
+	width := min(max(bits.Len(uint(n))-3, 2), maxPassBits)
+	d := digit{mask: 1<<width - 1}
+	x := e.hi
+	if x == 0 {
+		x, d.field = e.mid, fieldMid
+	}
+	if x == 0 {
+		x, d.field = uint64(e.size), fieldSize
+	}
+	d.shift = uint(max(bits.Len64(x)-width, 0))
 	return d
 }
 
@@ -119,43 +139,24 @@ func (s *sorter) pass(parts [][]entry, dst []entry, depth int, d digit) {
 	s.counts = slices.Grow(s.counts, n-base)[:n]
 	ends := s.counts[base:]
 	clear(ends)
-	shift, mask := d.shift&63, d.mask
-	if d.hi {
-		for _, a := range parts {
-			for i := range a {
-				ends[a[i].hi>>shift&mask+1]++
-			}
-		}
-	} else {
-		for _, a := range parts {
-			for i := range a {
-				ends[uint64(a[i].lo)>>shift&mask+1]++
-			}
+	for _, a := range parts {
+		for i := range a {
+			ends[d.of(&a[i])+1]++
 		}
 	}
 	for i := 1; i < len(ends); i++ {
 		ends[i] += ends[i-1]
 	}
 	// ends[x] is where digit x begins, and moves to where it ends.
-	if d.hi {
-		for _, a := range parts {
-			for i := range a {
-				x := a[i].hi >> shift & mask
-				dst[ends[x]] = a[i]
-				ends[x]++
-			}
-		}
-	} else {
-		for _, a := range parts {
-			for i := range a {
-				x := uint64(a[i].lo) >> shift & mask
-				dst[ends[x]] = a[i]
-				ends[x]++
-			}
+	for _, a := range parts {
+		for i := range a {
+			x := d.of(&a[i])
+			dst[ends[x]] = a[i]
+			ends[x]++
 		}
 	}
 	start := uint32(0)
-	for i := range int(mask) + 1 {
+	for i := range int(d.mask) + 1 {
 		// s.counts may move while a part is sorted.
 		end := s.counts[base+i]
 		if end-start > 1 {
@@ -184,7 +185,9 @@ func (s *sorter) descend(a []entry, depth int) (int, bool) {
 	}
 	depth += common
 	for i := range a {
-		a[i].hi, a[i].lo = window(s.key(&a[i], depth))
+		ref := a[i].ref
+		a[i] = window(s.key(&a[i], depth))
+		a[i].ref = ref
 	}
 	return depth, false
 }
@@ -206,8 +209,11 @@ func (s *sorter) less(a, b *entry, depth int) bool {
 	if a.hi != b.hi {
 		return a.hi < b.hi
 	}
-	if a.lo != b.lo || !a.more() {
-		return a.lo < b.lo
+	if a.mid != b.mid {
+		return a.mid < b.mid
+	}
+	if a.size != b.size || !a.more() {
+		return a.size < b.size
 	}
 	return bytes.Compare(s.key(a, depth+windowLen), s.key(b, depth+windowLen)) < 0
 }

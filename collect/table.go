@@ -24,42 +24,45 @@ type Sizer[V any] interface {
 
 // Table combines values by key. See the package's comment for what Drain gives.
 //
-// Keys of up to 8 bytes live in their slot; longer ones also have their bytes in
-// t.keys. Added records wait in a batch; a full batch first touches the slots
-// of all its keys, so that their cache misses overlap, and then probes.
+// It is a cache: a key may be in the few slots of one row only, and a new key takes the
+// place of the one there that came least. What leaves goes to the Buffer. So the table
+// fills its memory to the last slot, never moves a key to make room, and takes two lines
+// of the processor's cache for a key of up to 16 bytes, which lives in its slot; longer
+// ones also have their bytes in t.keys. Added records wait in a batch; a full batch
+// first touches the rows of all its keys, so that their cache misses overlap, and then
+// probes.
 type Table[V any] struct {
 	combine func(a, b V) V
 	codec   Codec[V]
 	sizer   Sizer[V] // nil if the codec isn't one
 
-	slots []slot[V] // open addressing, linear probing; length a power of two
-	shift uint      // 64 minus the length's logarithm
-	count int       // slots in use
-	limit int       // count beyond which keys are evicted or the table grows
+	slots []slot[V] // rows of ways slots; length a power of two
+	shift uint      // 64 minus the logarithm of the number of rows
+	count int       // keys inserted since the table had its length
 	most  int       // length at which the table doesn't grow any more
-	keys  []byte    // bytes of the keys longer than 8
+	aging int       // evictions until hits are halved
+	keys  []byte    // bytes of the keys longer than 16, and of some that have left
 	heap  int       // Sizer's sum over the values
 
 	batch  *batch[V]
 	staged []byte // bytes of the batch's longer keys
 
-	kept    []slot[V] // scratch of evict
-	keptKey []byte
+	keptKey []byte // scratch of compact
 	enc     []byte // scratch: an encoded value
-	short   [8]byte
+	short   [inline]byte
 	touched uint16 // keeps the touching loads alive
 
 	buf   *Buffer
 	stats Sizes
 }
 
-// slot is a key with its value. Invariant: the keys between a key's slot and the
-// place its hash asks for are a row without an empty slot.
+// slot is a key with its value.
 type slot[V any] struct {
-	head uint64 // as by head
-	at   uint32 // where the key begins in Table.keys, if longer than 8
+	a    uint64 // the key's first 8 bytes, as by head
+	b    uint64 // the next 8 likewise; of a key longer than 16 its hash
+	at   uint32 // where the key begins in Table.keys, if longer than 16
 	size uint16 // length of the key plus 1; 0: the slot is empty
-	hits uint16 // how often the key came since it was inserted, aged by evict
+	hits uint16 // how often the key came since it was inserted, aged
 	val  V
 }
 
@@ -72,8 +75,8 @@ type batch[V any] struct {
 }
 
 type pending struct {
-	head, hash uint64
-	at         uint32 // where the key begins in Table.staged, if longer than 8
+	a, b, hash uint64
+	at         uint32 // where the key begins in Table.staged, if longer than 16
 	size       uint16 // as in slot
 }
 
@@ -82,12 +85,14 @@ const (
 	tableBytes = 2 << 20   // bound for the slots, a power of two
 	minSlots   = 1 << 10   // a Table begins with so many
 	maxSlots   = 1 << 16   // and never has more
+	ways       = 4         // slots in a row
+	inline     = 16        // bytes of a key in its slot
 	batchLen   = 256       // records in a batch
 	stagedMax  = 16 << 10  // bytes of its long keys
 	keysMax    = 768 << 10 // bytes of long keys in the table
 	heapMax    = 8 << 20   // bytes that values refer to
 	longestKey = 4 << 10   // longer keys pass the table by
-	longestRow = 128       // slots that a probe looks at, less one
+	agingLen   = 8         // hits are halved after so many times maxSlots evictions
 )
 
 // NewTable returns an empty Table. combine must not be nil; its first argument is
@@ -99,6 +104,7 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 	for t.most > minSlots && t.most*int(unsafe.Sizeof(slot[V]{})) > tableBytes {
 		t.most /= 2
 	}
+	t.aging = agingLen * maxSlots
 	t.resize(minSlots)
 	return t
 }
@@ -106,8 +112,7 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 // resize makes an empty table of n slots.
 func (t *Table[V]) resize(n int) {
 	t.slots = make([]slot[V], n)
-	t.shift = uint(64 - bits.Len(uint(n-1)))
-	t.limit = n * 5 / 8 // fuller, and rows get long
+	t.shift = uint(64 - bits.Len(uint(n/ways-1)))
 	t.count = 0
 }
 
@@ -124,19 +129,15 @@ func (t *Table[V]) Add(key []byte, v V) {
 	i := b.n & (batchLen - 1)
 	p := &b.key[i]
 	p.size = uint16(n + 1)
-	if n <= 8 {
-		p.head = head(key)
-		p.hash = hashShort(p.head, n)
-		p.at = 0
+	if n <= inline {
+		w := window(key)
+		p.a, p.b, p.at = w.hi, w.mid, 0
+		p.hash = hashShort(w.hi, w.mid, n)
 	} else {
-		p.head = binary.BigEndian.Uint64(key)
-		if n <= 16 {
-			p.hash = hashMid(binary.LittleEndian.Uint64(key), binary.LittleEndian.Uint64(key[n-8:]), n)
-		} else {
-			p.hash = hashLong(key)
-		}
+		p.hash = hashLong(key)
+		p.a, p.b = binary.BigEndian.Uint64(key), p.hash
 		p.at = uint32(len(t.staged))
-		t.staged = appendLong(t.staged, key)
+		t.staged = append(t.staged, key...)
 	}
 	b.val[i] = v
 	b.n = i + 1
@@ -148,6 +149,33 @@ func (t *Table[V]) Add(key []byte, v V) {
 	}
 }
 
+// AddSpans adds v for each key text[spans[0]:spans[1]], text[spans[2]:spans[3]] and so on.
+// v must not refer to memory.
+func (t *Table[V]) AddSpans(text []byte, spans []uint32, v V) {
+	b := t.batch
+	for ; len(spans) >= 2; spans = spans[2:] {
+		start := int(spans[0])
+		n := int(spans[1]) - start
+		if uint(n) > inline || start+inline > len(text) {
+			t.Add(text[start:start+n], v)
+			continue
+		}
+		// Bytes behind the key are shifted out, whatever its length: nothing to guess.
+		in := text[start : start+inline]
+		dropA, dropB := uint(8*max(8-n, 0)), uint(8*min(16-n, 8))
+		i := b.n & (batchLen - 1)
+		p := &b.key[i]
+		p.size = uint16(n + 1)
+		p.a = binary.BigEndian.Uint64(in) >> dropA << dropA
+		p.b = binary.BigEndian.Uint64(in[8:]) >> dropB << dropB
+		p.hash = hashShort(p.a, p.b, n)
+		b.val[i] = v
+		if b.n = i + 1; i+1 == batchLen {
+			t.flush()
+		}
+	}
+}
+
 // pass sends a record with a very long key to the Buffer: it would push hundreds
 // of others out of the table. Such a key is never in the table, so that its
 // records stay in order.
@@ -156,8 +184,7 @@ func (t *Table[V]) pass(key []byte, v V) {
 	t.stats.BytesIn += int64(len(key))
 	t.stats.Evicted++
 	t.enc = t.codec.Append(t.enc[:0], v)
-	hi, lo := window(key)
-	t.buf.add(hi, lo, key, t.enc)
+	t.buf.add(window(key), key, t.enc)
 	if cap(t.enc) > heapMax {
 		t.enc = nil
 	}
@@ -166,15 +193,14 @@ func (t *Table[V]) pass(key []byte, v V) {
 // flush moves the batch into the table.
 func (t *Table[V]) flush() {
 	b := t.batch
-	for t.count+b.n > t.limit || len(t.keys)+len(t.staged) > keysMax {
-		if len(t.slots) < t.most && len(t.keys)+len(t.staged) <= keysMax {
-			t.enlarge()
-		} else {
-			t.evict(false)
-		}
+	for len(t.slots) < t.most && t.count+b.n > len(t.slots)/2 {
+		t.enlarge()
+	}
+	if len(t.keys)+len(t.staged) > keysMax {
+		t.compact()
 	}
 	if t.heap+b.heap > heapMax {
-		t.evict(true)
+		t.evictAll()
 	}
 	t.stats.RecordsIn += int64(b.n)
 	t.probe(b.key[:b.n], b.val[:b.n])
@@ -187,72 +213,69 @@ func (t *Table[V]) flush() {
 
 // probe finds the keys of ps in the table and combines their values, or inserts
 // them. The first loop has no branch that depends on what it loads: the processor
-// runs ahead and has many slots under way at once. The second finds them near.
+// runs ahead and has many rows under way at once. The second finds them near.
 func (t *Table[V]) probe(ps []pending, vs []V) {
-	slots, shift := t.slots, t.shift
-	mask := uint(len(slots) - 1)
+	slots, shift := t.slots, t.shift&63
+	mask := uint(len(slots)/ways - 1)
 	var touched uint16
 	bytes := 0
 	for i := range ps {
 		p := &ps[i]
-		touched |= slots[uint(p.hash>>(shift&63))&mask].size
+		touched |= slots[uint(p.hash>>shift)&mask*ways].size
 		bytes += int(p.size)
 	}
 	t.touched |= touched
 	t.stats.BytesIn += int64(bytes - len(ps))
 	vs = vs[:len(ps)]
+next:
 	for i := range ps {
 		p := &ps[i]
-		at := uint(p.hash >> (shift & 63))
-		for row := 0; ; row++ {
-			s := &slots[at&mask]
-			if s.head == p.head && s.size == p.size && (p.size <= 9 || t.sameTail(s, p)) {
-				if t.sizer != nil {
-					t.heap -= t.sizer.Size(s.val)
-				}
+		row := (*[ways]slot[V])(slots[uint(p.hash>>shift)&mask*ways:])
+		for way := range row {
+			s := &row[way]
+			if s.a != p.a || s.b != p.b || s.size != p.size || p.size > inline+1 && !t.same(s, p) {
+				continue
+			}
+			if t.sizer == nil {
 				s.val = t.combine(s.val, vs[i])
-				if s.hits++; s.hits == 0 {
-					s.hits--
-				}
-				if t.sizer != nil {
-					t.heap += t.sizer.Size(s.val)
-				}
-				break
+			} else {
+				t.heap -= t.sizer.Size(s.val)
+				s.val = t.combine(s.val, vs[i])
+				t.heap += t.sizer.Size(s.val)
 			}
-			if s.size == 0 {
-				t.insert(s, p, &vs[i])
-				break
+			if s.hits++; s.hits == 0 {
+				s.hits--
 			}
-			if row == longestRow {
-				// Only keys made to collide get here. As long as the row is as it is, this
-				// key is not in the table, so that its records stay in order.
-				t.out(&slot[V]{head: p.head, size: p.size, val: vs[i]}, t.staged[p.at:])
-				break
+			// Those that come most are found first.
+			if way > 0 && s.hits > row[way-1].hits {
+				row[way], row[way-1] = row[way-1], row[way]
 			}
-			at++
+			continue next
+		}
+		t.insert(row, p, &vs[i])
+	}
+}
+
+// insert puts a key that is missing into its row.
+func (t *Table[V]) insert(row *[ways]slot[V], p *pending, v *V) {
+	way := 0
+	for way < ways-1 && row[way].size != 0 {
+		way++
+	}
+	s := &row[way]
+	if s.size != 0 {
+		t.out(s)
+		if t.sizer != nil {
+			t.heap -= t.sizer.Size(s.val)
+		}
+		if t.aging--; t.aging == 0 {
+			t.age()
 		}
 	}
-}
-
-// appendLong is append for keys of more than 8 bytes: up to 16 it takes two moves
-// that overlap, and no call.
-func appendLong(dst, key []byte) []byte {
-	n, at := len(key), len(dst)
-	if n > 16 || cap(dst)-at < 16 {
-		return append(dst, key...)
-	}
-	dst = dst[:at+n]
-	binary.LittleEndian.PutUint64(dst[at:], binary.LittleEndian.Uint64(key))
-	binary.LittleEndian.PutUint64(dst[at+n-8:], binary.LittleEndian.Uint64(key[n-8:]))
-	return dst
-}
-
-// insert puts a key into the empty slot s.
-func (t *Table[V]) insert(s *slot[V], p *pending, v *V) {
-	s.head, s.size, s.hits, s.val = p.head, p.size, 0, *v
-	if n := int(p.size) - 1; n > 8 {
+	s.a, s.b, s.size, s.hits, s.val = p.a, p.b, p.size, 0, *v
+	if n := int(p.size) - 1; n > inline {
 		s.at = uint32(len(t.keys))
-		t.keys = appendLong(t.keys, t.staged[p.at:int(p.at)+n])
+		t.keys = append(t.keys, t.staged[p.at:int(p.at)+n]...)
 	}
 	if t.sizer != nil {
 		t.heap += t.sizer.Size(*v)
@@ -260,15 +283,10 @@ func (t *Table[V]) insert(s *slot[V], p *pending, v *V) {
 	t.count++
 }
 
-// sameTail compares what lies behind the first 8 bytes of two keys of one length.
-func (t *Table[V]) sameTail(s *slot[V], p *pending) bool {
+// same compares two long keys of one length and hash.
+func (t *Table[V]) same(s *slot[V], p *pending) bool {
 	n := int(p.size) - 1
-	a := t.keys[s.at:][:n]
-	b := t.staged[p.at:][:n]
-	if n <= 16 {
-		return binary.LittleEndian.Uint64(a[n-8:]) == binary.LittleEndian.Uint64(b[n-8:])
-	}
-	return string(a[8:]) == string(b[8:])
+	return string(t.keys[s.at:][:n]) == string(t.staged[p.at:][:n])
 }
 
 // Drain hands every key with its value to s, in key order, and releases
@@ -278,9 +296,8 @@ func (t *Table[V]) Drain(s Sink) error {
 		return errDone
 	}
 	t.flush()
-	t.evict(true)
-	t.batch, t.slots, t.keys, t.staged = nil, nil, nil, nil
-	t.kept, t.keptKey = nil, nil
+	t.evictAll()
+	t.release()
 	f := fold[V]{combine: t.combine, codec: t.codec, sink: s, stable: len(t.buf.segs) == 0}
 	err := t.buf.Drain(&f)
 	if err == nil {
@@ -293,9 +310,12 @@ func (t *Table[V]) Drain(s Sink) error {
 // Discard releases memory and temporary files. It may be called at any time, and
 // again.
 func (t *Table[V]) Discard() {
-	t.batch, t.slots, t.keys, t.staged = nil, nil, nil, nil
-	t.kept, t.keptKey = nil, nil
+	t.release()
 	t.buf.Discard()
+}
+
+func (t *Table[V]) release() {
+	t.batch, t.slots, t.keys, t.staged, t.keptKey = nil, nil, nil, nil, nil
 }
 
 // Stats returns what went through so far; records that wait in a batch are
