@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,9 @@ type M struct {
 	node *local.Node
 	dir  string
 	runs int
+
+	mu   sync.Mutex
+	jobs map[string]*mr.Definition
 }
 
 // Result is what a job came to.
@@ -62,13 +66,15 @@ type Result struct {
 // test ends.
 func New(t testing.TB, jobs ...*mr.Definition) *M {
 	t.Helper()
-	byName := map[string]*mr.Definition{}
-	for _, d := range jobs {
-		byName[d.Name()] = d
-	}
-	m := &M{t: t, dir: t.TempDir()}
+	m := &M{t: t, dir: t.TempDir(), jobs: map[string]*mr.Definition{}}
+	m.Redefine(jobs...)
 	node, err := local.Open(filepath.Join(m.dir, "store"), local.Options{
-		Builtin: func(name string) (*mr.Definition, bool) { d, ok := byName[name]; return d, ok },
+		Builtin: func(name string) (*mr.Definition, bool) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			d, ok := m.jobs[name]
+			return d, ok
+		},
 	})
 	if err != nil {
 		t.Fatalf("mrtest: %v", err)
@@ -76,6 +82,17 @@ func New(t testing.TB, jobs ...*mr.Definition) *M {
 	m.node = node
 	t.Cleanup(m.close)
 	return m
+}
+
+// Redefine adds jobs, or replaces those of the same names, as an edit of the code would. The
+// engine knows a job's code by its declared Version here: an edit that changes what a
+// job computes must change that, too.
+func (m *M) Redefine(jobs ...*mr.Definition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range jobs {
+		m.jobs[d.Name()] = d
+	}
 }
 
 func (m *M) close() {

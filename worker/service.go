@@ -67,9 +67,15 @@ type Service struct {
 	mu       sync.Mutex
 	attempts map[plan.Attempt]*attempt
 	gone     map[plan.Attempt]bool // abandoned before their order arrived; see Abandon
-	programs map[string]*mr.Program
+	programs map[string]configured
 	indexes  indexCache
 	cores    chan struct{} // holds a token for each attempt that computes; nil: no bound
+}
+
+// configured is a built-in with arguments.
+type configured struct {
+	def     *mr.Definition
+	program *mr.Program
 }
 
 // attempt is one order being executed, or held after identification.
@@ -89,7 +95,7 @@ func New(o Options) *Service {
 		o:        o,
 		attempts: map[plan.Attempt]*attempt{},
 		gone:     map[plan.Attempt]bool{},
-		programs: map[string]*mr.Program{},
+		programs: map[string]configured{},
 	}
 	if o.Cores > 0 {
 		s.cores = make(chan struct{}, o.Cores)
@@ -262,14 +268,14 @@ func (s *Service) runner(ctx context.Context, p *plan.Program) (mr.Runner, error
 		return s.o.Binaries.Open(ctx, p.Code.Path, p.Code.Digest, p.Job, p.Args, env)
 	}
 	key := fmt.Sprintf("%q %q", p.Job, p.Args)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r := s.programs[key]; r != nil {
-		return r, nil
-	}
 	def, ok := s.o.Builtin(p.Job)
 	if !ok {
 		return nil, mr.Errorf(mr.Usage, "there is no built-in job %q; mrctl run --help lists them", p.Job)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.programs[key]; c.def == def {
+		return c.program, nil
 	}
 	r, err := def.Configure(p.Args)
 	if err != nil {
@@ -278,6 +284,6 @@ func (s *Service) runner(ctx context.Context, p *plan.Program) (mr.Runner, error
 	if len(s.programs) > 64 {
 		clear(s.programs)
 	}
-	s.programs[key] = r
+	s.programs[key] = configured{def, r}
 	return r, nil
 }

@@ -118,15 +118,15 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 	if err != nil {
 		return nil // the build will say why
 	}
-	env := exec.CommandContext(ctx, t.tool, "env", "GOMOD", "GOWORK", "GOENV", "GOMODCACHE", "GOROOT")
+	env := exec.CommandContext(ctx, t.tool, "env", "GOMOD", "GOWORK", "GOENV", "GOMODCACHE", "GOROOT", "GOFLAGS")
 	env.Dir = t.dir
 	vars, err := env.Output()
 	if err != nil {
 		return nil
 	}
 	v := strings.Split(strings.TrimRight(string(vars), "\n"), "\n")
-	if len(v) != 5 {
-		return nil
+	if len(v) != 6 || strings.ContainsAny(v[5], "/.\\") {
+		return nil // GOFLAGS that name a file (-overlay, -modfile, -toolexec) bring in what is not listed
 	}
 	paths := []string{t.tool, filepath.Join(v[4], "VERSION")}
 	for _, f := range v[:3] {
@@ -161,11 +161,13 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 	return nil
 }
 
-// sourcesIn lists the names of the Go files in a package's folder, whatever tags they need.
+// sourcesIn lists the names of the files in a package's folder that go into a build of Go alone, whatever
+// tags they need.
 func sourcesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) == ".go" {
+		switch filepath.Ext(e.Name()) {
+		case ".go", ".pgo", ".syso":
 			names = append(names, e.Name())
 		}
 	}
