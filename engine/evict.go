@@ -50,10 +50,12 @@ func (e *Engine) kick() {
 
 // keepBounded evicts whenever the store has grown too large, until the engine stops.
 func (e *Engine) keepBounded() {
+	if e.pruneIsDue() {
+		e.prune(e.ctx)
+	}
 	if e.o.CacheSize <= 0 {
 		return
 	}
-	e.prune(e.ctx)
 	e.o.Store.Bound(e.o.CacheSize / 20 * 19)
 	defer e.o.Store.Bound(0)
 	ticker := time.NewTicker(evictTick) // what is being written is not committed yet

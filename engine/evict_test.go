@@ -106,7 +106,10 @@ func TestPruneForgetsOldJobs(t *testing.T) {
 	if _, err := e.CachePin(t.Context(), string(ids["pinned"]), true); err != nil {
 		t.Fatal(err)
 	}
-	if n := e.prune(context.Background()); n != 2 {
+	if !e.pruneIsDue() {
+		t.Error("a store that was never pruned is not due")
+	}
+	if n := e.prune(context.Background()); n != 2 || e.pruneIsDue() {
 		t.Errorf("%d jobs were pruned", n)
 	}
 	err = s.View(func(tx *store.Tx) error {

@@ -21,7 +21,24 @@ const (
 	pruneAfter = 30 * 24 * time.Hour
 	pruneJobs  = 10_000
 	pruneBatch = 64 // jobs to a transaction
+	pruneEvery = 24 * time.Hour
 )
+
+// Table Meta, "pruned": when, as time.Time marshals itself.
+const prunedKey = "pruned"
+
+// pruneIsDue reports whether nobody has pruned lately: it reads all of the catalog, and
+// short-lived engines start often.
+func (e *Engine) pruneIsDue() bool {
+	var last time.Time
+	err := e.o.Store.View(func(tx *store.Tx) error {
+		if b := tx.Get(store.Meta, []byte(prunedKey)); b != nil {
+			return last.UnmarshalBinary(b)
+		}
+		return nil
+	})
+	return err != nil || e.o.Now().Sub(last).Abs() > pruneEvery
+}
 
 // prune removes what is too old. It runs beside everything else: nobody uses a job that
 // has ended but to look at it.
@@ -44,7 +61,11 @@ func (e *Engine) prune(ctx context.Context) (jobs int) {
 	}
 	if err == nil {
 		err = e.o.Store.Update(func(tx *store.Tx) error {
-			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now))
+			b, err := now.MarshalBinary()
+			if err != nil {
+				return err
+			}
+			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now), tx.Put(store.Meta, []byte(prunedKey), b))
 		})
 	}
 	if err != nil {
