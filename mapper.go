@@ -15,6 +15,7 @@ type mapFuncs[I Input, K, V any] struct {
 	each  func(t *Task, record I, emit Emit[K, V]) error
 	from  func(t *Task) (Mapper[I, K, V], error)
 	block func(t *Task, block []byte, emit Emit[K, V]) error
+	spans func(e *emitter[K, V]) func(t *Task, block []byte, emit Emit[K, V]) error // makes a block
 }
 
 // run executes a map task.
@@ -25,6 +26,10 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 	defer e.discard()
 	err := t.guard("map", func() error {
 		m := &mapTask[I, K, V]{ctx: ctx, task: t, format: env.Format, emitter: e, emit: e.emit()}
+		f := f
+		if f.spans != nil {
+			f = &mapFuncs[I, K, V]{block: f.spans(e)}
+		}
 		if err := m.run(f, in); err != nil {
 			return err
 		}

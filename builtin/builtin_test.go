@@ -466,12 +466,25 @@ func FuzzWords(f *testing.F) {
 	for _, d := range hostile() {
 		f.Add([]byte(d.text))
 	}
+	for _, pattern := range []string{"a ", "ab\t\n", strings.Repeat("x", 63) + " ", "Ä1 é\xff", "a b c d e f g h i j k l m n o p q r s t u v w x y z"} {
+		f.Add([]byte(strings.Repeat(pattern, 3000)))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, z := range []tokenizer{{}, {letters: true}, {lower: true}, {letters: true, lower: true}} {
 			var got []string
 			z.each(text, func(w []byte) { got = append(got, string(w)) })
 			if want := naiveWords(string(text), z.letters, z.lower); !slices.Equal(got, want) {
 				t.Fatalf("letters %v, lower %v: got %q, want %q", z.letters, z.lower, got, want)
+			}
+			each := got
+			got = nil
+			z.spans(text, func(text []byte, at []uint32) {
+				for i := 0; i < len(at); i += 2 {
+					got = append(got, string(text[at[i]:at[i+1]]))
+				}
+			})
+			if !slices.Equal(got, each) {
+				t.Fatalf("letters %v, lower %v: spans %q, want %q", z.letters, z.lower, got, each)
 			}
 		}
 	})

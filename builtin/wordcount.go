@@ -17,15 +17,15 @@ func wordcount() *mr.Definition {
 			}
 			return []mr.Option{
 				mr.Version(wordcountVersion),
-				mr.MapBlock(func(t *mr.Task, block []byte, emit mr.Emit[[]byte, int64]) error {
+				mr.MapSpans(func(t *mr.Task, block []byte, emit mr.EmitSpans[int64]) error {
 					z := words()
-					one := func(word []byte) { emit(word, 1) }
+					one := func(text []byte, spans []uint32) { emit(text, spans, 1) }
 					if t.Format().Kind != mr.Fixed { // words end where lines end
-						z.each(block, one)
+						z.spans(block, one)
 						return nil
 					}
 					for _, record := range mr.Records(t.Format(), block) {
-						z.each(record, one)
+						z.spans(record, one)
 					}
 					return nil
 				}),

@@ -12,6 +12,7 @@ type tokenizer struct {
 	letters bool // words are runs of Unicode letters; else of anything but white space
 	lower   bool // words are in lower case
 	buf     []byte
+	at      []uint32
 }
 
 // each calls word for each word of text. The word is valid during the call.
@@ -21,10 +22,118 @@ func (z *tokenizer) each(text []byte, word func([]byte)) {
 		word = func(w []byte) { plain(z.fold(w)) }
 	}
 	if z.letters {
-		eachLetters(text, word)
+		eachLetters(text, func(start, end int) { word(text[start:end]) })
 	} else {
 		eachField(text, word)
 	}
+}
+
+// spanLen is about how many words spans hands over at once.
+const spanLen = 256
+
+// spans calls words for all words of text, many at a time: where each begins and ends, in
+// turn, in text or in another one. They are valid during the call.
+func (z *tokenizer) spans(text []byte, words func(text []byte, at []uint32)) {
+	if !z.letters && !z.lower {
+		z.fields(text, words)
+		return
+	}
+	at, buf := z.at[:0], []byte(nil)
+	if z.lower {
+		buf = make([]byte, 0, min(len(text), spanLen*16))
+	}
+	flush := func() {
+		words(buf, at)
+		at = at[:0]
+	}
+	if z.lower {
+		z.each(text, func(w []byte) {
+			start := uint32(len(buf))
+			buf = append(buf, w...)
+			if at = append(at, start, uint32(len(buf))); len(at) == 2*spanLen {
+				flush()
+				buf = buf[:0]
+			}
+		})
+	} else {
+		buf = text
+		eachLetters(text, func(start, end int) {
+			if at = append(at, uint32(start), uint32(end)); len(at) == 2*spanLen {
+				flush()
+			}
+		})
+	}
+	flush()
+	z.at = at
+}
+
+// fields is spans for words between white space, 64 bytes at a time: where the mask of
+// words changes, one begins or ends.
+func (z *tokenizer) fields(text []byte, words func(text []byte, at []uint32)) {
+	if z.at == nil {
+		z.at = make([]uint32, 2*spanLen+2*64)
+	}
+	at, n := z.at[:2*spanLen+2*64], 0
+	inWord := uint64(0)
+	i := 0
+	for ; i+64 <= len(text); i += 64 {
+		m := wordBits(text[i : i+64])
+		edges := m ^ (m<<1 | inWord)
+		inWord = m >> 63
+		if n > 2*spanLen {
+			even := n &^ 1
+			words(text, at[:even])
+			at[0] = at[even]
+			n &= 1
+		}
+		// Sixteen without asking: a branch for each would be guessed wrongly too often.
+		count := bits.OnesCount64(edges)
+		to := (*[64]uint32)(at[n:])
+		for k := 0; k < 16; k += 4 {
+			to[k] = uint32(i + bits.TrailingZeros64(edges))
+			edges &= edges - 1
+			to[k+1] = uint32(i + bits.TrailingZeros64(edges))
+			edges &= edges - 1
+			to[k+2] = uint32(i + bits.TrailingZeros64(edges))
+			edges &= edges - 1
+			to[k+3] = uint32(i + bits.TrailingZeros64(edges))
+			edges &= edges - 1
+		}
+		for k := 16; k < count; k++ {
+			to[k] = uint32(i + bits.TrailingZeros64(edges))
+			edges &= edges - 1
+		}
+		n += count
+	}
+	for ; i < len(text); i++ {
+		if is := wordBit(text[i]); is != inWord {
+			at[n] = uint32(i)
+			n++
+			inWord = is
+		}
+	}
+	if n&1 != 0 {
+		at[n] = uint32(len(text))
+		n++
+	}
+	words(text, at[:n])
+}
+
+// wordBits returns a bit for each of 64 bytes that is none of white space, the first byte's
+// lowest.
+func wordBits(b []byte) (m uint64) {
+	b = b[:64]
+	for k := 0; k < 64; k += 8 {
+		m |= spaces(binary.LittleEndian.Uint64(b[k:])) >> 7 * 0x0102040810204080 >> 56 << k
+	}
+	return ^m
+}
+
+func wordBit(c byte) uint64 {
+	if isSpace(c) {
+		return 0
+	}
+	return 1
 }
 
 const (
@@ -72,7 +181,7 @@ func eachField(text []byte, word func([]byte)) {
 }
 
 // eachLetters cuts text into maximal runs of Unicode letters.
-func eachLetters(text []byte, word func([]byte)) {
+func eachLetters(text []byte, word func(start, end int)) {
 	start := -1
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -86,13 +195,13 @@ func eachLetters(text []byte, word func([]byte)) {
 		case is && start < 0:
 			start = i
 		case !is && start >= 0:
-			word(text[start:i])
+			word(start, i)
 			start = -1
 		}
 		i += n
 	}
 	if start >= 0 {
-		word(text[start:])
+		word(start, len(text))
 	}
 }
 
