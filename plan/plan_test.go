@@ -117,6 +117,34 @@ func TestKeysSeparateTheirFields(t *testing.T) {
 	}
 }
 
+// TestCodeIsInTheKey holds the worst of wrong hits away: other code, equal key.
+func TestCodeIsInTheKey(t *testing.T) {
+	traits := mr.Traits{Job: "j", Version: "1"}
+	stages := func(t mr.Traits, code mr.Code, env ...Component) [2]mr.Digest {
+		return [2]mr.Digest{
+			MapStage(MapParts{Traits: t, Code: code, Env: env}).Digest, ReduceStage(t, code, env, "text").Digest,
+		}
+	}
+	binary := mr.Code{Kind: mr.Binary, Digest: mr.Digest{1}}
+	other := mr.Code{Kind: mr.Binary, Digest: mr.Digest{2}}
+	for what, pair := range map[string][2][2]mr.Digest{
+		"the binary":                {stages(traits, binary), stages(traits, other)},
+		"built in or not":           {stages(traits, binary), stages(traits, mr.Code{})},
+		"the name of a built-in":    {stages(traits, mr.Code{}), stages(mr.Traits{Job: "k", Version: "1"}, mr.Code{})},
+		"the version of a built-in": {stages(traits, mr.Code{}), stages(mr.Traits{Job: "j", Version: "2"}, mr.Code{})},
+		"a declared variable":       {stages(traits, binary, Component{Name: "A", Value: "1"}), stages(traits, binary, Component{Name: "A", Value: "2"})},
+	} {
+		for i, kind := range []string{"map", "reduce"} {
+			if pair[0][i] == pair[1][i] {
+				t.Errorf("%s is not in the %s key", what, kind)
+			}
+		}
+	}
+	if again := stages(traits, mr.Code{Kind: mr.Binary, Digest: mr.Digest{1}, Path: "/elsewhere", Source: "typed otherwise"}); again != stages(traits, binary) {
+		t.Error("the path of a binary is in the key")
+	}
+}
+
 // Golden: a changed digest means that every cached output in every store is forgotten,
 // or worse, mistaken. Change it only together with Epoch.
 func TestGoldenKeys(t *testing.T) {

@@ -118,6 +118,22 @@ func (l *lane) nudge() {
 	l.mu.Unlock()
 }
 
+// retire keeps further runs out of a volume whose pages have turned out to be damaged:
+// what bbolt adds there may be led astray, and lost as well.
+func (s *Store) retire(v *volume) {
+	s.mu.Lock()
+	was := v.retired
+	v.retired = true
+	s.mu.Unlock()
+	if was {
+		return
+	}
+	s.o.Logger.Warn("volume is damaged; nothing more is appended to it", "volume", v.path)
+	for _, l := range s.lanes {
+		l.nudge()
+	}
+}
+
 func (s *Store) isRetired(v *volume) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -86,6 +86,9 @@ func (r *RunReader) ReadBlock(i int, dst []byte) ([]byte, error) {
 	r.key = blobKey(r.key[:0], r.rec.place, uint32(i))
 	b, err := r.vol.readBlob(&r.pg, r.key, int64(r.rec.bytes), dst)
 	if err != nil {
+		if errors.Is(err, ErrDamaged) {
+			r.s.retire(r.vol)
+		}
 		return nil, fmt.Errorf("store: run %s, block %d: %w", r.id, i, err)
 	}
 	return b, nil
