@@ -345,6 +345,7 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 			return v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })
 		})
 		if err == nil {
+			v.bf.forgetPages(used)
 			l.s.mu.Lock()
 			v.size = used
 			l.s.mu.Unlock()

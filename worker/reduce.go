@@ -216,7 +216,7 @@ func (m *openedRuns) merged(a *attempt, dir string) (*cursorReader, error) {
 		o.reader = run.NewReader(o.src, o.ix, m.r.Lo, m.r.Hi)
 		srcs = append(srcs, source{o.reader, o.ix.ReaderMemory()})
 	}
-	budget := max(a.work.Memory/2, 8<<20)
+	budget := max(a.work.Memory*3/4, 8<<20)
 	for {
 		groups := neighbourhoods(srcs, budget)
 		if len(groups) <= 1 {
