@@ -21,7 +21,7 @@ import (
 // the kernel caches for it stays near what it was given, whatever the input.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	const given, slack, lines = 24 << 20, 24 << 20, 1_000_000 // of 100 bytes
+	const given, slack, lines = 24 << 20, 40 << 20, 1_000_000 // of 100 bytes
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.txt")
 	want := equalHalf(t, in, lines)
@@ -29,7 +29,7 @@ func TestMemory(t *testing.T) {
 	cl := d.client()
 	most, stop := watchMemory(t, d.cmd.Process.Pid)
 	out := filepath.Join(dir, "out")
-	id := submit(t, cl, "sort", mr.Spec{Job: "sort", Inputs: []string{in}, Output: out, Reducers: 1, SplitSize: 16 << 20})
+	id := submit(t, cl, "sort", mr.Spec{Job: "sort", Inputs: []string{in}, Output: out, Reducers: 1, SplitSize: 48 << 20})
 	succeed(t, cl, id)
 	close(stop)
 	peak := <-most
