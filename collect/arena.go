@@ -56,8 +56,11 @@ func (a *arena) grow(n int) (uint32, []byte) {
 		b, a.free = a.free[last], a.free[:last]
 	} else {
 		// The first chunks are small, since most arenas of a small task stay so.
-		size := min(a.chunk, max(n, chunkMin<<min(number, 16)))
-		b = make([]byte, size)
+		if size := min(a.chunk, max(n, chunkMin<<min(number, 16))); size == chunkMax {
+			b = memory.chunk()
+		} else {
+			b = make([]byte, size)
+		}
 	}
 	a.chunks = append(a.chunks, b)
 	a.cur = b[:n]
@@ -78,4 +81,15 @@ func (a *arena) reset() {
 		}
 	}
 	a.chunks, a.cur, a.held = a.chunks[:0], nil, 0
+}
+
+// release forgets all strings and leaves the chunks to other arenas.
+func (a *arena) release() {
+	for _, c := range a.chunks {
+		memory.keepChunk(c)
+	}
+	for _, c := range a.free {
+		memory.keepChunk(c)
+	}
+	*a = arena{}
 }

@@ -67,7 +67,7 @@ func (b *Buffer) add(e entry, key, value []byte) {
 	copy(dst[n:], value)
 	if len(b.last) == entryChunk {
 		b.entries = append(b.entries, b.last)
-		b.last = make([]entry, 0, entryChunk)
+		b.last = memory.entryChunk()
 	}
 	b.last = append(b.last, e)
 }
@@ -81,7 +81,9 @@ func (b *Buffer) flush() {
 	if b.count() == 0 {
 		return
 	}
-	seg, err := b.spill.write(b.sorted(), &b.arena)
+	sorted := b.sorted()
+	seg, err := b.spill.write(sorted, &b.arena)
+	memory.keepSortable(sorted)
 	if err != nil {
 		b.err = err
 		return
@@ -96,6 +98,10 @@ func (b *Buffer) flush() {
 func (b *Buffer) sorted() []entry {
 	s := sorter{arena: &b.arena}
 	all := s.sortParts(append(b.entries, b.last))
+	memory.keepSortable(s.tmp)
+	for _, c := range b.entries {
+		memory.keepEntryChunk(c)
+	}
 	b.entries, b.last = nil, b.last[:0]
 	return all
 }
@@ -103,10 +109,15 @@ func (b *Buffer) sorted() []entry {
 // Drain hands all records to s and releases everything. It returns the first
 // error of the temporary file or of s, unwrapped in the latter case.
 func (b *Buffer) Drain(s Sink) error {
+	defer b.Discard()
+	return b.drain(s)
+}
+
+// drain is Drain, but what it handed out stays until Discard.
+func (b *Buffer) drain(s Sink) error {
 	if b.done {
 		return errDone
 	}
-	defer b.Discard()
 	if b.err != nil {
 		return b.err
 	}
@@ -129,7 +140,9 @@ func (b *Buffer) Drain(s Sink) error {
 }
 
 func (b *Buffer) drainMemory(s Sink) error {
-	c := memoryCursor{entries: b.sorted(), arena: &b.arena}
+	sorted := b.sorted()
+	defer memory.keepSortable(sorted)
+	c := memoryCursor{entries: sorted, arena: &b.arena}
 	for c.Next() {
 		b.stats.RecordsOut++
 		b.stats.BytesOut += int64(len(c.key) + len(c.value))
@@ -148,7 +161,7 @@ func (b *Buffer) merged() (Cursor, error) {
 		if b.flush(); b.err != nil {
 			return nil, b.err
 		}
-		b.arena = arena{}
+		b.arena.release()
 	}
 	segs, err := b.spill.compact(b.segs, b.memory)
 	if err != nil {
@@ -174,7 +187,11 @@ func (b *Buffer) Discard() {
 	}
 	b.done = true
 	b.spill.close()
-	b.arena, b.entries, b.last, b.segs = arena{}, nil, nil, nil
+	b.arena.release()
+	for _, c := range append(b.entries, b.last) {
+		memory.keepEntryChunk(c)
+	}
+	b.entries, b.last, b.segs = nil, nil, nil
 }
 
 // Stats returns what went through so far.

@@ -36,7 +36,7 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 	for _, p := range parts {
 		n += len(p)
 	}
-	all := make([]entry, n)
+	all := memory.sortable(n)
 	if n == 0 {
 		return all
 	}
@@ -59,7 +59,8 @@ func (s *sorter) sort(a []entry, depth int) {
 		parts := [1][]entry{a}
 		if d := differing(parts[:]); d != (entry{}) {
 			if len(s.tmp) < len(a) {
-				s.tmp = make([]entry, len(a))
+				memory.keepSortable(s.tmp)
+				s.tmp = memory.sortable(len(a))
 			}
 			tmp := s.tmp[:copy(s.tmp, a)]
 			parts[0] = tmp

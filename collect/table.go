@@ -111,7 +111,11 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 
 // resize makes an empty table of n slots.
 func (t *Table[V]) resize(n int) {
-	t.slots = make([]slot[V], n)
+	if n == t.most {
+		t.slots = slotsFor[V](&memory, n)
+	} else {
+		t.slots = make([]slot[V], n)
+	}
 	t.shift = uint(64 - bits.Len(uint(n/ways-1)))
 	t.count = 0
 }
@@ -221,7 +225,8 @@ func (t *Table[V]) probe(ps []pending, vs []V) {
 	bytes := 0
 	for i := range ps {
 		p := &ps[i]
-		touched |= slots[uint(p.hash>>shift)&mask*ways].size
+		row := (*[ways]slot[V])(slots[uint(p.hash>>shift)&mask*ways:])
+		touched |= row[0].size | row[ways/2].size // a row may have two lines
 		bytes += int(p.size)
 	}
 	t.touched |= touched
@@ -297,9 +302,13 @@ func (t *Table[V]) Drain(s Sink) error {
 	}
 	t.flush()
 	t.evictAll()
+	if slots := t.slots; len(slots) == t.most {
+		memory.slots.Put(&slots)
+	}
 	t.release()
 	f := fold[V]{combine: t.combine, codec: t.codec, sink: s, stable: len(t.buf.segs) == 0}
-	err := t.buf.Drain(&f)
+	defer t.buf.Discard()
+	err := t.buf.drain(&f)
 	if err == nil {
 		err = f.flush()
 	}
