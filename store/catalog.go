@@ -184,6 +184,13 @@ func (s *Store) openCatalog() error {
 	if err != nil {
 		return cannotUse(s.dir, err)
 	}
+	if !s.o.ReadOnly { // what a crash has left
+		for _, name := range []string{catalogName, snapshotName} {
+			if err := os.Remove(filepath.Join(s.dir, name+newSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return cannotUse(s.dir, err)
+			}
+		}
+	}
 	bf, err := openBolt(s.catalogPath(), s.o.ReadOnly, catalogMap, catalogGrow)
 	if err != nil {
 		return s.catalogError(err)
@@ -281,6 +288,9 @@ func (s *Store) catalogError(err error) error {
 }
 
 func (s *Store) catalogDamaged(err error) error {
+	if info, err2 := os.Stat(filepath.Join(s.dir, snapshotName)); err2 == nil {
+		return mr.Errorf(mr.Damaged, "store %s: catalog.db is damaged: %w; mrctl store restore puts the snapshot of %s in its place", s.dir, err, info.ModTime().Format(time.DateTime))
+	}
 	return mr.Errorf(mr.Damaged, "store %s: catalog.db is damaged: %w; move the store's folder away and run the job again (outputs are not touched; what was kept is computed again)", s.dir, err)
 }
 

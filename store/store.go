@@ -55,6 +55,9 @@ type Store struct {
 	room    room
 	gcing   sync.Mutex // one GC or Check at a time
 
+	snapping sync.Mutex // one Snapshot at a time
+	snapped  int        // guarded by snapping: the catalog's transaction that a snapshot has
+
 	nextRun atomic.Uint32
 	buffers sync.Pool // of *[]byte with capacity chunkSize
 

@@ -29,6 +29,8 @@ import (
 type Options struct {
 	// Silence is how long an author's process may hold a task without a sign of life; 0: 10 minutes.
 	Silence time.Duration
+	// Snapshot has Close take a snapshot of the catalog. Without it, one a day is taken.
+	Snapshot bool
 
 	Workers  int   // attempts at a time; 0: one a core
 	Memory   int64 // bytes for all of them together; 0: 1 GiB
@@ -51,6 +53,11 @@ type Node struct {
 	engine   *engine.Engine // nil when opened for reading
 	ran      chan error
 	children *worker.Children
+
+	log      *slog.Logger
+	last     bool          // a snapshot is taken at the end
+	closing  chan struct{} // closed by Close
+	snapping chan struct{} // closed when keepSnapshots is gone
 }
 
 // Open opens the store in dir, making it if need be, and starts the engine: jobs that
@@ -72,7 +79,10 @@ func Open(dir string, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{store: s, ran: make(chan error, 1)}
+	n := &Node{store: s, ran: make(chan error, 1), log: o.Logger, last: o.Snapshot, closing: make(chan struct{}), snapping: make(chan struct{})}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
 	if o.ReadOnly {
 		return n, nil
 	}
@@ -80,6 +90,7 @@ func Open(dir string, o Options) (*Node, error) {
 		s.Close() //nolint:errcheck // the start's error is the one to tell
 		return nil, err
 	}
+	go n.keepSnapshots()
 	return n, nil
 }
 
@@ -152,6 +163,13 @@ func (n *Node) Close(ctx context.Context) error {
 		case <-ctx.Done():
 			n.children.Close()
 			return mr.Errorf(mr.Interrupted, "the engine did not stop in time: %w", ctx.Err())
+		}
+	}
+	if n.engine != nil {
+		close(n.closing)
+		<-n.snapping
+		if n.last && err == nil {
+			n.snapshot(0)
 		}
 	}
 	return errors.Join(err, n.store.Close())

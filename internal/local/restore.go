@@ -1,0 +1,53 @@
+package local
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/store"
+)
+
+// snapshotAge is how old the snapshot of a store in use may grow.
+const snapshotAge = 24 * time.Hour
+
+// Restored says what Restore has done.
+type Restored struct {
+	store.Restored
+	Ended []mr.JobID // jobs that had not ended at the snapshot
+}
+
+// Restore puts the last snapshot of a catalog in its place; see store.Restore.
+func Restore(dir string, now time.Time) (r Restored, err error) {
+	if r.Restored, err = store.Restore(dir); err != nil {
+		return r, err
+	}
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		return r, err
+	}
+	r.Ended, err = engine.EndRestored(s, r.Taken, now)
+	return r, errors.Join(err, s.Close())
+}
+
+// keepSnapshots makes one a day, while the node is open.
+func (n *Node) keepSnapshots() {
+	defer close(n.snapping)
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	for {
+		n.snapshot(snapshotAge)
+		select {
+		case <-ticker.C:
+		case <-n.closing:
+			return
+		}
+	}
+}
+
+func (n *Node) snapshot(age time.Duration) {
+	if err := n.store.Snapshot(age); err != nil {
+		n.log.Warn("no snapshot of the catalog", "err", err)
+	}
+}

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
+)
+
+// A snapshot is a whole catalog beside the one in use, as that was at one moment. Should
+// the catalog be damaged, Restore puts the snapshot in its place. What the store has come
+// to hold since then is garbage in its volumes; what has gone since then is found missing
+// when it is read.
+
+const (
+	snapshotName = "catalog.snapshot"
+	// epochLeap is how far Restore moves the epoch on: no run and no attempt of the epochs
+	// that the snapshot has not seen may get a name again.
+	epochLeap = 1 << 16
+)
+
+// Snapshot writes a copy of the catalog beside it, unless no record has changed since the
+// last one that is at most age old. age 0 asks for one of now.
+func (s *Store) Snapshot(age time.Duration) error {
+	if s.o.ReadOnly {
+		return ErrReadOnly
+	}
+	s.snapping.Lock()
+	defer s.snapping.Unlock()
+	path := filepath.Join(s.dir, snapshotName)
+	if info, err := os.Stat(path); err == nil && (time.Since(info.ModTime()) < age || !s.changed()) {
+		return nil
+	}
+	err := s.writeSnapshot(path)
+	if err != nil {
+		return fmt.Errorf("store %s: snapshot: %w", s.dir, err)
+	}
+	return nil
+}
+
+// changed says whether there was a transaction since the last snapshot of this life or,
+// before the first, since the store was opened.
+func (s *Store) changed() bool {
+	changed := true
+	err := guard(func() error {
+		return s.catalog.Load().db.View(func(b *bolt.Tx) error { changed = b.ID() != s.snapped; return nil })
+	})
+	return changed || err != nil
+}
+
+func (s *Store) writeSnapshot(path string) (err error) {
+	tmp := path + newSuffix
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	var id int
+	err = guard(func() error {
+		return s.catalog.Load().db.View(func(b *bolt.Tx) error {
+			id = b.ID()
+			_, err := b.WriteTo(f)
+			return err
+		})
+	})
+	err = errors.Join(err, failpoint.Hit("store/snapshot-written"), f.Sync(), f.Close())
+	if err == nil {
+		err = verifySnapshot(tmp) // a catalog that is damaged already must not replace a good snapshot
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	s.snapped = id
+	return syncDir(s.dir)
+}
+
+// verifySnapshot walks all pages of a bbolt file.
+func verifySnapshot(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return walkFile(f)
+}
+
+// Restored says what Restore has done.
+type Restored struct {
+	Taken time.Time // when the snapshot was
+	Kept  string    // where the catalog that it replaces is now; "" if there was none
+}
+
+// Restore puts the snapshot of the store in dir in the place of its catalog, which is
+// kept under another name. Nobody may have the store open.
+func Restore(dir string) (Restored, error) {
+	var r Restored
+	lock, err := lockStore(dir, false, time.Second)
+	if err != nil {
+		return r, err
+	}
+	snapshot := filepath.Join(dir, snapshotName)
+	info, err := os.Stat(snapshot)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = mr.Errorf(mr.NotFound, "store %s has no snapshot of its catalog; move the store's folder away and run the jobs again (outputs are not touched)", dir)
+	case err == nil:
+		r.Taken = info.ModTime()
+		r.Kept, err = restore(dir, snapshot)
+	}
+	return r, errors.Join(err, lock.release())
+}
+
+func restore(dir, snapshot string) (kept string, err error) {
+	if err := verifySnapshot(snapshot); err != nil {
+		return "", mr.Errorf(mr.Damaged, "store %s: the snapshot of the catalog is damaged, too: %w; move the store's folder away and run the jobs again (outputs are not touched)", dir, err)
+	}
+	path := filepath.Join(dir, catalogName)
+	tmp := path + newSuffix
+	if err := copyFile(snapshot, tmp); err != nil {
+		return "", cannotUse(dir, err)
+	}
+	if err := leap(tmp); err != nil {
+		return "", cannotUse(dir, err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		kept = fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
+		if err := os.Link(path, kept); err != nil { // so that there is a catalog at any moment
+			return "", cannotUse(dir, err)
+		}
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return kept, cannotUse(dir, err)
+	}
+	return kept, syncDir(dir)
+}
+
+// leap moves the epoch of a catalog on.
+func leap(path string) error {
+	bf, err := openBolt(path, false, 0, catalogGrow)
+	if err != nil {
+		return err
+	}
+	err = bf.db.Update(func(b *bolt.Tx) error {
+		self := b.Bucket(selfBucket())
+		if self == nil || len(self.Get([]byte("epoch"))) != 8 {
+			return errors.New("the snapshot is of no catalog")
+		}
+		epoch := binary.BigEndian.Uint64(self.Get([]byte("epoch"))) + epochLeap
+		return self.Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, epoch))
+	})
+	return errors.Join(err, bf.db.Close())
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // read only
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
