@@ -96,8 +96,8 @@ func drawRound(s seed, points []string) *round {
 	case "local/binary-written":
 		r.jobs[0].name, first.hit = "binary", 1
 	case "worker/merge-spill":
-		r.jobs[0] = plannedJob{name: "sort", reducers: 1, split: 256 << 10}
-		r.flags, first.hit = []string{"--memory", "24MiB"}, 1
+		r.jobs[0] = plannedJob{name: "sort", reducers: 1, split: 128 << 10}
+		r.flags, first.hit = []string{"--memory", "12MiB"}, 1
 	case "store/gc-copied", "store/gc-before-unlink", "store/gc-unlinked":
 		r.jobs[0].noCache, r.jobs[0].split = false, 256<<10
 		r.flags = []string{"--cache-size", "16MiB"} // and so volumes of a sixteenth

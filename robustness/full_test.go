@@ -31,7 +31,7 @@ func TestFull(t *testing.T) {
 		{point: "store/before-catalog-commit", from: func(s mr.Status) bool { return s.Map.Run > 0 }},
 		{point: "store/volume-made"},
 		{point: "store/before-volume-commit"},
-		{point: "worker/merge-spill", flags: []string{"--memory", "24MiB"}},
+		{point: "worker/merge-spill", flags: []string{"--memory", "12MiB"}},
 		{point: "worker/part-made"},
 		{point: "worker/part-written"},
 		{point: "engine/publish-part"},
@@ -126,7 +126,7 @@ func tightRound(t *testing.T, c *corpus, s seed) {
 	room := int64(rng.IntN(12 << 20))
 	flags := []string{"--cache-size", "1GiB"} // nothing is evicted for want of room in the bound
 	if job.name == "sort" && rng.IntN(2) == 0 {
-		flags = append(flags, "--memory", "24MiB")
+		flags = append(flags, "--memory", "12MiB")
 	}
 	d := startDaemon(t, filepath.Join(disk, "store"), flags...)
 	cl := d.client()
