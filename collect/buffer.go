@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -65,6 +66,23 @@ func (b *Buffer) add(e entry, key, value []byte) {
 	n := putLengths(dst, len(key), len(value))
 	n += copy(dst[n:], key)
 	copy(dst[n:], value)
+	b.push(e)
+}
+
+// addSmall is add for a record that is in its entry.
+func (b *Buffer) addSmall(e entry) {
+	if b.err != nil || b.done {
+		return
+	}
+	if b.held()+entryCost > b.memory {
+		if b.flush(); b.err != nil {
+			return
+		}
+	}
+	b.push(e)
+}
+
+func (b *Buffer) push(e entry) {
 	if len(b.last) == entryChunk {
 		b.entries = append(b.entries, b.last)
 		b.last = memory.entryChunk()
@@ -204,6 +222,7 @@ type memoryCursor struct {
 	arena      *arena
 	touched    byte
 	key, value []byte
+	small      [windowLen + smallValue]byte // of an entry that has no record
 }
 
 // touchLen is how many records are touched at once. The arena is walked in key
@@ -218,19 +237,35 @@ func (c *memoryCursor) Next() bool {
 	if c.near == 0 {
 		c.touch()
 	}
-	b := c.arena.at(c.entries[0].ref)
-	k, v, end := lengths(b)
-	c.key, c.value = b[k:v:v], b[v:end:end]
+	e := &c.entries[0]
 	c.entries = c.entries[1:]
 	c.near--
+	if e.small != 0 {
+		binary.BigEndian.PutUint64(c.small[:], e.hi)
+		binary.BigEndian.PutUint64(c.small[8:], e.mid)
+		binary.LittleEndian.PutUint32(c.small[windowLen:], e.ref)
+		c.key, c.value = c.small[:e.size], c.small[windowLen:windowLen+int(e.small)-1]
+		return true
+	}
+	b := c.arena.at(e.ref)
+	k, v, end := lengths(b)
+	c.key, c.value = b[k:v:v], b[v:end:end]
 	return true
 }
 
 func (c *memoryCursor) touch() {
 	c.near = min(len(c.entries), touchLen)
+	if len(c.arena.chunks) == 0 {
+		return
+	}
 	var touched byte
 	for i := range c.entries[:c.near] {
-		touched |= c.arena.at(c.entries[i].ref)[0]
+		e := &c.entries[i]
+		ref := e.ref
+		if e.small != 0 {
+			ref = 0
+		}
+		touched |= c.arena.at(ref)[0]
 	}
 	c.touched |= touched // so that the loads are not optimised away
 }

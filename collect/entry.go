@@ -8,6 +8,8 @@ import "encoding/binary"
 //	hi    key bytes d … d+7, big-endian, padded with zeros
 //	mid   key bytes d+8 … d+15 likewise
 //	size  how many of the 16 bytes there are, or 17 for more
+//	small 0: ref is where the record lies in the arena; n+1: there is no such record, the
+//	      key is the window, and the value the first n bytes of ref, little-endian
 //
 // d is the depth, 0 at first. Two windows at the same depth of keys that agree up
 // to there compare, as numbers (hi, mid, size), like the keys; only when they are
@@ -16,7 +18,8 @@ import "encoding/binary"
 // sorted without a look at memory elsewhere.
 type entry struct {
 	hi, mid uint64
-	size    uint32
+	size    uint8
+	small   uint8
 	ref     uint32
 }
 
@@ -29,14 +32,26 @@ const (
 func window(key []byte) entry {
 	n := len(key)
 	if n >= windowLen {
-		return entry{binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:]), uint32(min(n, windowMore)), 0}
+		return entry{hi: binary.BigEndian.Uint64(key), mid: binary.BigEndian.Uint64(key[8:]), size: uint8(min(n, windowMore))}
 	}
-	e := entry{hi: head(key), size: uint32(n)}
+	e := entry{hi: head(key), size: uint8(n)}
 	if n > 8 {
 		// The last 8 bytes overlap the first.
 		e.mid = binary.BigEndian.Uint64(key[n-8:]) << (8 * uint(16-n) & 63)
 	}
 	return e
+}
+
+// smallValue is the length of values that fit in an entry. Counts of words mostly do:
+// then sorting and draining them never waits for memory elsewhere.
+const smallValue = 4
+
+// hold takes a value of at most smallValue bytes, of a key that is its window.
+func (e *entry) hold(value []byte) {
+	e.small = uint8(len(value) + 1)
+	for i, c := range value {
+		e.ref |= uint32(c) << (8 * i)
+	}
 }
 
 // more reports whether the key goes on behind the window.

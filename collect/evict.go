@@ -40,9 +40,15 @@ func (t *Table[V]) out(s *slot[V]) {
 		t.buf.add(window(key), key, t.enc)
 		return
 	}
+	e := entry{hi: s.a, mid: s.b, size: uint8(n)}
+	if len(t.enc) <= smallValue {
+		e.hold(t.enc)
+		t.buf.addSmall(e)
+		return
+	}
 	binary.BigEndian.PutUint64(t.short[:], s.a)
 	binary.BigEndian.PutUint64(t.short[8:], s.b)
-	t.buf.add(entry{hi: s.a, mid: s.b, size: uint32(n)}, t.short[:n], t.enc)
+	t.buf.add(e, t.short[:n], t.enc)
 }
 
 // evictAll empties the table.

@@ -9,12 +9,11 @@ type fold[V any] struct {
 	combine func(a, b V) V
 	codec   Codec[V]
 	sink    Sink
-	stable  bool // the bytes given to Record stay as they are
 
 	key     []byte
 	value   []byte // the one partial result, encoded, while decoded is false
-	acc     V      // may refer to held, or to stable bytes
-	held    []byte // copies of the key's values, if they aren't stable
+	acc     V      // may refer to held
+	held    []byte // copies of the key's values
 	enc     []byte // scratch
 	decoded bool
 	pending bool
@@ -34,10 +33,6 @@ func (f *fold[V]) Record(key, value []byte) error {
 		return err
 	}
 	f.pending = true
-	if f.stable {
-		f.key, f.value = key, value
-		return nil
-	}
 	f.key = append(f.key[:0], key...)
 	f.held = f.held[:0]
 	f.value = f.hold(value)
@@ -46,9 +41,6 @@ func (f *fold[V]) Record(key, value []byte) error {
 
 // hold returns bytes equal to value that stay until the key is done.
 func (f *fold[V]) hold(value []byte) []byte {
-	if f.stable {
-		return value
-	}
 	start := len(f.held)
 	f.held = append(f.held, value...) // what refers to an older array keeps it
 	return f.held[start:]

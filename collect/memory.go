@@ -13,6 +13,7 @@ type pools struct {
 	entries sync.Pool // *[entryChunk]entry: of Buffers
 	sorted  sync.Pool // *[]entry: of sorters, of any length
 	slots   sync.Pool // *[]slot[V], cleared, of tables of full size
+	keys    sync.Pool // *[]byte, of the same
 }
 
 func (p *pools) chunk() []byte {
@@ -66,4 +67,12 @@ func slotsFor[V any](p *pools, n int) []slot[V] {
 		return *s
 	}
 	return make([]slot[V], n)
+}
+
+// keysFor returns room for the long keys of a table of full size, after those it has.
+func (p *pools) keysFor(have []byte) []byte {
+	if b, ok := p.keys.Get().(*[]byte); ok {
+		return append((*b)[:0], have...)
+	}
+	return append(make([]byte, 0, keysMax+stagedMax+longestKey), have...)
 }

@@ -20,7 +20,7 @@ type sorter struct {
 
 const (
 	leafLen     = 24 // ranges up to this long are sorted by insertion
-	maxPassBits = 11
+	maxPassBits = 12
 )
 
 // key returns the key of e from depth on.
@@ -46,26 +46,59 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 		for _, p := range parts {
 			n += copy(all[n:], p)
 		}
-		s.sort(all, 0)
+		s.sort(all, s.scratch(n), false, 0)
 		return all
 	}
-	s.pass(parts, all, 0, digitOf(n, d))
+	starts := s.pass(parts, all, digitOf(n, d))
+	for i := starts.first; i < starts.end; i++ {
+		// s.counts may move while a part is sorted.
+		if part := all[s.counts[i]:s.counts[i+1]]; len(part) > 1 {
+			s.sort(part, s.scratch(len(part)), false, 0)
+		}
+	}
+	s.counts = s.counts[:starts.first]
 	return all
 }
 
-// sort sorts a, whose windows are at depth, in place.
-func (s *sorter) sort(a []entry, depth int) {
-	for len(a) > leafLen {
-		parts := [1][]entry{a}
-		if d := differing(parts[:]); d != (entry{}) {
-			if len(s.tmp) < len(a) {
-				memory.keepSortable(s.tmp)
-				s.tmp = memory.sortable(len(a))
+// scratch returns n entries, of any content.
+func (s *sorter) scratch(n int) []entry {
+	if n > leafLen && len(s.tmp) < n {
+		memory.keepSortable(s.tmp)
+		s.tmp = memory.sortable(n)
+	}
+	return s.tmp[:min(n, len(s.tmp))]
+}
+
+// sort sorts entries, whose windows are at depth and which are in a, or in b if inB. The
+// result is in a; passes go to and fro between the two. Ranges of at most leafLen are always
+// in a, or b is as long as a.
+func (s *sorter) sort(a, b []entry, inB bool, depth int) {
+	for {
+		from, to := a, b
+		if inB {
+			from, to = b, a
+		}
+		if len(a) <= leafLen {
+			if inB {
+				copy(a, b)
 			}
-			tmp := s.tmp[:copy(s.tmp, a)]
-			parts[0] = tmp
-			s.pass(parts[:], a, depth, digitOf(len(a), d))
+			s.insertion(a, depth)
 			return
+		}
+		parts := [1][]entry{from}
+		if d := differing(parts[:]); d != (entry{}) {
+			starts := s.pass(parts[:], to, digitOf(len(a), d))
+			for i := starts.first; i < starts.end; i++ {
+				if start, end := s.counts[i], s.counts[i+1]; end > start {
+					s.sort(a[start:end], b[start:end], !inB, depth)
+				}
+			}
+			s.counts = s.counts[:starts.first]
+			return
+		}
+		if inB {
+			copy(a, b)
+			inB = false
 		}
 		if !a[0].more() {
 			return // all keys are equal
@@ -75,7 +108,6 @@ func (s *sorter) sort(a []entry, depth int) {
 			return
 		}
 	}
-	s.insertion(a, depth)
 }
 
 // differing returns the bits of the windows in which entries differ.
@@ -132,40 +164,34 @@ func digitOf(n int, e entry) digit {
 	return d
 }
 
-// pass moves the entries of parts to dst in the order of a digit, and sorts those
-// that share one. parts may change when dst is being sorted.
-func (s *sorter) pass(parts [][]entry, dst []entry, depth int, d digit) {
+// span is a part of sorter.counts.
+type span struct{ first, end int }
+
+// pass moves the entries of parts to dst in the order of a digit. Those of the i-th digit
+// are then between the i-th and the next of the counts returned, which are on the stack's end.
+func (s *sorter) pass(parts [][]entry, dst []entry, d digit) span {
 	base := len(s.counts)
-	n := base + int(d.mask) + 2
+	n := base + int(d.mask) + 3
 	s.counts = slices.Grow(s.counts, n-base)[:n]
-	ends := s.counts[base:]
-	clear(ends)
+	c := s.counts[base:]
+	clear(c)
 	for _, a := range parts {
 		for i := range a {
-			ends[d.of(&a[i])+1]++
+			c[d.of(&a[i])+2]++
 		}
 	}
-	for i := 1; i < len(ends); i++ {
-		ends[i] += ends[i-1]
+	for i := 2; i < len(c); i++ {
+		c[i] += c[i-1]
 	}
-	// ends[x] is where digit x begins, and moves to where it ends.
+	// c[x+1] is where digit x begins, and moves to where it ends, which is where the next begins.
 	for _, a := range parts {
 		for i := range a {
-			x := d.of(&a[i])
-			dst[ends[x]] = a[i]
-			ends[x]++
+			x := d.of(&a[i]) + 1
+			dst[c[x]] = a[i]
+			c[x]++
 		}
 	}
-	start := uint32(0)
-	for i := range int(d.mask) + 1 {
-		// s.counts may move while a part is sorted.
-		end := s.counts[base+i]
-		if end-start > 1 {
-			s.sort(dst[start:end], depth)
-		}
-		start = end
-	}
-	s.counts = s.counts[:base]
+	return span{base, base + int(d.mask) + 1}
 }
 
 // descend moves the windows of a, all equal and with more behind them, down to

@@ -113,6 +113,7 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 func (t *Table[V]) resize(n int) {
 	if n == t.most {
 		t.slots = slotsFor[V](&memory, n)
+		t.keys, t.keptKey = memory.keysFor(t.keys), memory.keysFor(nil)
 	} else {
 		t.slots = make([]slot[V], n)
 	}
@@ -304,9 +305,12 @@ func (t *Table[V]) Drain(s Sink) error {
 	t.evictAll()
 	if slots := t.slots; len(slots) == t.most {
 		memory.slots.Put(&slots)
+		for _, keys := range [][]byte{t.keys, t.keptKey} {
+			memory.keys.Put(&keys)
+		}
 	}
 	t.release()
-	f := fold[V]{combine: t.combine, codec: t.codec, sink: s, stable: len(t.buf.segs) == 0}
+	f := fold[V]{combine: t.combine, codec: t.codec, sink: s}
 	defer t.buf.Discard()
 	err := t.buf.drain(&f)
 	if err == nil {
