@@ -163,7 +163,7 @@ func TestCollidingKeys(t *testing.T) {
 }
 
 func TestHugeRecords(t *testing.T) {
-	huge := bytes.Repeat([]byte("k"), 64<<20)
+	huge := bytes.Repeat([]byte("k"), 9<<20+3)
 	for _, memory := range []int64{1, 1 << 30} {
 		dir := t.TempDir()
 		o := Options{Memory: memory, Dir: dir}

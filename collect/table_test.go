@@ -83,11 +83,11 @@ func keySets() map[string][][]byte {
 		}
 		return fmt.Appendf(nil, "cold-%d", i)
 	})
-	add("zipf", 200000, func() func(int) []byte {
+	add("zipf", 130000, func() func(int) []byte {
 		z := rand.NewZipf(rng, 1.1, 60, 1<<20)
 		return func(int) []byte { return fmt.Appendf(nil, "w%x", z.Uint64()*0x9e3779b1) }
 	}())
-	add("long keys", 1200, func(i int) []byte {
+	add("long keys", 600, func(i int) []byte {
 		return []byte(strings.Repeat("long", rng.Intn(1500)) + fmt.Sprint(rng.Intn(3)))
 	})
 	return sets
