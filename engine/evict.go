@@ -14,9 +14,9 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// This file keeps the store within its bound. When it takes 85 % of it, outputs are given
+// This file keeps the store within its bound. When it takes 80 % of it, outputs are given
 // up, those first that save least for their bytes, until collecting volumes brings it
-// down to 75 %: what is written meanwhile, and what collecting moves, needs room.
+// down to 65 %: what is written meanwhile, and what collecting moves, needs room.
 //
 // Candidates are chosen beside the loop, which takes a while in a large catalog. The
 // decision falls in the loop, where nobody can begin to use an output meanwhile: runs
@@ -26,7 +26,7 @@ import (
 // An output's record outlives its bytes, so lineage and explanations do, too.
 
 const (
-	evictFrom, evictTo = 17, 15 // twentieths of the bound
+	evictFrom, evictTo = 16, 13 // twentieths of the bound
 	evictBatch         = 512    // outputs to a transaction: the loop waits for it
 	evictTick          = 20 * time.Millisecond
 	evictPause         = 500 * time.Millisecond // when there was nothing to evict
@@ -56,7 +56,7 @@ func (e *Engine) keepBounded() {
 	if e.o.CacheSize <= 0 {
 		return
 	}
-	e.o.Store.Bound(e.o.CacheSize / 20 * 19)
+	e.o.Store.Bound(e.o.CacheSize / 20 * 18)
 	defer e.o.Store.Bound(0)
 	ticker := time.NewTicker(evictTick) // what is being written is not committed yet
 	defer ticker.Stop()
@@ -88,7 +88,7 @@ func (e *Engine) sleep(d time.Duration) {
 	}
 }
 
-// shrink evicts and collects until the store takes at most 75 % of limit.
+// shrink evicts and collects until the store takes at most 65 % of limit.
 func (e *Engine) shrink(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
 	e.keep.mu.Lock()
 	defer e.keep.mu.Unlock()
