@@ -21,7 +21,7 @@
 //     and makes a Program.
 //   - A Program is a configured job. It implements Runner: Map turns blocks of input into
 //     one sorted, combined stream of records; Reduce turns sorted records into output.
-//   - Map, Combine and Reduce (and MapFrom, MapBlock, ReduceFrom, ReducePairs) make the
+//   - Map, Combine and Reduce (and MapFrom, MapBlock, ReduceFrom, ReducePairs, Pass) make the
 //     Options that hold the author's functions; their type parameters are the job's types.
 //   - A Task is what such a function sees of the task it runs in: counters, and the place
 //     of the current record if the job asks for Positions.

@@ -3,7 +3,7 @@
 // The nouns:
 //
 //   - Table combines records by key in a hash table that fits the processor's
-//     cache. When it is full it keeps its hottest keys and evicts the others.
+//     cache. A new key takes the place of the one in its row that came least.
 //   - Buffer holds records (a Table's evicted ones, or all that a mapper
 //     without a combiner emits), sorts them, and spills sorted segments to a
 //     temporary file when they outgrow the memory budget.

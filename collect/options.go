@@ -14,7 +14,7 @@ const (
 type Options struct {
 	// Memory is the number of bytes that a Buffer, or the Buffer behind a Table,
 	// keeps before it writes a sorted segment to a temporary file. Less than
-	// 128 KiB counts as 128 KiB; 0 means 64 MiB. A Table's own 2 to 3 MiB come on
+	// 128 KiB counts as 128 KiB; 0 means 64 MiB. A Table's own 4 MiB come on
 	// top, and so does a single record larger than Memory.
 	Memory int64
 	// Dir is the folder for temporary files; empty means os.TempDir().
