@@ -126,6 +126,9 @@ func (b *batchWriter) taskLost(a actTaskLost) {
 		j.rec.Bytes.Output -= t.Made.Raw
 	}
 	why, now := b.l.e.whyLost(t.Made.Run), b.l.e.o.Now()
+	if a.run != 0 {
+		b.l.e.o.Store.Distrust(store.RunID(a.run))
+	}
 	t.State, t.Cached, t.Reason = lineage.TaskLost, false, why
 	key := t.Key
 	b.l.logf(j, plan.TaskName(a.task.kind, a.task.index), "its output was lost and is computed again")

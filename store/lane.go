@@ -118,6 +118,21 @@ func (l *lane) nudge() {
 	l.mu.Unlock()
 }
 
+// Distrust says that a run's bytes were damaged in a way that its reader alone could see.
+// Nothing more is appended to its volume, whose pages may be damaged as well.
+func (s *Store) Distrust(id RunID) {
+	n, err := s.VolumeOf(id)
+	if err != nil || n == 0 {
+		return
+	}
+	s.mu.Lock()
+	v := s.volumes[n]
+	s.mu.Unlock()
+	if v != nil {
+		s.retire(v)
+	}
+}
+
 // retire keeps further runs out of a volume whose pages have turned out to be damaged:
 // what bbolt adds there may be led astray, and lost as well.
 func (s *Store) retire(v *volume) {
