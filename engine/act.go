@@ -235,7 +235,18 @@ func (l *loop) abandon(id plan.Attempt) {
 		c.Go("Worker.Abandon", id, &struct{}{}, l.e.replies)
 	}
 	if f.held { // no call is pending that would answer
+		l.uncount(f)
 		l.failNow(f, evFailed{attempt: id, kind: plan.Cancelled, err: "abandoned"})
+	}
+}
+
+// uncount takes an attempt out of the count that has only identified its split: it has
+// executed nothing.
+func (l *loop) uncount(f *flight) {
+	if j, t := l.taskOf(f.task); t != nil && !f.uncounted {
+		f.uncounted = true
+		t.Starts--
+		j.phase(f.task.kind).Attempts--
 	}
 }
 

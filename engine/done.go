@@ -80,6 +80,7 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	})
 	for _, f := range b.l.attempts {
 		if f.task == id && f.held { // it was read to be looked up: not again
+			b.l.uncount(f)
 			split, format, f, res := j.splits[id.index], j.rec.Spec.InputFormat, f, f.result
 			b.add(func(tx *store.Tx) error { return remember(tx, split, format, f, &res) })
 		}

@@ -38,7 +38,9 @@ type flight struct {
 	result  plan.Result
 	held    bool // identified: no call is pending
 	done    bool // its success is on the core's queue
-	settled bool // the split's files had been quiet long enough when it was ordered
+
+	uncounted bool // it has only identified its split, and is no attempt in the counts
+	settled   bool // the split's files had been quiet long enough when it was ordered
 }
 
 // batch bounds how many events share one transaction.
