@@ -110,7 +110,6 @@ type openedRun struct {
 type openedRuns struct {
 	runs []*openedRun
 	r    plan.Range
-	raw  int64 // uncompressed bytes of the blocks that overlap the range
 
 	spills []*spill // earlier passes of a merge too wide for the memory
 }
@@ -145,7 +144,6 @@ func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
 			src.Close()
 			continue
 		}
-		m.raw += raw
 		m.runs = append(m.runs, &openedRun{id: id, src: src, ix: ix})
 	}
 	if len(lost) > 0 {
