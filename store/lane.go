@@ -206,6 +206,9 @@ func (l *lane) write(batch []*chunk) {
 				c.run.fail(err)
 			}
 		}
+		for range byVolume[v] {
+			l.s.releaseQuietly(v)
+		}
 	}
 	for _, c := range batch {
 		if c.done != nil {
@@ -216,7 +219,8 @@ func (l *lane) write(batch []*chunk) {
 }
 
 // bind returns the volume that p's bytes go to, chosen with its first chunk, or nil if
-// they are not wanted any more.
+// they are not wanted any more. The volume has a reference for the caller to release: p's
+// own goes when p is discarded, which may be at any time.
 func (l *lane) bind(p *pending) (*volume, error) {
 	s := l.s
 	for {
@@ -225,15 +229,15 @@ func (l *lane) bind(p *pending) (*volume, error) {
 		case p.state != runOpen || p.err != nil:
 			s.mu.Unlock()
 			return nil, nil
-		case p.vol != nil:
-			s.mu.Unlock()
-			return p.vol, nil
-		case l.cur != nil && !l.cur.retired && l.cur.size < s.o.VolumeCap:
+		case p.vol == nil && l.cur != nil && !l.cur.retired && l.cur.size < s.o.VolumeCap:
 			p.vol = l.cur
 			p.vol.pins++
 			p.vol.refs++
+		}
+		if v := p.vol; v != nil {
+			v.refs++
 			s.mu.Unlock()
-			return p.vol, nil
+			return v, nil
 		}
 		s.mu.Unlock()
 		if err := l.next(); err != nil {
