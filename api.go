@@ -27,6 +27,10 @@ type Spec struct {
 	RecordLimit  int64  // longest record in bytes; 0: 64 MiB
 	Overwrite    bool   // replace an existing output folder at commit
 	NoCache      bool   // neither look up nor share map and reduce outputs
+	// SkipBadRecords is how many bad records of the input the job may skip: records on which the
+	// mapper fails, and such that the input format can't make out. 0: the first fails the job.
+	SkipBadRecords int
+	Verify         string // how far the file system is believed: "stat" or empty, "sample", "full"; in no key
 }
 
 // Code says what a job executes.

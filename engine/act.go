@@ -269,7 +269,7 @@ func (l *loop) start(a actStart) {
 		f.settled = split.Settled(f.started)
 		f.work.Split, _ = split.MarshalBinary() // fails for no split that was cut or decoded
 		f.work.Expect = t.split
-		l.askFast(&f.work, split)
+		l.askFast(j, &f.work, split)
 	} else {
 		f.work.SetRange(j.ranges[a.task.index])
 		f.work.Runs = l.runsOf(j, a.task.index)

@@ -360,6 +360,9 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 	if err != nil {
 		return x, err
 	}
+	for _, lie := range p.lies {
+		e.log.Warn(lie)
+	}
 	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
 	var rs rows
 	err = e.o.Store.View(func(tx *store.Tx) error {
@@ -369,6 +372,9 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 			switch {
 			case t.done:
 				rs.add("map", mr.Cached, "the output is on record", example)
+				continue
+			case p.full:
+				rs.add("map", mr.Pending, "--verify full: read and digested first, then looked up", example)
 				continue
 			case t.key.IsZero() && lineage.GetSlot(tx, p.maps[i].slot).IsZero():
 				rs.add("map", mr.Pending, "new input", example)

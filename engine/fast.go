@@ -50,9 +50,9 @@ func fastPlace(s input.Split, f mr.Format) (place mr.Digest, ok bool) {
 }
 
 // askFast asks for the fast hash in an order to identify a split.
-func (l *loop) askFast(w *plan.Work, s input.Split) {
+func (l *loop) askFast(j *job, w *plan.Work, s input.Split) {
 	place, ok := fastPlace(s, w.Format)
-	if !ok || !w.Expect.IsZero() {
+	if !ok || !w.Expect.IsZero() || j.full {
 		return
 	}
 	w.FastKey = l.fastKey

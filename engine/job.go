@@ -106,6 +106,7 @@ type job struct {
 	commitWaits bool // for the trial's end
 	watchers    []chan struct{}
 	warned      map[string]bool
+	full        bool // nothing but reading tells what its inputs are: see verify_input.go
 	logSeq      uint64
 	lines       []mr.LogLine // not yet written
 }

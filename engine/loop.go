@@ -283,6 +283,7 @@ func (l *loop) answered(call *rpc.Call) {
 	switch {
 	case res.Identified:
 		f.held = true
+		l.checkStamp(j, f)
 		_ = failpoint.Hit("engine/task-identified") // a crash or a delay: there is nothing that can fail
 		l.queue = append(l.queue, evIdentified{id, j.mapKey(f.task.index, res.Split, res.Start)})
 	case res.Failure.Kind != plan.NoFailure:

@@ -22,6 +22,10 @@ type planning struct {
 	tasks   []planned
 	stages  [2]plan.Stage
 	cuts    []foundCuts
+
+	full bool     // no stamp was believed
+	lies []string // what sampling has found out about stamps
+	read int64    // bytes, for that
 }
 
 // foundCuts are the content-defined cuts of one file, to be remembered under its stamp.
@@ -104,8 +108,12 @@ func (l *loop) planned(id mr.JobID, digest mr.Digest, p *planning) {
 	}
 	j.rec.Plan, j.rec.Maps = digest, len(p.splits)
 	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
-	j.splits, j.maps, j.files = p.splits, p.maps, nil
+	j.splits, j.maps, j.files, j.full = p.splits, p.maps, nil, p.full
+	for _, lie := range p.lies {
+		l.warn(j, lie)
+	}
 	l.recheck(p)
+	j.rec.Bytes.Read += p.read
 	j.rec.Map.Tasks = len(p.maps)
 	for _, t := range p.maps {
 		j.rec.Map.BytesTotal += t.bytes
@@ -121,17 +129,36 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 			return nil, err
 		}
 	}
-	p := &planning{}
+	p, err := e.planFiles(ctx, rec, files, rec.Spec.Verify == verifyFull)
+	if err != nil || rec.Spec.Verify != verifySample {
+		return p, err
+	}
+	lies, err := e.sample(ctx, rec, p)
+	if err != nil || len(lies) == 0 {
+		return p, err
+	}
+	read := p.read
+	if p, err = e.planFiles(ctx, rec, files, true); err == nil {
+		p.lies, p.read = lies, read
+	}
+	return p, err
+}
+
+// planFiles cuts and looks up files. With full no stamp is believed.
+func (e *Engine) planFiles(ctx context.Context, rec *record, files []input.File, full bool) (*planning, error) {
+	p := &planning{full: full}
 	chunking, err := input.ParseChunking(rec.Spec.Chunking)
 	if err != nil {
 		return nil, err
 	}
-	p.splits, err = input.CutContext(ctx, files, input.CutOptions{
+	cut := input.CutOptions{
 		SplitSize: rec.Spec.SplitSize, Format: rec.Spec.InputFormat, Chunking: chunking,
-		Known: e.knownCuts,
 		Found: func(key mr.Digest, cuts []int64) { p.cuts = append(p.cuts, foundCuts{key, cuts}) },
-	})
-	if err != nil {
+	}
+	if !full {
+		cut.Known = e.knownCuts
+	}
+	if p.splits, err = input.CutContext(ctx, files, cut); err != nil {
 		return nil, err
 	}
 	p.encoded = input.AppendSplits(nil, p.splits)
@@ -146,7 +173,7 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 			t.bytes = s.Bytes()
 			p.tasks[i].tiny = t.bytes <= smallInput
 			t.slot = mapSlot(rec, s)
-			if err := e.lookUpSplit(tx, j, i, s.Settled(now), t, &p.tasks[i]); err != nil {
+			if err := e.lookUpSplit(tx, j, i, !full && s.Settled(now), t, &p.tasks[i]); err != nil {
 				return err
 			}
 		}
@@ -156,9 +183,9 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 }
 
 // lookUpSplit asks the catalog what it knows about a split: its digest, without
-// reading it, if its files have been quiet since it was read; and then its output.
-func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, settled bool, t *taskInfo, p *planned) error {
-	if !settled {
+// reading it, if its files have been quiet since it was read (believe); and then its output.
+func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, believe bool, t *taskInfo, p *planned) error {
+	if !believe {
 		return nil
 	}
 	split, start, err := lineage.GetStamp(tx, j.splits[i].StampKey(j.rec.Spec.InputFormat))

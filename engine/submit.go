@@ -143,6 +143,9 @@ func checkSpec(s *mr.Spec) error {
 	if _, err := input.ParseChunking(s.Chunking); err != nil {
 		return err
 	}
+	if err := checkVerify(s.Verify); err != nil {
+		return err
+	}
 	s.Output = filepath.Clean(s.Output)
 	return checkOutput(s.Output, s.Overwrite)
 }

@@ -47,6 +47,7 @@
 //     (A framed s2 or snappy file that was truncated exactly between two of its frames is
 //     a complete file by its format, and cannot be told from one.)
 //
-// The engine calls List and Cut, the worker calls Load. Everything may be called from
+// The engine calls List and Cut, the worker calls Load; the engine does so too, to find out
+// whether stamps tell the truth. Everything may be called from
 // several goroutines; one Loaded and its block readers belong to one goroutine at a time.
 package input

@@ -145,6 +145,10 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	h.num(uint64(s.RecordLimit))
 	h.str(yesNo(s.Overwrite))
 	h.str(yesNo(s.NoCache))
+	if s.Verify != "" { // came later: a submission without it keeps its digest
+		h.str("verify")
+		h.str(s.Verify)
+	}
 	return h.sum()
 }
 

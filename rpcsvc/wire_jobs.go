@@ -34,6 +34,7 @@ type Spec struct {
 	Overwrite    bool     `json:"overwrite"`
 	NoCache      bool     `json:"no_cache"`
 	Chunking     string   `json:"chunking"`
+	Verify       string   `json:"verify"` // "stat" or empty, "sample", "full"
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.

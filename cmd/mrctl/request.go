@@ -30,6 +30,7 @@ type request struct {
 	cacheSize    int64
 	splitSize    int64
 	chunking     string
+	verify       string
 	recordLimit  int64
 	overwrite    bool
 	noCache      bool
@@ -47,6 +48,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&r.reducers, "reducers", 0, "number `R` of reduce tasks and parts (default: chosen from bytes)")
 	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
 	flags.StringVar(&r.chunking, "chunking", "", "cut large files at `fixed` ranges, or where their content says (content): an insertion then re-maps one or two splits")
+	flags.StringVar(&r.verify, "verify", "", "how far to believe that a file with its old stamps is as it was: stat (default), `sample` (1 % of it is read), full (all is read)")
 	flags.StringVar(&r.inputFormat, "input-format", "", "format `F`: text, fixed:N or whole (default text)")
 	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
@@ -128,7 +130,7 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	}
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
-		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
+		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, Verify: r.verify, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
