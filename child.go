@@ -199,6 +199,9 @@ func (c *child) task(fs [][]string) (Counters, error) {
 	memory, _ := strconv.ParseInt(childproto.One(fs, "memory", 0), 10, 64)
 	index, _ := strconv.Atoi(childproto.One(fs, "index", 0))
 	env := TaskEnv{Index: index, Format: format, Memory: memory, SpillDir: childproto.One(fs, "spill", 0)}
+	if childproto.One(fs, "skip", 0) == "true" {
+		env.Skip = c.skipped
+	}
 	in := &childInput{r: c.r}
 	ctx := context.Background() // a task is cancelled by killing its process
 	var cs Counters
@@ -219,6 +222,12 @@ func (c *child) task(fs [][]string) (Counters, error) {
 		return nil, err
 	}
 	return cs, c.w.Flush()
+}
+
+// skipped tells the parent of a bad record. Whether there are too many is for it to say.
+func (c *child) skipped(b BadRecord) error {
+	return c.w.Control(childproto.Skipped, []string{"bad", b.Path, strconv.FormatInt(b.Offset, 10),
+		strconv.FormatInt(b.Length, 10), b.Reason, string(b.Data)})
 }
 
 // childInput reads a task's input frames.

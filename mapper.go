@@ -30,6 +30,9 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 		if f.spans != nil {
 			f = &mapFuncs[I, K, V]{block: f.spans(e)}
 		}
+		if env.Skip != nil {
+			m.skip = &skipper{report: env.Skip}
+		}
 		if err := m.run(f, in); err != nil {
 			return err
 		}
@@ -51,6 +54,7 @@ type mapTask[I Input, K, V any] struct {
 	each    func(t *Task, record I, emit Emit[K, V]) error
 	records int64
 	bytes   int64
+	skip    *skipper // nil: a bad record fails the task
 }
 
 func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
@@ -62,6 +66,12 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
 			return m.task.userError("map", err)
 		}
 		m.each = func(_ *Task, record I, emit Emit[K, V]) error { return mapper.Map(record, emit) }
+	}
+	whole := f.block
+	if m.skip != nil && whole != nil {
+		whole = m.carefulBlock(whole)
+	} else if m.skip != nil {
+		m.each = m.careful(m.each)
 	}
 	for {
 		block, err := in.Next()
@@ -76,8 +86,8 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
 		}
 		m.task.block, m.task.pos = block, 0
 		m.bytes += int64(len(block.Data))
-		if f.block != nil {
-			err = m.whole(f.block, block.Data)
+		if whole != nil {
+			err = m.whole(whole, block.Data)
 		} else {
 			err = m.block(block.Data)
 		}
@@ -86,7 +96,7 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
 		}
 	}
 	if c, ok := mapper.(interface{ Cleanup(Emit[K, V]) error }); ok {
-		if err := c.Cleanup(m.emit); err != nil {
+		if err := c.Cleanup(m.emitter.through()); err != nil {
 			return m.task.userError("map cleanup", err)
 		}
 	}
@@ -161,7 +171,8 @@ type emitter[K, V any] struct {
 	kbuf   []byte
 	vbuf   []byte
 	n      int64
-	err    error // of the output; emit cannot return it, so the task looks here
+	err    error    // of the output; emit cannot return it, so the task looks here
+	held   *held[V] // what the current record has emitted, where bad ones are skipped; else nil
 }
 
 func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
@@ -175,11 +186,22 @@ func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V
 	default:
 		e.text = newTextSink[K, V](p, out)
 	}
+	if env.Skip != nil {
+		e.held = &held[V]{limit: int(max(env.Memory/2, heldLimit))}
+	}
 	return e
 }
 
-// emit returns the function that the mapper calls, resolved once for the task.
+// emit returns the function that the mapper calls for its records.
 func (e *emitter[K, V]) emit() Emit[K, V] {
+	if e.held != nil {
+		return e.hold
+	}
+	return e.through()
+}
+
+// through returns the function that takes a pair at once, resolved once for the task.
+func (e *emitter[K, V]) through() Emit[K, V] {
 	switch {
 	case e.text != nil:
 		return func(k K, v V) {
@@ -289,14 +311,19 @@ func newTextSink[K, V any](p *Program, out RecordSink) *textSink[K, V] {
 	return &textSink[K, V]{key: newTextCodec[K](&p.outKey), value: newTextCodec[V](&p.outValue), out: out}
 }
 
-func (s *textSink[K, V]) write(k K, v V) (err error) {
+func (s *textSink[K, V]) write(k K, v V) error {
 	s.n++
-	var key, value []byte
-	if key, err = s.key.view(&s.kbuf, &k); err != nil {
-		return err
-	}
-	if value, err = s.value.view(&s.vbuf, &v); err != nil {
+	key, value, err := s.render(&k, &v)
+	if err != nil {
 		return err
 	}
 	return s.out.Record(key, value)
+}
+
+// render returns the text of a pair, valid until the next call or while the pair is.
+func (s *textSink[K, V]) render(k *K, v *V) (key, value []byte, err error) {
+	if key, err = s.key.view(&s.kbuf, k); err == nil {
+		value, err = s.value.view(&s.vbuf, v)
+	}
+	return key, value, err
 }

@@ -22,7 +22,7 @@ func MapSpans[V Number](f func(t *Task, block []byte, emit EmitSpans[V]) error) 
 }
 
 func emitSpans[V Number](e *emitter[[]byte, V]) EmitSpans[V] {
-	if e.table != nil {
+	if e.table != nil && e.held == nil {
 		return func(text []byte, spans []uint32, v V) {
 			e.n += int64(len(spans) / 2)
 			e.table.AddSpans(text, spans, v)

@@ -37,6 +37,10 @@ type TaskEnv struct {
 	Format   Format // of the input blocks (map tasks)
 	Memory   int64  // bytes the task may use for its tables and buffers
 	SpillDir string // where spills beyond Memory may go; removed by the caller
+
+	// Skip, if not nil, is told of each record of a map task on which the mapper failed: the
+	// task goes on without it, unless Skip returns an error. nil: a bad record fails the task.
+	Skip func(BadRecord) error
 }
 
 // Traits describe a configured job to the planner.

@@ -26,6 +26,7 @@ type Task struct {
 	key       func() []byte // of the current group, in a reduce task
 	counters  map[[2]string]*Counter
 	last      *Counter // the one counted last: most mappers count one thing
+	marks     []marked // the counters before the current record; see mark
 }
 
 func newTask(job string) *Task {

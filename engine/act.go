@@ -262,7 +262,7 @@ func (l *loop) start(a actStart) {
 		Attempt: a.attempt, Kind: a.task.kind, Index: a.task.index,
 		Program: j.rec.program(a.task.kind), Format: j.rec.Spec.InputFormat,
 		RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory,
-		Unsorted: !j.rec.Traits.Reduce,
+		Unsorted: !j.rec.Traits.Reduce, SkipBadRecords: j.rec.Spec.SkipBadRecords,
 	}
 	if a.task.kind == plan.Map {
 		split := j.splits[a.task.index]

@@ -182,7 +182,7 @@ func (l *loop) drawAudit(j *job, id taskID, out *lineage.Output) {
 		work: plan.Work{
 			Kind: plan.Map, Index: id.index, Program: j.rec.program(plan.Map), Format: j.rec.Spec.InputFormat,
 			RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory, Split: split, Expect: out.Split,
-			Unsorted: !j.rec.Traits.Reduce,
+			Unsorted: !j.rec.Traits.Reduce, SkipBadRecords: j.rec.Spec.SkipBadRecords,
 		},
 	})
 }

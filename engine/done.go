@@ -35,7 +35,7 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 	if f != nil {
 		delete(l.attempts, a.attempt)
 		p.Running--
-		t.Made = f.result.Made
+		t.Made, t.Skipped = f.result.Made, f.result.Skipped
 		if a.task.kind == plan.Map {
 			t.split = f.result.Split
 			t.Key = j.mapKey(a.task.index, t.split, f.result.Start)
@@ -71,7 +71,7 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 		return
 	}
 	b.l.drawAudit(j, id, out)
-	t.Made, t.split, t.Reason = out.Made, out.Split, ""
+	t.Made, t.split, t.Reason, t.Skipped = out.Made, out.Split, "", out.Skipped
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
 	slot := t.slot
 	now := b.l.e.o.Now()
@@ -95,6 +95,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		Key: t.Key, Kind: id.kind, Stage: j.stage(id.kind), Split: res.Split, Made: res.Made,
 		Input: t.bytes, CPU: res.CPU, Created: l.e.o.Now(),
 		Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt, Counter: res.Counters,
+		Skipped: res.Skipped,
 	}
 	if id.kind == plan.Reduce {
 		o.Range = j.ranges[id.index]
@@ -183,7 +184,7 @@ func (j *job) mapKey(index int, split mr.Digest, start int64) mr.Digest {
 		return plan.Sum("mr/private", []byte(string(j.rec.ID)+"/"+plan.TaskName(plan.Map, index)))
 	}
 	var positions mr.Digest
-	if j.rec.Traits.Positions {
+	if j.rec.Traits.Positions || j.rec.Spec.SkipBadRecords > 0 { // which are told by their places
 		positions = j.splits[index].Positions(start)
 	}
 	return plan.MapKey(j.rec.MapStage, split, positions)

@@ -34,6 +34,7 @@ type Manifest struct {
 	Name    string         `json:"name"`
 	Written time.Time      `json:"written"`
 	Parts   []ManifestPart `json:"parts"`
+	Skipped int            `json:"skipped,omitempty"` // bad records of the input that the parts lack; they are below _skipped
 }
 
 // ManifestPart is one part file. Digest is the BLAKE3 of its bytes.
@@ -84,8 +85,14 @@ func (l *loop) commit(id mr.JobID) {
 		j.commitWaits = true
 		return
 	}
+	bad, err := j.skipped()
+	if err != nil { // a map computed again has skipped more
+		l.queue = append(l.queue, evCommitted{job: id, err: err.Error()})
+		return
+	}
+	l.warnSkipped(j, bad)
 	rec := j.rec
-	m := &Manifest{Job: id, Name: rec.Traits.Job, Written: l.e.o.Now().UTC()}
+	m := &Manifest{Job: id, Name: rec.Traits.Job, Written: l.e.o.Now().UTC(), Skipped: len(bad)}
 	src := make([]string, len(j.reduces))
 	for i := range j.reduces {
 		t := &j.reduces[i]
@@ -93,7 +100,7 @@ func (l *loop) commit(id mr.JobID) {
 		src[i] = partPath(&rec, i, t.Attempt)
 	}
 	l.e.spawn(func() {
-		err := l.e.whenRoom(id, "publishing the output", func() error { return publish(&rec, m, src) })
+		err := l.e.whenRoom(id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
 		_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there, or not
 		switch {
 		case err == nil:
@@ -106,7 +113,7 @@ func (l *loop) commit(id mr.JobID) {
 
 // publish moves the parts at src into place. It may have been interrupted at any point
 // before, and be called again.
-func publish(r *record, m *Manifest, src []string) error {
+func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 	out := r.Spec.Output
 	if done, err := ReadManifest(out); err == nil && done.Job == r.ID && exists(filepath.Join(out, successName)) {
 		return cleanUp(r) // all but the cleaning was done
@@ -126,6 +133,9 @@ func publish(r *record, m *Manifest, src []string) error {
 		if err := os.Rename(src[i], to); err != nil && !(errors.Is(err, fs.ErrNotExist) && hasSize(to, p.Bytes)) {
 			return err
 		}
+	}
+	if err := writeSkipped(dst, bad); err != nil {
+		return err
 	}
 	if err := failpoint.Hit("engine/publish-manifest"); err != nil {
 		return err
@@ -193,8 +203,9 @@ func (l *loop) finish(a actFinish) {
 			for i := range rec.Reduce.Tasks { // those that a publication which failed has moved
 				os.Remove(filepath.Join(rec.Spec.Output, partName(&rec, i))) //nolint:errcheck // it may not be there
 			}
-			os.Remove(filepath.Join(rec.Spec.Output, manifestName)) //nolint:errcheck // likewise
-			os.Remove(rec.Spec.Output)                              //nolint:errcheck // only if it is empty, as it should be
+			os.RemoveAll(filepath.Join(rec.Spec.Output, skippedDir)) //nolint:errcheck // likewise
+			os.Remove(filepath.Join(rec.Spec.Output, manifestName))  //nolint:errcheck // likewise
+			os.Remove(rec.Spec.Output)                               //nolint:errcheck // only if it is empty, as it should be
 		}
 		l.e.post(evFinished{a.job})
 	})

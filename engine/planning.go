@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -241,9 +242,18 @@ func stagesOf(rec *record) [2]plan.Stage {
 		plan.MapStage(plan.MapParts{
 			Traits: rec.Traits, Code: rec.Spec.Code, Format: rec.Spec.InputFormat,
 			DecoderVersion: input.DecoderVersion, SpillProfile: collect.Profile, Env: rec.Env,
+			SkipLimit: skipLimit(&rec.Spec),
 		}),
 		plan.ReduceStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Format),
 	}
+}
+
+// skipLimit is the longest record that is good, for a job that skips the others; else 0.
+func skipLimit(s *mr.Spec) int64 {
+	if s.SkipBadRecords == 0 {
+		return 0
+	}
+	return cmp.Or(s.RecordLimit, input.DefaultRecordLimit)
 }
 
 // mapSlot is the place of a split for one job's name: what was made there before

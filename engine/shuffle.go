@@ -30,6 +30,10 @@ func (l *loop) cut(id mr.JobID) {
 	if j == nil {
 		return
 	}
+	if _, err := j.skipped(); err != nil {
+		l.queue = append(l.queue, evCut{job: id, err: err.Error()})
+		return
+	}
 	rec := j.rec
 	runs := make([]uint64, len(j.maps))
 	for i := range j.maps {

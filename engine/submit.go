@@ -132,6 +132,8 @@ func checkSpec(s *mr.Spec) error {
 		return mr.Errorf(mr.Usage, "output %s must be an absolute path by the time it is submitted", s.Output)
 	case s.Reducers < 0 || s.Reducers > 100_000:
 		return mr.Errorf(mr.Usage, "--reducers %d must be between 0 (chosen from the bytes) and 100000", s.Reducers)
+	case s.SkipBadRecords < 0 || s.SkipBadRecords > maxSkip:
+		return mr.Errorf(mr.Usage, "--skip-bad-records %d must be between 0 (the first bad record fails the job) and %d", s.SkipBadRecords, maxSkip)
 	case s.SplitSize < 0 || s.RecordLimit < 0:
 		return mr.Errorf(mr.Usage, "--split-size and --record-limit must not be negative")
 	}

@@ -60,7 +60,7 @@ func (e *Engine) work(o *origin, i int) (plan.Work, error) {
 	return plan.Work{
 		Kind: plan.Map, Index: i, Program: o.rec.program(plan.Map), Format: o.rec.Spec.InputFormat,
 		RecordLimit: o.rec.Spec.RecordLimit, Memory: e.o.TaskMemory, Unsorted: !o.rec.Traits.Reduce,
-		Split: b, Expect: o.outs[i].Split,
+		Split: b, Expect: o.outs[i].Split, SkipBadRecords: o.rec.Spec.SkipBadRecords,
 	}, err
 }
 

@@ -78,7 +78,7 @@ func (b *blockReader) Next() (mr.Block, error) {
 func (b *blockReader) begin() error {
 	p, d := &b.l.split.Pieces[b.i], &b.l.parts[b.i]
 	b.i++
-	c := cutter{path: p.Path, format: b.l.o.Format, limit: b.l.o.RecordLimit, off: d.off, last: d.last}
+	c := cutter{path: p.Path, format: b.l.o.Format, limit: b.l.o.RecordLimit, skip: b.l.o.Skip, off: d.off, last: d.last}
 	var src stored
 	if b.l.kept {
 		data := b.l.buf[d.at : d.at+d.size : d.at+d.size]

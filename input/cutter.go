@@ -2,6 +2,7 @@ package input
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 
 	"github.com/mrd-io/mr"
@@ -13,9 +14,12 @@ type cutter struct {
 	path   string
 	format mr.Format
 	limit  int64
-	off    int64 // decoded offset of the next block
-	last   bool  // the piece ends at the end of its file
-	done   bool  // the piece's last block was handed out
+	skip   func(mr.BadRecord) error // see Options; nil: bad records are errors
+	off    int64                    // decoded offset of the next block
+	last   bool                     // the piece ends at the end of its file
+	done   bool                     // the piece's last block was handed out
+
+	passing *passing // a bad record whose end was not seen yet
 }
 
 // whole returns how many bytes of data are the whole records of one block, 0 if more bytes
@@ -24,7 +28,7 @@ func (c *cutter) whole(data []byte, final bool) (int, error) {
 	switch c.format.Kind {
 	case mr.Whole:
 		if int64(len(data)) > c.limit {
-			return 0, errLarge(c.path, c.limit)
+			return 0, badRecord{errLarge(c.path, c.limit), fmt.Sprintf("the file is longer than %d bytes", c.limit)}
 		}
 		if final {
 			return len(data), nil
@@ -33,7 +37,7 @@ func (c *cutter) whole(data []byte, final bool) (int, error) {
 	case mr.Fixed:
 		n := c.format.N
 		if final && len(data) < n && len(data) > 0 {
-			return 0, errTorn(c.path, c.off, int64(len(data)), n)
+			return 0, badRecord{errTorn(c.path, c.off, int64(len(data)), n), fmt.Sprintf("torn: %d bytes of %d", len(data), n)}
 		}
 		if len(data) > block {
 			data = data[:min(max(block, n), len(data))]
@@ -62,8 +66,10 @@ func (c *cutter) text(data []byte, final bool) (int, error) {
 	if n == 0 {
 		long = data
 	}
-	if i := longLine(long, c.limit); i >= 0 {
-		return 0, errLong(c.path, c.off+int64(i), c.limit)
+	if i := longLine(long, c.limit); i > 0 && c.skip != nil {
+		return i, nil // the lines before it
+	} else if i >= 0 {
+		return 0, badRecord{errLong(c.path, c.off+int64(i), c.limit), fmt.Sprintf("the line is longer than %d bytes", c.limit)}
 	}
 	return n, nil
 }
@@ -104,16 +110,21 @@ type memory struct {
 }
 
 func (m *memory) next() (mr.Block, error) {
-	if len(m.data) == 0 && m.empty() {
-		return mr.Block{}, io.EOF
+	for {
+		if len(m.data) == 0 && m.empty() {
+			return mr.Block{}, io.EOF
+		}
+		n, err := m.whole(m.data, true)
+		if err == nil {
+			data := m.data[:n:n]
+			m.data = m.data[n:]
+			return m.emit(data, len(m.data) == 0), nil
+		}
+		if n, err = m.pass(err, m.data, true); err != nil {
+			return mr.Block{}, err
+		}
+		m.data = m.data[n:]
 	}
-	n, err := m.whole(m.data, true)
-	if err != nil {
-		return mr.Block{}, err
-	}
-	data := m.data[:n:n]
-	m.data = m.data[n:]
-	return m.emit(data, len(m.data) == 0), nil
 }
 
 // stream hands out what a reader gives, in a buffer that grows to the longest record.
@@ -149,7 +160,11 @@ func (s *stream) next() (mr.Block, error) {
 		}
 		n, err := s.whole(data, s.eof)
 		if err != nil {
-			return mr.Block{}, err
+			if err = s.leave(err); err != nil {
+				return mr.Block{}, err
+			}
+			want = block
+			continue
 		}
 		if n > 0 || s.eof {
 			data = data[:n:n]
@@ -159,6 +174,27 @@ func (s *stream) next() (mr.Block, error) {
 		want = 2 * len(data)
 		if s.format.Kind != mr.Fixed && int64(want) > s.limit {
 			want = int(s.limit) + 1 // more would be too long in any case
+		}
+	}
+}
+
+// leave passes over a bad record, which is the first in the buffer, however long it is.
+func (s *stream) leave(bad error) error {
+	for {
+		data := s.buf[s.lo:s.hi]
+		if !s.eof {
+			data = data[:len(data)-1]
+		}
+		n, err := s.pass(bad, data, s.eof)
+		if err != nil {
+			return err
+		}
+		s.lo += n
+		if s.passing == nil {
+			return nil
+		}
+		if err := s.fill(block); err != nil {
+			return err
 		}
 	}
 }

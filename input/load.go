@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	defaultRecordLimit = 64 << 20
-	defaultBuffer      = 64 << 20
+	// DefaultRecordLimit is the RecordLimit of Options that have none.
+	DefaultRecordLimit = 64 << 20
+
+	defaultBuffer = 64 << 20
 
 	// chunk is read, then hashed while it is still in the processor's cache.
 	chunk = 256 << 10
@@ -30,6 +32,10 @@ type Options struct {
 	// that was hashed under the same FastKey; if not, the digest is made. The caller
 	// answers for it. It is not asked about splits beyond Buffer. nil: digests are made.
 	Recall func(Fast) (d mr.Digest, ok bool)
+	// Skip, if not nil, is told by the readers of Blocks of records that the format can't make out:
+	// torn ones, and such as are longer than RecordLimit. They are left out, unless it returns
+	// an error. nil: they are errors. Such a line need not be read to its end.
+	Skip func(mr.BadRecord) error
 	// FastKey is the key of fast hashes: random, and secret where files are made by
 	// people who would profit from a wrong answer.
 	FastKey uint64
@@ -45,7 +51,7 @@ func (o Options) checked() (Options, error) {
 		return o, mr.Errorf(mr.Usage, "--input-format %s: the record length must be positive", o.Format)
 	}
 	if o.RecordLimit == 0 {
-		o.RecordLimit = defaultRecordLimit
+		o.RecordLimit = DefaultRecordLimit
 	}
 	if o.Buffer == 0 {
 		o.Buffer = defaultBuffer

@@ -154,7 +154,7 @@ func (r *loader) exact(p *Piece, d *part) error {
 		}
 		if off == 0 && p.whole() {
 			d.codec = sniff(b[:min(len(b), sniffLen)])
-			if d.codec == plainCodec && r.l.o.Format.Kind == mr.Whole && end > r.l.o.RecordLimit {
+			if d.codec == plainCodec && r.l.o.Format.Kind == mr.Whole && end > r.l.o.RecordLimit && r.l.o.Skip == nil {
 				return errLarge(p.Path, r.l.o.RecordLimit) // before all of it is read
 			}
 		}
@@ -286,12 +286,13 @@ func (r *loader) lineEnd(p *Piece, d *part, off, from int64) error {
 			length = off + int64(i) - from
 			b = b[:i+1]
 		}
-		if length > limit {
+		long := length > limit
+		if long && r.l.o.Skip == nil {
 			return errLong(p.Path, from, limit)
 		}
 		r.take(b, d, 0)
 		off += int64(len(b))
-		if i >= 0 || eof {
+		if i >= 0 || eof || long { // of a line that is skipped no more is read than shows its length
 			return nil
 		}
 	}

@@ -30,6 +30,7 @@ func sample() *Output {
 		Made: plan.Made{Digest: mr.Digest{4}, Records: 5, Raw: 6, Stored: 7}, Input: 8, CPU: 9, Created: time.Unix(0, 10),
 		Job: "job_x", Index: 11, Attempt: 12, Gone: Evicted, Counter: mr.Counters{{Group: "g", Name: "n", Value: -13}},
 		Uses: 14, Used: time.Unix(0, 15), GoneAt: time.Unix(0, 16),
+		Skipped: []mr.BadRecord{{Path: "f", Offset: 17, Length: 18, Reason: "bad", Data: []byte{0, 19}}},
 	}
 }
 
@@ -54,6 +55,7 @@ func TestOutputComesBackWhole(t *testing.T) {
 // A record of a version that had fewer fields is read; one that ends within a field is not.
 func TestOutputOfEarlierVersionIsRead(t *testing.T) {
 	s, o := open(t), sample()
+	o.Skipped = nil
 	var whole []byte
 	err := s.Update(func(tx *store.Tx) error {
 		if err := PutOutput(tx, o); err != nil {
@@ -65,7 +67,7 @@ func TestOutputOfEarlierVersionIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := decodeOutput(o.Key, whole[:len(whole)-3]) // uses, used, gone at: a byte each
+	old, err := decodeOutput(o.Key, whole[:len(whole)-4]) // uses, used, gone at, skipped: a byte each
 	if err != nil || old.Uses != 0 || !old.Used.IsZero() || !old.GoneAt.IsZero() || len(old.Counter) != 1 {
 		t.Errorf("%+v, %v", old, err)
 	}

@@ -24,9 +24,10 @@ type Output struct {
 	Attempt plan.Attempt
 	Gone    string // why the bytes are not used any more, if so: see Forget
 	Counter mr.Counters
-	Uses    int       // how often a later task was spared by it
-	Used    time.Time // when last; zero: never
-	GoneAt  time.Time // when Gone was set
+	Uses    int            // how often a later task was spared by it
+	Used    time.Time      // when last; zero: never
+	GoneAt  time.Time      // when Gone was set
+	Skipped []mr.BadRecord // map: what it was made without
 }
 
 // Why the bytes of an output are gone. A loss may be told more closely: "lost: …".
@@ -60,6 +61,7 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	e.num(int64(o.Uses))
 	e.time(o.Used)
 	e.time(o.GoneAt)
+	e.bad(o.Skipped)
 	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
 }
 
@@ -96,6 +98,7 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	o.Uses = int(d.num())
 	o.Used = d.time()
 	o.GoneAt = d.time()
+	o.Skipped = d.bad()
 	return o, wrap("output "+key.Short(), d.err)
 }
 

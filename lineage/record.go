@@ -49,6 +49,18 @@ func (e *enc) counters(cs mr.Counters) {
 	}
 }
 
+func (e *enc) bad(bs []mr.BadRecord) {
+	e.num(int64(len(bs)))
+	for i := range bs {
+		b := &bs[i]
+		e.str(b.Path)
+		e.num(b.Offset)
+		e.num(b.Length)
+		e.str(b.Reason)
+		e.str(string(b.Data))
+	}
+}
+
 // dec reads what enc wrote. After the first failure every read returns zero and err
 // is set; callers check err once.
 type dec struct {
@@ -135,6 +147,18 @@ func (d *dec) counters() mr.Counters {
 		cs = append(cs, c)
 	}
 	return cs
+}
+
+func (d *dec) bad() (bs []mr.BadRecord) {
+	n := d.num()
+	if n > int64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	for range n {
+		bs = append(bs, mr.BadRecord{Path: d.str(), Offset: d.num(), Length: d.num(), Reason: d.str(), Data: []byte(d.str())})
+	}
+	return bs
 }
 
 func wrap(what string, err error) error {

@@ -26,8 +26,9 @@ type Task struct {
 	Made     plan.Made // as it was at commit; Run may be gone since
 	Starts   int       // attempts started
 	Failures int
-	Attempt  plan.Attempt // the committed one, or 0
-	Reason   string       // why it was computed, if it was
+	Attempt  plan.Attempt   // the committed one, or 0
+	Reason   string         // why it was computed, if it was
+	Skipped  []mr.BadRecord // map: what its output was made without, here or in the job that made it
 }
 
 func taskKey(job mr.JobID, kind plan.Kind, index int) []byte {
@@ -55,6 +56,7 @@ func PutTask(tx *store.Tx, job mr.JobID, kind plan.Kind, index int, t *Task) err
 	e.num(int64(t.Failures))
 	e.unum(uint64(t.Attempt))
 	e.str(t.Reason)
+	e.bad(t.Skipped)
 	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.b))
 }
 
@@ -74,6 +76,7 @@ func ScanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t 
 		t.Failures = int(d.num())
 		t.Attempt = plan.Attempt(d.unum())
 		t.Reason = d.str()
+		t.Skipped = d.bad()
 		if d.err != nil || len(k) != len(prefix)+4 {
 			return wrap("task of "+string(job), d.err)
 		}

@@ -31,6 +31,7 @@ type MapParts struct {
 	Format         mr.Format
 	DecoderVersion int
 	SpillProfile   int
+	SkipLimit      int64       // 0: bad records are not skipped; else they are, and this is the longest that is good
 	Env            []Component // the declared environment, name and value, in declared order
 }
 
@@ -57,6 +58,9 @@ func MapStage(p MapParts) Stage {
 		Component{"spill profile", strconv.Itoa(p.SpillProfile)},
 		Component{"engine epoch", strconv.Itoa(Epoch)},
 	)
+	if p.SkipLimit != 0 {
+		cs = append(cs, Component{"bad records", "skipped, lines up to " + strconv.FormatInt(p.SkipLimit, 10) + " bytes"})
+	}
 	return newStage("mr/stage/map", cs)
 }
 
@@ -145,6 +149,10 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	h.num(uint64(s.RecordLimit))
 	h.str(yesNo(s.Overwrite))
 	h.str(yesNo(s.NoCache))
+	if s.SkipBadRecords != 0 {
+		h.str("skip bad records")
+		h.num(uint64(s.SkipBadRecords))
+	}
 	if s.Verify != "" { // came later: a submission without it keeps its digest
 		h.str("verify")
 		h.str(s.Verify)

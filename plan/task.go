@@ -77,6 +77,9 @@ type Work struct {
 	KnownFast   [16]byte
 	KnownDigest mr.Digest
 
+	// Map: so many bad records may be skipped; 0: the first fails the attempt.
+	SkipBadRecords int
+
 	// Reduce: runs in split order, the range of keys, and where the part file goes.
 	Runs         []uint64
 	HasLo, HasHi bool // gob does not tell nil from empty
@@ -130,7 +133,8 @@ type Result struct {
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt
 	Counters   mr.Counters
-	Log        []string // what the task printed, cut to size
+	Log        []string       // what the task printed, cut to size
+	Skipped    []mr.BadRecord // in the order of the input
 	Failure    Failure
 }
 
@@ -153,6 +157,17 @@ type Failure struct {
 	Kind     FailureKind
 	Message  string
 	LostRuns []uint64
+}
+
+// TooManyBad says that a job with --skip-bad-records most met more: the first of them, and
+// one more than it may skip.
+func TooManyBad(most int, first, last mr.BadRecord) error {
+	return mr.Errorf(mr.Failed, "more bad records than --skip-bad-records %d allows: the first is %s; number %d is %s",
+		most, placeOf(first), most+1, placeOf(last))
+}
+
+func placeOf(b mr.BadRecord) string {
+	return fmt.Sprintf("%s at byte %d (%s)", b.Path, b.Offset, b.Reason)
 }
 
 // Description is a worker's answer about a job's code.

@@ -51,7 +51,7 @@ func specToWire(s mr.Spec) Spec {
 		Args: s.Args, Inputs: s.Inputs, Output: s.Output,
 		InputFormat: s.InputFormat.String(), OutputFormat: s.OutputFormat,
 		Reducers: s.Reducers, SplitSize: s.SplitSize, RecordLimit: s.RecordLimit,
-		Overwrite: s.Overwrite, NoCache: s.NoCache, Chunking: s.Chunking, Verify: s.Verify,
+		Overwrite: s.Overwrite, NoCache: s.NoCache, Chunking: s.Chunking, Verify: s.Verify, SkipBadRecords: s.SkipBadRecords,
 	}
 }
 
@@ -76,7 +76,7 @@ func specFromWire(w Spec) (mr.Spec, error) {
 		Code: mr.Code{Path: w.Code.Path, Source: w.Code.Source, MapPath: w.Code.MapPath},
 		Args: w.Args, Inputs: w.Inputs, Output: w.Output, OutputFormat: w.OutputFormat,
 		Reducers: w.Reducers, SplitSize: w.SplitSize, RecordLimit: w.RecordLimit,
-		Overwrite: w.Overwrite, NoCache: w.NoCache, Chunking: w.Chunking, Verify: w.Verify,
+		Overwrite: w.Overwrite, NoCache: w.NoCache, Chunking: w.Chunking, Verify: w.Verify, SkipBadRecords: w.SkipBadRecords,
 	}
 	switch w.Code.Kind {
 	case "", codeKinds[mr.Builtin]:

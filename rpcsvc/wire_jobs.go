@@ -35,6 +35,8 @@ type Spec struct {
 	NoCache      bool     `json:"no_cache"`
 	Chunking     string   `json:"chunking"`
 	Verify       string   `json:"verify"` // "stat" or empty, "sample", "full"
+
+	SkipBadRecords int `json:"skip_bad_records"`
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.

@@ -17,7 +17,7 @@ import (
 // made. Nothing is stored.
 func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 	start := time.Now()
-	a := &attempt{work: w, ctx: context.Background(), cancel: func() {}}
+	a := &attempt{work: w, ctx: context.Background(), cancel: func() {}, skips: newSkips(w)}
 	err := s.again(a, func(loaded *input.Loaded, runner mr.Runner, env mr.TaskEnv) error {
 		res.Split = loaded.Digest()
 		out := &summed{w: run.NewWriter(forgotten{}, run.Options{Unsorted: w.Unsorted})}
@@ -68,14 +68,14 @@ func (s *Service) again(a *attempt, f func(*input.Loaded, mr.Runner, mr.TaskEnv)
 		return err
 	}
 	defer loaded.Close()
-	return f(loaded, runner, mr.TaskEnv{Index: a.work.Index, Format: a.work.Format, Memory: a.work.Memory, SpillDir: s.o.TempDir})
+	return f(loaded, runner, mr.TaskEnv{Index: a.work.Index, Format: a.work.Format, Memory: a.work.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report()})
 }
 
 // Search finds the records of a split whose mapping emits a key. Each block is mapped;
 // one that emits the key is halved at a record's end, and its halves are mapped, down
 // to single records. So a rare key costs little more than mapping the split once.
 func (s *Service) Search(q *plan.Search, res *plan.Found) error {
-	a := &attempt{work: &q.Work, ctx: context.Background(), cancel: func() {}}
+	a := &attempt{work: &q.Work, ctx: context.Background(), cancel: func() {}, skips: endless(&q.Work)}
 	err := s.again(a, func(loaded *input.Loaded, runner mr.Runner, env mr.TaskEnv) error {
 		if loaded.Digest() != q.Work.Expect && !q.Work.Expect.IsZero() {
 			return mr.Errorf(mr.Failed, "%s: it is not the input any more that the output was made from", loaded.Split())

@@ -118,7 +118,7 @@ func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed
 	}()
 	written := make(chan error, 1)
 	go func() { written <- ch.write(stage, env, in, v) }()
-	counters, err := ch.read(out, v)
+	counters, err := ch.read(env, out, v)
 	how := ""
 	if err != nil {
 		if connectionEnded(err) {
@@ -160,7 +160,8 @@ func (ch *child) write(stage string, env mr.TaskEnv, in feed, v *vitals) (err er
 		}
 	}()
 	err = ch.w.Control(childproto.Start, []string{"stage", stage}, []string{"format", env.Format.String()},
-		[]string{"memory", strconv.FormatInt(env.Memory, 10)}, []string{"spill", env.SpillDir}, []string{"index", strconv.Itoa(env.Index)})
+		[]string{"memory", strconv.FormatInt(env.Memory, 10)}, []string{"spill", env.SpillDir}, []string{"index", strconv.Itoa(env.Index)},
+		[]string{"skip", strconv.FormatBool(env.Skip != nil)})
 	for err == nil {
 		err = in.next(ch, v)
 		v.beat()
@@ -177,7 +178,7 @@ type sinkError struct{ err error }
 func (e sinkError) Error() string { return e.err.Error() }
 
 // read takes the task's output to its end.
-func (ch *child) read(out mr.RecordSink, v *vitals) (mr.Counters, error) {
+func (ch *child) read(env mr.TaskEnv, out mr.RecordSink, v *vitals) (mr.Counters, error) {
 	for {
 		t, payload, err := ch.r.Next()
 		if err != nil {
@@ -194,6 +195,10 @@ func (ch *child) read(out mr.RecordSink, v *vitals) (mr.Counters, error) {
 			}
 		case childproto.Release:
 			if err := ch.shared.release(payload); err != nil {
+				return nil, err
+			}
+		case childproto.Skipped:
+			if err := skippedBy(payload, env.Skip); err != nil {
 				return nil, err
 			}
 		case childproto.Done, childproto.Error:
@@ -221,6 +226,27 @@ func sendAll(out mr.RecordSink, batch []byte) error {
 		if err := out.Record(k, v); err != nil {
 			return sinkError{err}
 		}
+	}
+	return nil
+}
+
+// skippedBy passes a child's word of a bad record on.
+func skippedBy(payload []byte, skip func(mr.BadRecord) error) error {
+	fs, err := childproto.Fields(payload)
+	if err != nil {
+		return err
+	}
+	if len(fs) == 0 || len(fs[0]) < 6 || skip == nil {
+		return errors.New("it skipped a record where none is to be skipped, or does not say which")
+	}
+	f := fs[0]
+	off, err1 := strconv.ParseInt(f[2], 10, 64)
+	length, err2 := strconv.ParseInt(f[3], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("it sent a bad record's place that is no number: %w", err)
+	}
+	if err := skip(mr.NewBadRecord(f[1], off, length, []byte(f[5]), f[4])); err != nil {
+		return sinkError{err}
 	}
 	return nil
 }

@@ -53,9 +53,12 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	}()
 	out := &countingSink{next: run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})}
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
-	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
+	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report()}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
 	res.Log = printed(runner)
+	if many := a.skips.failed(); many != nil {
+		return many
+	}
 	switch {
 	case in.err != nil:
 		return &taskFailure{kind: plan.BadInput, err: in.err}
@@ -64,6 +67,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	case err != nil:
 		return placed(err, loaded.Split())
 	}
+	a.skips.into(res, loaded.Split())
 	return sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
 }
 
@@ -95,7 +99,7 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	if err := split.UnmarshalBinary(a.work.Split); err != nil {
 		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("the order's split cannot be read: %w", err)}
 	}
-	o := input.Options{Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20)}
+	o := input.Options{Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20), Skip: a.skips.report()}
 	if o.FastKey = a.work.FastKey; o.FastKey != 0 {
 		o.Recall = func(f input.Fast) (mr.Digest, bool) { return a.work.KnownDigest, f == a.work.KnownFast }
 	}

@@ -84,6 +84,7 @@ type attempt struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	loaded *input.Loaded // held between Identified and Proceed
+	skips  *skips        // nil: a bad record is an error
 }
 
 // New makes a Service.
@@ -194,7 +195,7 @@ func (s *Service) begin(w *plan.Work) *attempt {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &attempt{work: w, ctx: ctx, cancel: cancel}
+	a := &attempt{work: w, ctx: ctx, cancel: cancel, skips: newSkips(w)}
 	s.attempts[w.Attempt] = a
 	return a
 }

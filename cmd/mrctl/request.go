@@ -32,6 +32,7 @@ type request struct {
 	chunking     string
 	verify       string
 	recordLimit  int64
+	skipBad      int
 	overwrite    bool
 	noCache      bool
 	dryRun       bool
@@ -52,6 +53,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.inputFormat, "input-format", "", "format `F`: text, fixed:N or whole (default text)")
 	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
+	flags.IntVar(&r.skipBad, "skip-bad-records", 0, "go on without up to `N` records on which the mapper fails or which the format can't make out; they are saved in DIR/_skipped (default: the first fails the job)")
 	flags.IntVar(&r.workers, "workers", 0, "run `N` tasks at once, when no daemon serves the store (default: the CPUs)")
 	flags.Var(size.Value{N: &r.memory}, "memory", "memory for tasks, when no daemon serves the store")
 	flags.Var(size.Value{N: &r.cacheSize}, "cache-size", "what the store may take on disk, when no daemon serves it (default: a fifth of what is free)")
@@ -131,6 +133,7 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
 		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, Verify: r.verify, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
+		SkipBadRecords: r.skipBad,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))

@@ -11,6 +11,11 @@ import (
 
 // report prints a job's end: an object with --json, nothing with --quiet, otherwise a summary.
 func (a *app) report(s mr.Status) error {
+	for _, w := range s.Warnings {
+		if strings.HasPrefix(w, "SKIPPED ") && s.State == mr.Succeeded { // rows that are dropped are told even to who asked for quiet
+			a.say("%s", a.painted(bold+yellow, w))
+		}
+	}
 	if a.json {
 		return printJSON(a.out, toJSON(s))
 	}

@@ -26,12 +26,15 @@
 //	D: Configure  job, args, and how many slots of shared memory there are, if any
 //	C: Traits     or Error
 //	then, for each task:
-//	D: Start      stage, format, memory, spill folder
+//	D: Start      stage, format, memory, spill folder, and whether to skip bad records
 //	D: Block…, Shared… or Records…, End          and at the same time
-//	C: Records…, Release…, then Done with counters, or Error
+//	C: Records…, Release…, Skipped…, then Done with counters, or Error
 //
 // Blocks of ordinary size travel in shared memory (the child's file descriptor 4), which
 // spares two copies: a slot is the child's from its Shared frame to its Release frame.
+//
+// A Skipped frame tells a record that was left out of a map task: path, offset, length, reason,
+// data.
 //
 // Both streams of a task flow at the same time, and neither side waits for the other
 // with its own stream stopped: the daemon reads and writes in two goroutines. After an

@@ -32,6 +32,7 @@ const (
 	Done      Type = 9
 	Shared    Type = 10
 	Release   Type = 11
+	Skipped   Type = 12
 )
 
 // SharedFD is the child's file descriptor for memory that both sides see, if Configure
@@ -67,7 +68,7 @@ func (r *Reader) Next() (t Type, payload []byte, err error) {
 	}
 	t = Type(h[0])
 	n := int(binary.LittleEndian.Uint32(h[1:]))
-	if t < Hello || t > Release || n > MaxFrame {
+	if t < Hello || t > Skipped || n > MaxFrame {
 		return 0, nil, fmt.Errorf("a frame of type %d and %d bytes is none of the protocol", t, n)
 	}
 	// Memory grows with what really arrives, not with what a header claims.

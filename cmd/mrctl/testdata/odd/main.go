@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	mr "github.com/mrd-io/mr"
@@ -12,6 +13,15 @@ import (
 
 func main() {
 	mr.Main(
+		job("picky", func(line string) error {
+			switch {
+			case strings.HasPrefix(line, "bad"):
+				return fmt.Errorf("%q is not good", line)
+			case strings.HasPrefix(line, "boom"):
+				panic("cannot stand " + line)
+			}
+			return nil
+		}),
 		job("slow", func(string) error { time.Sleep(200 * time.Millisecond); return nil }),
 		job("panics", func(line string) error { panic("no line like " + line) }),
 		job("exits", func(string) error { os.Exit(7); return nil }),
