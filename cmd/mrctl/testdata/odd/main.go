@@ -4,6 +4,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,12 @@ import (
 
 func main() {
 	mr.Main(
+		mr.Job("unreduced", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			emit(line, 1)
+			return nil
+		}), mr.Reduce(func(_ *mr.Task, line string, _ iter.Seq[int64], _ mr.Emit[string, int64]) error {
+			return errors.New("no sum of " + line)
+		})),
 		job("picky", func(line string) error {
 			switch {
 			case strings.HasPrefix(line, "bad"):

@@ -1,0 +1,145 @@
+package mr_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mrd-io/mr"
+)
+
+// lines of which those that begin with "bad" or "boom" are not to be mapped; "late" is one that
+// is found bad after all was emitted.
+const picky = "a b\nbad one\nb c\nboom two\r\nlate x y\n\nc\nbad"
+
+func pick(t *mr.Task, line string, emit func(string)) error {
+	t.Count("own", "seen", 1)
+	if line == "bad" {
+		t.Count("own", "only bad", 1)
+	}
+	for w := range strings.FieldsSeq(line) {
+		emit(w)
+	}
+	switch {
+	case strings.HasPrefix(line, "boom"):
+		panic("cannot stand " + line)
+	case strings.HasPrefix(line, "bad"), strings.HasPrefix(line, "late"):
+		return errors.New("not good")
+	}
+	return nil
+}
+
+func pickEach(t *mr.Task, line []byte, emit mr.Emit[[]byte, int64]) error {
+	key := make([]byte, 0, 16) // used again for each pair, as authors may
+	err := pick(t, string(line), func(w string) { emit(append(key[:0], w...), 1) })
+	for i := range line {
+		line[i] = '?' // as authors should not, and do
+	}
+	return err
+}
+
+func pickBlock(t *mr.Task, block []byte, emit mr.Emit[string, []byte]) error {
+	defer clear(block)
+	for _, line := range mr.Records(t.Format(), block) {
+		if err := pick(t, string(line), func(w string) { emit(w, []byte("1")) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type picker struct{ t *mr.Task }
+
+func (p picker) Map(line string, emit mr.Emit[string, int64]) error {
+	return pick(p.t, line, func(w string) { emit(w, 1) })
+}
+
+func (p picker) Cleanup(emit mr.Emit[string, int64]) error {
+	emit("end", 1)
+	return nil
+}
+
+func TestSkippedRecordsLeaveNothing(t *testing.T) {
+	sum := mr.Combine(mr.Sum[int64])
+	withState := mr.MapFrom(func(t *mr.Task) (mr.Mapper[string, string, int64], error) { return picker{t}, nil })
+	for name, c := range map[string]struct {
+		job  *mr.Definition
+		want []pair
+	}{
+		"table":    {mr.Job("j", mr.Map(pickEach), sum), []pair{{"a", "\x02"}, {"b", "\x04"}, {"c", "\x04"}}},
+		"map-only": {mr.Job("j", mr.Map(pickEach)), []pair{{"a", "1"}, {"b", "1"}, {"b", "1"}, {"c", "1"}, {"c", "1"}}},
+		"buffer of blocks": {mr.Job("j", mr.MapBlock(pickBlock), mr.Pass[string, []byte]()),
+			[]pair{{"a", "1"}, {"b", "1"}, {"b", "1"}, {"c", "1"}, {"c", "1"}}},
+		"state": {mr.Job("j", withState, sum), []pair{{"a", "\x02"}, {"b", "\x04"}, {"c", "\x04"}, {"end", "\x02"}}},
+	} {
+		for _, size := range []int{1, 20, 1000} {
+			t.Run(fmt.Sprintf("%s/%d", name, size), func(t *testing.T) {
+				var bad []mr.BadRecord
+				env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: func(b mr.BadRecord) error {
+					bad = append(bad, b)
+					return nil
+				}}
+				out := &sink{}
+				in := &blocks{path: "f", data: []byte(picky), size: size, off: 100}
+				counters, err := configure(t, c.job).Map(t.Context(), env, in, out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(out.recs, c.want) {
+					t.Errorf("got  %q\nwant %q", out.recs, c.want)
+				}
+				want := []string{"104 7 not good bad one", "116 8 panic: cannot stand boom two (skip_test.go:27) boom two",
+					"126 8 not good late x y", "138 3 not good bad"}
+				var got []string
+				for _, b := range bad {
+					got = append(got, fmt.Sprintf("%d %d %s %s", b.Offset, b.Length, b.Reason, b.Data))
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("skipped %q\nwant    %q", got, want)
+				}
+				count := map[string]int64{}
+				for _, n := range counters {
+					count[n.Name] = n.Value
+				}
+				if count["seen"] != 4 || count["only bad"] != 0 || count["map_input_records"] != 8 {
+					t.Errorf("counters %v", count)
+				}
+			})
+		}
+	}
+}
+
+// Not every error is about a record.
+func TestWhatIsNotSkipped(t *testing.T) {
+	refuse := errors.New("one too many")
+	huge := strings.Repeat("x", 1<<20)
+	for name, c := range map[string]struct {
+		f    func(t *mr.Task, line string, emit mr.Emit[string, int64]) error
+		skip error
+		says string
+	}{
+		"more than may be": {func(*mr.Task, string, mr.Emit[string, int64]) error { return errors.New("bad") }, refuse, "one too many"},
+		"a misused task":   {func(t *mr.Task, _ string, _ mr.Emit[string, int64]) error { t.Path(); return nil }, nil, "needs the option mr.Positions()"},
+		"too much held back": {func(t *mr.Task, _ string, emit mr.Emit[string, int64]) error {
+			for i := range 32 {
+				emit(huge[:len(huge)-i], 1)
+			}
+			return nil
+		}, nil, "f at byte 0: more is emitted for one record than can be held back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: func(b mr.BadRecord) error {
+				if c.skip == nil {
+					t.Errorf("%s was skipped: %s", b.Data, b.Reason)
+				}
+				return c.skip
+			}}
+			_, err := configure(t, mr.Job("j", mr.Map(c.f), mr.Combine(mr.Sum[int64]))).Map(t.Context(), env, &blocks{path: "f", data: []byte("a\n")}, &sink{})
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, which does not say %q", err, c.says)
+			}
+		})
+	}
+}
