@@ -27,6 +27,7 @@ type Spec struct {
 	RecordLimit  int64  // longest record in bytes; 0: 64 MiB
 	Overwrite    bool   // replace an existing output folder at commit
 	NoCache      bool   // neither look up nor share map and reduce outputs
+	Incremental  bool   // keep inner nodes of merges, although nothing says yet that the job comes again; in no key
 	// SkipBadRecords is how many bad records of the input the job may skip: records on which the
 	// mapper fails, and such that the input format can't make out. 0: the first fails the job.
 	SkipBadRecords int
@@ -93,6 +94,7 @@ type Status struct {
 	Ended     time.Time
 	Map       PhaseStatus
 	Reduce    PhaseStatus
+	Merge     MergeStatus
 	Bytes     Bytes
 	Seconds   Seconds
 	Counters  Counters
@@ -112,6 +114,13 @@ type PhaseStatus struct {
 	Speculative int // twins started
 	BytesTotal  int64
 	BytesDone   int64
+}
+
+// MergeStatus counts the inner nodes of the trees in which a job's reduce tasks have folded
+// their runs: those read from the store, and those kept there for later.
+type MergeStatus struct {
+	Cached int
+	Run    int
 }
 
 // Bytes of a job.

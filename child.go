@@ -203,15 +203,19 @@ func (c *child) task(fs [][]string) (Counters, error) {
 		env.Skip = c.skipped
 	}
 	in := &childInput{r: c.r}
+	records := RecordReader(childRecords{in})
+	if childproto.One(fs, "tree", 0) == "true" {
+		records = &childTree{childRecords: childRecords{in}}
+	}
 	ctx := context.Background() // a task is cancelled by killing its process
 	var cs Counters
 	switch stage := childproto.One(fs, "stage", 0); stage {
 	case "map":
 		cs, err = c.prog.Map(ctx, env, &childBlocks{childInput: in, c: c, slot: -1}, c.w)
 	case "combine":
-		cs, err = c.prog.Combine(ctx, env, childRecords{in}, c.w)
+		cs, err = c.prog.Combine(ctx, env, records, c.w)
 	case "reduce":
-		cs, err = c.prog.Reduce(ctx, env, childRecords{in}, c.w)
+		cs, err = c.prog.Reduce(ctx, env, records, c.w)
 	default:
 		err = Errorf(Failed, "stage %q is not known to this version of mr", stage)
 	}
@@ -314,6 +318,25 @@ func (in childRecords) Next() (key, value []byte, err error) {
 	return key, value, err
 }
 
+// childTree reads records that are folded in a tree: their values begin with the level.
+type childTree struct {
+	childRecords
+	level int
+}
+
+var _ TreeReader = (*childTree)(nil)
+
+func (in *childTree) Next() (key, value []byte, err error) {
+	key, value, err = in.childRecords.Next()
+	if err != nil || len(value) == 0 {
+		return key, value, err
+	}
+	in.level = int(value[0])
+	return key, value[1:], nil
+}
+
+func (in *childTree) Level() int { return in.level }
+
 // endOutput marks the end of what the task has printed, so that the parent knows when it
 // has read it all: prints and frames come by different ways.
 func endOutput() {
@@ -337,7 +360,7 @@ func (t *Traits) fields() [][]string {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"combine", t.Combine}, {"reduce", t.Reduce}, {"positions", t.Positions}, {"raw", t.Raw},
+	}{{"combine", t.Combine}, {"tree", t.Tree}, {"reduce", t.Reduce}, {"positions", t.Positions}, {"raw", t.Raw},
 		{"like-input", t.LikeInput}, {"no-key", t.NoKey}, {"no-value", t.NoValue}} {
 		if f.set {
 			fs = append(fs, []string{f.name, "true"})

@@ -81,6 +81,7 @@ func (p *Program) describe(name string, params []Param) Traits {
 	t := Traits{
 		Job: name, Version: s.version, MapStage: name, Params: params, Env: slices.Compact(env),
 		Combine:   s.combiner != nil,
+		Tree:      s.combiner != nil,
 		Reduce:    s.combiner != nil || s.reducer != nil,
 		Positions: p.mapStages.positions,
 		Prefix:    s.prefix, KeyShape: p.key.keyShape(), Raw: s.raw, LikeInput: s.likeInput,

@@ -97,6 +97,7 @@ type groups[K, V any] struct {
 	layout *layout
 	codec  *valueCodec[V]
 	fold   func(a, b V) V
+	branch *branch[V] // nil: the runs are folded from the left
 
 	key   K // of the current record
 	value V
@@ -121,7 +122,8 @@ func newGroups[K, V any](ctx context.Context, p *Program, in RecordReader) *grou
 	return &groups[K, V]{
 		ctx: ctx, in: in, traits: &p.traits, layout: &p.key,
 		codec: newValueCodec[V](&p.value), fold: combiner[V](p.reduceStages),
-		ended: true,
+		branch: branchOf[V](in),
+		ended:  true,
 	}
 }
 
@@ -180,26 +182,35 @@ func (g *groups[K, V]) read() {
 		return
 	}
 	g.value = g.codec.Own(g.value)
+	folded := false
 	for {
 		key, val := g.next()
-		if g.done {
-			g.done, g.ahead = false, false
-			g.in = ended{}
-			return
-		}
 		if g.err != nil {
 			return
 		}
+		if g.done {
+			g.done, g.ahead = false, false
+			g.in = ended{}
+			break
+		}
 		if !bytes.Equal(key, g.keyBuf) {
 			g.nextKey, g.nextVal, g.ahead = key, val, true
-			return
+			break
 		}
 		v, err := g.codec.Decode(val)
 		if err != nil {
 			g.err = err
 			return
 		}
-		g.value = g.fold(g.value, g.codec.Own(v))
+		if v = g.codec.Own(v); g.branch != nil && g.branch.in.Level() > 0 {
+			g.branch.climb(g.codec, g.fold, g.value, folded, g.branch.in.Level())
+			g.value, folded = v, false
+			continue
+		}
+		g.value, folded = g.fold(g.value, v), true
+	}
+	if g.branch != nil {
+		g.value = g.branch.root(g.codec, g.fold, g.value, folded)
 	}
 }
 

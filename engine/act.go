@@ -278,6 +278,8 @@ func (l *loop) start(a actStart) {
 		f.work.KeepMost = l.keepMost(j, t)
 		if t.keep != 0 || t.link != "" {
 			f.work.Copy, f.work.CopyDigest, f.work.LinkFrom, f.work.Runs = true, t.keepAs, t.link, nil
+		} else {
+			l.orderTree(&f.work, j, t)
 		}
 		if t.keep != 0 {
 			f.work.Runs = []uint64{t.keep}
@@ -328,6 +330,8 @@ func (l *loop) fail(j *job, f *flight) {
 		l.logf(j, l.attemptName(f), "%s", fl.Message)
 		if f.work.Copy {
 			l.dropKept(f.task)
+		} else if l.dropNodes(f) {
+			ev.copy = true
 		}
 	case plan.NoSpace:
 		l.warnFull(j, fl.Message)
@@ -393,5 +397,8 @@ func (l *loop) taskOf(id taskID) (*job, *taskInfo) {
 func (l *loop) dropSealed(res *plan.Result) {
 	if res.Made.Run != 0 {
 		l.e.o.Store.DropRun(store.RunID(res.Made.Run))
+	}
+	for i := range res.Nodes {
+		l.e.o.Store.DropRun(store.RunID(res.Nodes[i].Made.Run))
 	}
 }

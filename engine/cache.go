@@ -8,6 +8,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
 
@@ -133,12 +134,12 @@ func (e *Engine) CacheInvalidate(ctx context.Context, job string) (freed mr.Cach
 	defer e.keep.mu.Unlock()
 	var vs []victim
 	err = e.o.Store.View(func(tx *store.Tx) error {
-		keys, err := keysOfJob(tx, job)
+		keys, jobs, err := keysOfJob(tx, job)
 		if err != nil {
 			return err
 		}
 		return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
-			if o.Made.Run != 0 && (job == "" || keys[o.Key]) {
+			if o.Made.Run != 0 && (job == "" || keys[o.Key] || o.Kind == plan.Merge && jobs[o.Job]) {
 				vs = append(vs, victim{key: o.Key, run: o.Made.Run, bytes: o.Made.Stored, cpu: o.CPU})
 			}
 			return nil
@@ -156,12 +157,13 @@ func (e *Engine) CacheInvalidate(ctx context.Context, job string) (freed mr.Cach
 	return freed, err
 }
 
-// keysOfJob are the outputs of the tasks of one job, by id, or of all of a name.
-func keysOfJob(tx *store.Tx, job string) (map[mr.Digest]bool, error) {
+// keysOfJob are the outputs of the tasks of one job, by id, or of all of a name; and these
+// jobs, which may have kept inner nodes of merges besides.
+func keysOfJob(tx *store.Tx, job string) (map[mr.Digest]bool, map[mr.JobID]bool, error) {
 	if job == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	keys := map[mr.Digest]bool{}
+	keys, jobs := map[mr.Digest]bool{}, map[mr.JobID]bool{}
 	found := false
 	var ids []mr.JobID
 	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
@@ -169,6 +171,7 @@ func keysOfJob(tx *store.Tx, job string) (map[mr.Digest]bool, error) {
 		if err == nil && (string(r.ID) == job || r.Traits.Job == job) {
 			found = true
 			ids = append(ids, r.ID)
+			jobs[r.ID] = true
 		}
 		return err
 	})
@@ -180,7 +183,7 @@ func keysOfJob(tx *store.Tx, job string) (map[mr.Digest]bool, error) {
 			err = eachTask(tx, id, func(_ taskID, t *lineage.Task) error { keys[t.Key] = true; return nil })
 		}
 	}
-	return keys, err
+	return keys, jobs, err
 }
 
 // CacheGC implements mr.Cache.

@@ -190,7 +190,7 @@ type (
 		kind    plan.FailureKind
 		err     string
 		lost    []uint64
-		copy    bool // it was to install a kept output, not to compute
+		copy    bool // it was to install a kept output, or to read a kept node: another attempt does without
 		changed bool // its input changed: what was known of the split's content is void
 	}
 	evCut struct {

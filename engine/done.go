@@ -41,6 +41,7 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 			t.Key = j.mapKey(a.task.index, t.split, f.result.Start)
 		}
 		b.putOutput(j, a.task, t, f)
+		b.putNodes(j, a.task, t, f)
 		if a.task.kind == plan.Map {
 			l.tryStage(j, f)
 		}

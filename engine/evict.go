@@ -195,6 +195,9 @@ func value(o *lineage.Output, now time.Time) float64 {
 	if o.Gone != "" {
 		return 0
 	}
+	if o.Kind == plan.Merge { // what it stands for is there: inner nodes go first
+		return 0
+	}
 	last := o.Created
 	if o.Used.After(last) {
 		last = o.Used
@@ -268,6 +271,9 @@ func (l *loop) held() map[uint64]bool {
 		}
 		for i := range j.reduces {
 			runs[j.reduces[i].keep] = true
+			for _, n := range j.reduces[i].nodes {
+				runs[n.run] = true
+			}
 		}
 	}
 	return runs

@@ -158,7 +158,7 @@ func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
 	bs, known := d.blocks[t.Made.Run]
 	if !known {
 		var err error
-		if bs, err = blocksOf(d.s, t.Made.Run); err != nil {
+		if bs, _, err = blocksOf(d.s, t.Made.Run); err != nil {
 			bs = []block{{last: bytes.Repeat([]byte{0xff}, 1<<11)}} // beyond any bound of a range
 		}
 		d.blocks[t.Made.Run] = bs

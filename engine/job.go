@@ -42,6 +42,7 @@ type record struct {
 
 	// What the job has come to, written when it ends (and at phase changes).
 	Map, Reduce mr.PhaseStatus
+	Merge       mr.MergeStatus
 	Bytes       mr.Bytes
 	Seconds     mr.Seconds
 	Counters    mr.Counters
@@ -120,6 +121,8 @@ type taskInfo struct {
 	keepAs mr.Digest // the digest of the part, if it is known
 	link   string    // reduce: a part of the output to be replaced that has this digest
 	places []int     // reduce: the map tasks whose runs have blocks in the range
+	seps   []uint8   // reduce: the tree in which these runs are folded
+	nodes  []treeNode
 	slot   mr.Digest // the place whose latest output explains a miss
 }
 
@@ -187,7 +190,7 @@ func (r *record) status() mr.Status {
 		Job: r.ID, Name: r.Traits.Job, Spec: r.Spec, State: r.State, Phase: r.Phase,
 		Output: r.Spec.Output, Error: r.Error,
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended,
-		Map: r.Map, Reduce: r.Reduce, Bytes: r.Bytes, Seconds: r.Seconds,
+		Map: r.Map, Reduce: r.Reduce, Merge: r.Merge, Bytes: r.Bytes, Seconds: r.Seconds,
 		Counters: append(mr.Counters{}, r.Counters...), Warnings: append([]string{}, r.Warnings...),
 	}
 }

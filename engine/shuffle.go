@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/failpoint"
@@ -96,9 +97,9 @@ type block struct {
 
 func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	s := &shuffled{}
-	blocks := make([][]block, len(runs))
+	blocks, digests := make([][]block, len(runs)), make([]mr.Digest, len(runs))
 	for i, id := range runs {
-		b, err := blocksOf(e.o.Store, id)
+		b, digest, err := blocksOf(e.o.Store, id)
 		if err != nil && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrNoRun) && !errors.Is(err, run.ErrDamaged) {
 			return nil, fmt.Errorf("reading the index of run %d: %w", id, err)
 		}
@@ -107,7 +108,7 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 			s.lost = append(s.lost, id)
 			continue
 		}
-		blocks[i] = b
+		blocks[i], digests[i] = b, digest
 	}
 	if len(s.lost) > 0 {
 		return s, nil
@@ -122,10 +123,10 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	}
 	s.ranges = chooseRanges(rec, blocks, sticky)
 	s.tasks = make([]taskInfo, len(s.ranges))
-	old := oldParts(rec)
+	old, tree := oldParts(rec), treeOf(rec, blocks, digests)
 	err = e.o.Store.View(func(tx *store.Tx) error {
 		for i, r := range s.ranges {
-			if err := reduceTask(tx, rec, r, blocks, old, &s.tasks[i]); err != nil {
+			if err := reduceTask(tx, rec, r, blocks, tree, old, &s.tasks[i]); err != nil {
 				return err
 			}
 		}
@@ -216,27 +217,32 @@ func oldParts(rec *record) map[mr.Digest]string {
 
 // reduceTask finds the maps and the key of one range, and its part if an earlier job
 // made one that can be had without reducing.
-func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, old map[mr.Digest]string, t *taskInfo) error {
-	var digests []mr.Digest
+func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree []uint8, old map[mr.Digest]string, t *taskInfo) error {
+	var runs [][]mr.Digest
 	for i, bs := range blocks {
-		some := false
+		var digests []mr.Digest
 		for _, b := range bs {
 			if r.Overlaps(b.first, b.last) {
-				some = true
 				t.bytes += b.raw
 				digests = append(digests, b.digest)
 			}
 		}
-		if some {
+		if digests != nil {
 			t.places = append(t.places, i)
+			runs = append(runs, digests)
 		}
 	}
+	t.seps = plan.Restrict(tree, t.places)
 	t.slot = reduceSlot(rec, r)
 	if rec.Spec.NoCache {
-		t.Key = privateKey(rec, "reduce from "+string(r.Lo), digests)
+		t.Key = privateKey(rec, "reduce from "+string(r.Lo)+"\x00"+string(t.seps), slices.Concat(runs...))
 		return nil
 	}
-	t.Key = plan.ReduceKey(rec.ReduceStage, r, digests)
+	t.Key = plan.ReduceKey(rec.ReduceStage, r, runs, t.seps)
+	var err error
+	if t.nodes, err = nodesOf(tx, rec, r, runs, t.seps); err != nil {
+		return err
+	}
 	out, err := lineage.GetOutput(tx, t.Key)
 	if err != nil || out == nil {
 		return err
@@ -258,16 +264,16 @@ func privateKey(rec *record, task string, blocks []mr.Digest) mr.Digest {
 	return plan.Sum("mr/private", b)
 }
 
-// blocksOf reads a run's index.
-func blocksOf(s *store.Store, id uint64) ([]block, error) {
+// blocksOf reads a run's index: its blocks and the digest of its records.
+func blocksOf(s *store.Store, id uint64) ([]block, mr.Digest, error) {
 	src, err := s.OpenRun(store.RunID(id))
 	if err != nil {
-		return nil, err
+		return nil, mr.Digest{}, err
 	}
 	defer src.Close()
 	ix, err := run.ReadIndex(src, src.Blobs())
 	if err != nil {
-		return nil, err
+		return nil, mr.Digest{}, err
 	}
 	bs := make([]block, len(ix.Blocks))
 	for i, b := range ix.Blocks {
@@ -276,7 +282,7 @@ func blocksOf(s *store.Store, id uint64) ([]block, error) {
 			bs[i].last = ix.Blocks[i+1].FirstKey
 		}
 	}
-	return bs, nil
+	return bs, ix.Digest, nil
 }
 
 // runsOf are the runs that a reduce task reads now: those of the maps, by the order of

@@ -127,7 +127,7 @@ func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string) {
 		return fail(err)
 	}
 	var digest mr.Digest
-	if o.Kind == plan.Map {
+	if o.Kind != plan.Reduce {
 		ix, err := run.ReadIndex(src, src.Blobs())
 		if err != nil {
 			return fail(err)

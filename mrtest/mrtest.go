@@ -38,6 +38,7 @@ type Options struct {
 	SplitSize    int64 // bytes; small values make many map tasks of little input
 	Reducers     int
 	NoCache      bool
+	Incremental  bool
 	Output       string // name of the output folder; empty: a new one
 	Overwrite    bool
 }
@@ -147,7 +148,7 @@ func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, erro
 	spec := mr.Spec{
 		Job: job, Args: o.Args, Inputs: inputs, Output: filepath.Join(m.dir, fmt.Sprintf("out-%d", m.runs)),
 		InputFormat: o.Format, OutputFormat: o.OutputFormat, SplitSize: o.SplitSize,
-		Reducers: o.Reducers, NoCache: o.NoCache, Overwrite: o.Overwrite,
+		Reducers: o.Reducers, NoCache: o.NoCache, Incremental: o.Incremental, Overwrite: o.Overwrite,
 	}
 	if o.Output != "" {
 		spec.Output = filepath.Join(m.dir, "named", o.Output)

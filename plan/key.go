@@ -85,6 +85,15 @@ func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string
 	return newStage("mr/stage/reduce", cs)
 }
 
+// NodeStage makes the stage of the inner nodes of a reduce phase's trees. They are folded
+// by the program that reduces, so its code is theirs, with all that it can see; of what
+// the reducer does with the result they know nothing.
+func NodeStage(t mr.Traits, code mr.Code, env []Component) Stage {
+	t.Prefix = 0
+	cs := ReduceStage(t, code, env, "").Components
+	return newStage("mr/stage/node", cs)
+}
+
 func codeComponents(phase string, t mr.Traits, code mr.Code) []Component {
 	if code.Kind == mr.Binary {
 		return []Component{{phase + " code", "binary " + code.Digest.String()}}
@@ -115,16 +124,51 @@ func MapKey(stage, split, positions mr.Digest) mr.Digest {
 	return h.sum()
 }
 
-// ReduceKey is the key of a reduce task: its stage, its range, and the digests of the
-// blocks, in split order, that may hold keys of the range.
-func ReduceKey(stage mr.Digest, r Range, blocks []mr.Digest) mr.Digest {
+// ReduceKey is the key of a reduce task: its stage, its range, the digests of the blocks of
+// each run, in split order, that may hold keys of the range, and the tree in which they are
+// folded; nil without a combiner.
+func ReduceKey(stage mr.Digest, r Range, runs [][]mr.Digest, seps []uint8) mr.Digest {
+	if highest(seps) > 0 {
+		return foldKey("mr/key/reduce/tree", stage, r, runs, seps)
+	}
 	h := newHasher("mr/key/reduce")
 	h.digest(stage)
 	h.opt(r.Lo)
 	h.opt(r.Hi)
-	h.num(uint64(len(blocks)))
-	for _, b := range blocks {
-		h.digest(b)
+	n := 0
+	for _, blocks := range runs {
+		n += len(blocks)
+	}
+	h.num(uint64(n))
+	for _, blocks := range runs {
+		for _, b := range blocks {
+			h.digest(b)
+		}
+	}
+	return h.sum()
+}
+
+// NodeKey is the key of an inner node of the tree of one range: the records of its runs
+// with keys in the range, folded.
+func NodeKey(stage mr.Digest, r Range, runs [][]mr.Digest, seps []uint8) mr.Digest {
+	return foldKey("mr/key/node", stage, r, runs, seps)
+}
+
+// foldKey digests a tree with the blocks of its runs.
+func foldKey(domain string, stage mr.Digest, r Range, runs [][]mr.Digest, seps []uint8) mr.Digest {
+	h := newHasher(domain)
+	h.digest(stage)
+	h.opt(r.Lo)
+	h.opt(r.Hi)
+	h.num(uint64(len(runs)))
+	for i, blocks := range runs {
+		if i > 0 { // a subtree's first separation is its surroundings'
+			h.num(uint64(seps[i]))
+		}
+		h.num(uint64(len(blocks)))
+		for _, b := range blocks {
+			h.digest(b)
+		}
 	}
 	return h.sum()
 }
@@ -149,6 +193,9 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	h.num(uint64(s.RecordLimit))
 	h.str(yesNo(s.Overwrite))
 	h.str(yesNo(s.NoCache))
+	if s.Incremental { // a later field: without it, digests are what they were
+		h.str("incremental")
+	}
 	if s.SkipBadRecords != 0 {
 		h.str("skip bad records")
 		h.num(uint64(s.SkipBadRecords))

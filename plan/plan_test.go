@@ -112,7 +112,7 @@ func TestKeysSeparateTheirFields(t *testing.T) {
 	if MapKey(a, split, mr.Digest{}) == MapKey(a, split, mr.Digest{1}) {
 		t.Error("positions are not in the map key")
 	}
-	if ReduceKey(a, Range{nil, nil}, nil) == ReduceKey(a, Range{[]byte{}, nil}, nil) {
+	if ReduceKey(a, Range{nil, nil}, nil, nil) == ReduceKey(a, Range{[]byte{}, nil}, nil, nil) {
 		t.Error("unbounded and empty bounds share a key")
 	}
 }

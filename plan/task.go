@@ -17,12 +17,16 @@ type Kind uint8
 const (
 	Map    Kind = 0
 	Reduce Kind = 1
+	Merge  Kind = 2 // an inner node of a reduce phase's tree: of outputs only
 )
 
 // Letter is the kind in names of tasks and parts.
 func (k Kind) Letter() string {
-	if k == Map {
+	switch k {
+	case Map:
 		return "m"
+	case Merge:
+		return "n"
 	}
 	return "r"
 }
@@ -88,6 +92,14 @@ type Work struct {
 	OutputFormat string
 	KeepMost     int64 // a part of at most this many bytes is also kept in the store, as a run of chunks
 
+	// Reduce with a combiner: the tree in which runs are folded (see TreeOf). Where Runs
+	// holds the kept value of an inner node in place of its runs, Leaves is how many records
+	// these have, and At the place of the first. Nodes are to be kept if that is worth it.
+	Seps   []byte
+	At     []int   // of Runs; nil: they are the tree's runs, all of them
+	Leaves []int64 // of Runs; 0 for those that are the tree's own
+	Nodes  []NodeOrder
+
 	// Copy: the part is known, and is installed instead of reducing: linked from LinkFrom,
 	// a part of the output that this one replaces, if its bytes have CopyDigest; else
 	// copied from the one run in Runs, a kept part, if there is one.
@@ -121,6 +133,21 @@ type Made struct {
 	Stored  int64 // bytes in the store
 }
 
+// NodeOrder asks for an inner node of the tree, over runs at the places [From, To).
+type NodeOrder struct {
+	Key      mr.Digest
+	From, To int
+}
+
+// NodeMade is an inner node that a reduce attempt has kept.
+type NodeMade struct {
+	Key    mr.Digest
+	Made   Made
+	Input  int64 // bytes of the records that were folded
+	Leaves int64 // records of the runs that it stands for
+	CPU    time.Duration
+}
+
 // Result is a worker's answer about one attempt.
 type Result struct {
 	Attempt    Attempt
@@ -130,6 +157,7 @@ type Result struct {
 	Fast       [16]byte // fast hash of the split's bytes, if it was asked for
 	Moved      bool     // a file's stamps moved: they do not vouch for the digest
 	Made       Made
+	Nodes      []NodeMade    // in the order of Work.Nodes; those not worth it are missing
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt
 	Counters   mr.Counters

@@ -52,6 +52,7 @@ func specToWire(s mr.Spec) Spec {
 		InputFormat: s.InputFormat.String(), OutputFormat: s.OutputFormat,
 		Reducers: s.Reducers, SplitSize: s.SplitSize, RecordLimit: s.RecordLimit,
 		Overwrite: s.Overwrite, NoCache: s.NoCache, Chunking: s.Chunking, Verify: s.Verify, SkipBadRecords: s.SkipBadRecords,
+		Incremental: s.Incremental,
 	}
 }
 
@@ -77,6 +78,7 @@ func specFromWire(w Spec) (mr.Spec, error) {
 		Args: w.Args, Inputs: w.Inputs, Output: w.Output, OutputFormat: w.OutputFormat,
 		Reducers: w.Reducers, SplitSize: w.SplitSize, RecordLimit: w.RecordLimit,
 		Overwrite: w.Overwrite, NoCache: w.NoCache, Chunking: w.Chunking, Verify: w.Verify, SkipBadRecords: w.SkipBadRecords,
+		Incremental: w.Incremental,
 	}
 	switch w.Code.Kind {
 	case "", codeKinds[mr.Builtin]:
@@ -118,7 +120,7 @@ func statusToWire(s mr.Status) Status {
 		Job: string(s.Job), Name: s.Name, Spec: specToWire(s.Spec), State: string(s.State), Phase: s.Phase,
 		Output: s.Output, Error: s.Error,
 		Submitted: nanos(s.Submitted), Started: nanos(s.Started), Ended: nanos(s.Ended),
-		Map: phaseToWire(s.Map), Reduce: phaseToWire(s.Reduce),
+		Map: phaseToWire(s.Map), Reduce: phaseToWire(s.Reduce), Merge: Merge(s.Merge),
 		Bytes: Bytes(s.Bytes),
 		Seconds: Seconds{
 			Elapsed: s.Seconds.Elapsed, Plan: s.Seconds.Plan, Map: s.Seconds.Map,
@@ -136,7 +138,7 @@ func statusFromWire(w Status) mr.Status {
 		Job: mr.JobID(w.Job), Name: w.Name, Spec: spec, State: mr.State(w.State), Phase: w.Phase,
 		Output: w.Output, Error: w.Error,
 		Submitted: moment(w.Submitted), Started: moment(w.Started), Ended: moment(w.Ended),
-		Map: phaseFromWire(w.Map), Reduce: phaseFromWire(w.Reduce),
+		Map: phaseFromWire(w.Map), Reduce: phaseFromWire(w.Reduce), Merge: mr.MergeStatus(w.Merge),
 		Bytes: mr.Bytes(w.Bytes),
 		Seconds: mr.Seconds{
 			Elapsed: w.Seconds.Elapsed, Plan: w.Seconds.Plan, Map: w.Seconds.Map,

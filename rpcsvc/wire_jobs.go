@@ -37,6 +37,8 @@ type Spec struct {
 	Verify       string   `json:"verify"` // "stat" or empty, "sample", "full"
 
 	SkipBadRecords int `json:"skip_bad_records"`
+
+	Incremental bool `json:"incremental"`
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.
@@ -137,6 +139,7 @@ type Status struct {
 	Counters  []Counter `json:"counters"`
 	Warnings  []string  `json:"warnings"`
 	Version   uint64    `json:"version"`
+	Merge     Merge     `json:"merge"`
 }
 
 // Phase is mr.PhaseStatus.
@@ -151,6 +154,12 @@ type Phase struct {
 	Speculative int   `json:"speculative"`
 	BytesTotal  int64 `json:"bytes_total"`
 	BytesDone   int64 `json:"bytes_done"`
+}
+
+// Merge is mr.MergeStatus.
+type Merge struct {
+	Cached int `json:"cached"`
+	Run    int `json:"run"`
 }
 
 // Bytes is mr.Bytes.

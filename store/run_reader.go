@@ -45,6 +45,24 @@ func (s *Store) OpenRun(id RunID) (*RunReader, error) {
 	}
 }
 
+// OpenSealed opens a sealed run for whoever has made it, before it is decided whether it is
+// committed. It stays readable, whatever is decided.
+func (s *Store) OpenSealed(id RunID) (*RunReader, error) {
+	rec, err := s.sealed(id)
+	if err != nil {
+		return nil, err
+	}
+	r := &RunReader{s: s, id: id, rec: rec}
+	if rec.inline() {
+		r.rec.data = slices.Clone(rec.data)
+		return r, nil
+	}
+	if r.vol, err = s.acquire(rec.volume); err != nil {
+		return nil, fmt.Errorf("store: run %s: %w", id, err)
+	}
+	return r, nil
+}
+
 func (s *Store) runRecord(id RunID) (rec record, err error) {
 	err = s.View(func(tx *Tx) error {
 		v := tx.Get(Runs, id.key())

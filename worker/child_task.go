@@ -18,6 +18,8 @@ import (
 type feed interface {
 	// next writes the next piece to ch, or returns io.EOF.
 	next(ch *child, v *vitals) error
+	// fields are what the child must know before.
+	fields() [][]string
 }
 
 // blockFeed and recordFeed return inputError for errors of the input, not of the child.
@@ -54,6 +56,7 @@ func (f blockFeed) next(ch *child, v *vitals) error {
 // recordFeed sends a batch at a time.
 func (f recordFeed) next(ch *child, v *vitals) error {
 	w := ch.w
+	tree, _ := f.in.(mr.TreeReader)
 	v.ourTurn.Add(1)
 	defer v.ourTurn.Add(-1)
 	for range 1024 {
@@ -67,12 +70,26 @@ func (f recordFeed) next(ch *child, v *vitals) error {
 		case err != nil:
 			return inputError{err}
 		}
-		if err := w.Record(k, val); err != nil {
+		if tree != nil {
+			err = w.TreeRecord(k, byte(tree.Level()), val)
+		} else {
+			err = w.Record(k, val)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func (f recordFeed) fields() [][]string {
+	if _, ok := f.in.(mr.TreeReader); ok {
+		return [][]string{{"tree", "true"}}
+	}
+	return nil
+}
+
+func (f blockFeed) fields() [][]string { return nil }
 
 // vitals tell a child that works from one that hangs: it hangs if there has been no sign
 // of life for long while nobody but the child could give one.
@@ -159,9 +176,10 @@ func (ch *child) write(stage string, env mr.TaskEnv, in feed, v *vitals) (err er
 			err = bad
 		}
 	}()
-	err = ch.w.Control(childproto.Start, []string{"stage", stage}, []string{"format", env.Format.String()},
-		[]string{"memory", strconv.FormatInt(env.Memory, 10)}, []string{"spill", env.SpillDir}, []string{"index", strconv.Itoa(env.Index)},
-		[]string{"skip", strconv.FormatBool(env.Skip != nil)})
+	start := append([][]string{{"stage", stage}, {"format", env.Format.String()},
+		{"memory", strconv.FormatInt(env.Memory, 10)}, {"spill", env.SpillDir}, {"index", strconv.Itoa(env.Index)},
+		{"skip", strconv.FormatBool(env.Skip != nil)}}, in.fields()...)
+	err = ch.w.Control(childproto.Start, start...)
 	for err == nil {
 		err = in.next(ch, v)
 		v.beat()

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/mrd-io/mr"
-	"github.com/mrd-io/mr/collect"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/run"
 )
@@ -33,7 +32,16 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		return err
 	}
 	defer m.close()
-	in, err := m.merged(a, s.o.TempDir)
+	nodes, err := s.keepNodes(a, m, runner)
+	defer func() {
+		if err != nil {
+			nodes.discard()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	in, err := m.merged(a, m.runs, s.o.TempDir)
 	if err != nil {
 		return m.lostOr(err)
 	}
@@ -51,7 +59,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		err = copyRecords(in, out)
 	} else {
 		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
-		res.Counters, err = runner.Reduce(a.ctx, env, in, out)
+		res.Counters, err = runner.Reduce(a.ctx, env, in.reader(), out)
 		res.Log = printed(runner)
 	}
 	if lost := m.lostOr(in.err); lost != nil {
@@ -64,6 +72,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		return err
 	}
 	rest()
+	nodes.report(res, m)
 	return part.finish(a.ctx, &res.Made)
 }
 
@@ -82,34 +91,21 @@ func copyRecords(in *cursorReader, out mr.RecordSink) error {
 	}
 }
 
-// cursorReader is a cursor as a RecordReader. It remembers the cursor's error.
-type cursorReader struct {
-	c   collect.Cursor
-	err error
-}
-
-func (r *cursorReader) Next() (key, value []byte, err error) {
-	if r.c.Next() {
-		return r.c.Key(), r.c.Value(), nil
-	}
-	if r.err = r.c.Err(); r.err != nil {
-		return nil, nil, r.err
-	}
-	return nil, nil, io.EOF
-}
-
 // openedRun is one run that an attempt reads.
 type openedRun struct {
 	id     uint64
 	src    RunSource
 	ix     *run.Index
 	reader *run.Reader // nil until reached
+	at     int         // its place, or that of its first run, in the tree
+	leaves int64       // of a node: the records that it stands for
 }
 
 // openedRuns are the runs of a reduce attempt that have records in its range, in order.
 type openedRuns struct {
-	runs []*openedRun
-	r    plan.Range
+	runs   []*openedRun
+	r      plan.Range
+	levels *plan.Levels // of the tree; nil: runs are folded from the left
 
 	spills []*spill // earlier passes of a merge too wide for the memory
 }
@@ -117,10 +113,10 @@ type openedRuns struct {
 // openRuns opens the runs of w. Whatever can't be opened is reported together, so that
 // it is all computed again at once.
 func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
-	m := &openedRuns{r: w.Range()}
+	m := &openedRuns{r: w.Range(), levels: plan.LevelsOf(w.Seps)}
 	var lost []uint64
 	var first error
-	for _, id := range w.Runs {
+	for i, id := range w.Runs {
 		src, err := s.o.Runs.Open(id)
 		var ix *run.Index
 		if err == nil {
@@ -144,7 +140,11 @@ func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
 			src.Close()
 			continue
 		}
-		m.runs = append(m.runs, &openedRun{id: id, src: src, ix: ix})
+		o := &openedRun{id: id, src: src, ix: ix, at: i}
+		if i < len(w.At) && i < len(w.Leaves) {
+			o.at, o.leaves = w.At[i], w.Leaves[i]
+		}
+		m.runs = append(m.runs, o)
 	}
 	if len(lost) > 0 {
 		m.close()
@@ -197,65 +197,6 @@ func (m *openedRuns) lostOr(err error) error {
 		return err
 	}
 	return &taskFailure{kind: plan.LostRun, lost: lost, err: fmt.Errorf("run %d: %w", lost[0], err)}
-}
-
-// source is something to merge: a run, or a spilled merge of several.
-type source struct {
-	cursor collect.Cursor
-	memory int64 // bytes its reader needs
-}
-
-// merged merges the runs within the attempt's memory. When their readers would need
-// more, neighbours are merged into temporary runs first, in as many passes as it takes:
-// the order of equal keys is that of the runs, so only neighbours may be joined.
-func (m *openedRuns) merged(a *attempt, dir string) (*cursorReader, error) {
-	var srcs []source
-	for _, o := range m.runs {
-		o.reader = run.NewReader(o.src, o.ix, m.r.Lo, m.r.Hi)
-		srcs = append(srcs, source{o.reader, o.ix.ReaderMemory()})
-	}
-	budget := max(a.work.Memory*3/4, 8<<20)
-	for {
-		groups := neighbourhoods(srcs, budget)
-		if len(groups) <= 1 {
-			return &cursorReader{c: mergeOf(srcs)}, nil
-		}
-		spilled, err := newSpill(dir)
-		if err != nil {
-			return nil, err
-		}
-		m.spills = append(m.spills, spilled)
-		srcs = nil
-		for _, g := range groups {
-			r, err := spilled.add(a.ctx, mergeOf(g))
-			if err != nil {
-				return nil, err
-			}
-			srcs = append(srcs, source{run.NewReader(r, r.ix, nil, nil), r.ix.ReaderMemory()})
-		}
-	}
-}
-
-func mergeOf(srcs []source) collect.Cursor {
-	cs := make([]collect.Cursor, len(srcs))
-	for i, s := range srcs {
-		cs[i] = s.cursor
-	}
-	return collect.Merge(cs)
-}
-
-// neighbourhoods cuts srcs into groups whose readers fit into budget together, of at
-// least two each but the last.
-func neighbourhoods(srcs []source, budget int64) (gs [][]source) {
-	start, sum := 0, int64(0)
-	for i, s := range srcs {
-		if i-start >= 2 && sum+s.memory > budget {
-			gs = append(gs, srcs[start:i])
-			start, sum = i, 0
-		}
-		sum += s.memory
-	}
-	return append(gs, srcs[start:])
 }
 
 // indexCache keeps the indexes of runs lately used: every reduce task of a job reads

@@ -23,6 +23,8 @@ type Runs interface {
 	Create() RunSink
 	// Open finds a committed run.
 	Open(id uint64) (RunSource, error)
+	// OpenSealed finds a run that was sealed here and is not committed yet.
+	OpenSealed(id uint64) (RunSource, error)
 }
 
 // ErrLost marks, for errors.Is, an error of Open or ReadBlock that means the run, or a

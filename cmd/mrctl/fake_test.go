@@ -156,6 +156,7 @@ func (f *fakeJobs) status(job mr.JobID) mr.Status {
 		Submitted: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Ended: time.Date(2026, 1, 2, 3, 4, 8, 0, time.UTC),
 		Map:     mr.PhaseStatus{Tasks: 16, Cached: 15, Run: 1, Attempts: 1, BytesTotal: 1 << 30, BytesDone: 1 << 30},
 		Reduce:  mr.PhaseStatus{Tasks: 4, Run: 4, Attempts: 4, BytesTotal: 1 << 20, BytesDone: 1 << 20},
+		Merge:   mr.MergeStatus{Cached: 3, Run: 1},
 		Bytes:   mr.Bytes{Input: 1 << 30, Read: 1 << 26, Intermediate: 1 << 22, Output: 1 << 21},
 		Seconds: mr.Seconds{Elapsed: 2.5, Plan: 0.25, Map: 1.5, Reduce: 0.5, Commit: 0.125},
 		Counters: mr.Counters{

@@ -35,6 +35,7 @@ type request struct {
 	skipBad      int
 	overwrite    bool
 	noCache      bool
+	incremental  bool
 	dryRun       bool
 	wait         bool
 }
@@ -46,6 +47,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.jobName, "job", "", "which job, by `NAME`, where the program has several")
 	flags.BoolVar(&r.overwrite, "overwrite", false, "replace the output folder when the job is done")
 	flags.BoolVar(&r.noCache, "no-cache", false, "compute everything anew, and keep it from other jobs")
+	flags.BoolVar(&r.incremental, "incremental", false, "keep partial merges already in this run, for appends to come (default: from the first rerun on)")
 	flags.IntVar(&r.reducers, "reducers", 0, "number `R` of reduce tasks and parts (default: chosen from bytes)")
 	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
 	flags.StringVar(&r.chunking, "chunking", "", "cut large files at `fixed` ranges, or where their content says (content): an insertion then re-maps one or two splits")
@@ -133,7 +135,7 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
 		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, Verify: r.verify, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
-		SkipBadRecords: r.skipBad,
+		Incremental: r.incremental, SkipBadRecords: r.skipBad,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))

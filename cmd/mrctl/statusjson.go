@@ -21,12 +21,13 @@ type statusJSON struct {
 	Seconds  secondsJSON                 `json:"seconds"`
 	Counters map[string]map[string]int64 `json:"counters"`
 
-	Name      string   `json:"name"`
-	Phase     string   `json:"phase"`
-	Submitted string   `json:"submitted,omitempty"`
-	Started   string   `json:"started,omitempty"`
-	Ended     string   `json:"ended,omitempty"`
-	Warnings  []string `json:"warnings"`
+	Name      string    `json:"name"`
+	Phase     string    `json:"phase"`
+	Submitted string    `json:"submitted,omitempty"`
+	Started   string    `json:"started,omitempty"`
+	Ended     string    `json:"ended,omitempty"`
+	Warnings  []string  `json:"warnings"`
+	Merge     mergeJSON `json:"merge"`
 }
 
 type phaseJSON struct {
@@ -37,6 +38,13 @@ type phaseJSON struct {
 	Failed      int `json:"failed"`
 	Recomputed  int `json:"recomputed"`
 	Speculative int `json:"speculative"`
+}
+
+// mergeJSON counts the inner nodes of merge trees: read from the store, and kept there.
+type mergeJSON struct {
+	Nodes  int `json:"nodes"`
+	Cached int `json:"cached"`
+	Run    int `json:"run"`
 }
 
 type bytesJSON struct {
@@ -64,6 +72,7 @@ func toJSON(s mr.Status) statusJSON {
 		Counters: countersToJSON(s.Counters),
 		Name:     s.Name, Phase: s.Phase, Submitted: timeToJSON(s.Submitted), Started: timeToJSON(s.Started), Ended: timeToJSON(s.Ended),
 		Warnings: append([]string{}, s.Warnings...),
+		Merge:    mergeJSON{s.Merge.Cached + s.Merge.Run, s.Merge.Cached, s.Merge.Run},
 	}
 }
 

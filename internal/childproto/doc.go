@@ -20,6 +20,9 @@
 //	Release = u8 slot
 //	Records = one or more of: uvarint key length, uvarint value length, key, value
 //
+// In a task with the field "tree" in its Start frame, records that come in have a byte in
+// front of their value: their level in the tree in which runs are folded.
+//
 // The conversation (D is the daemon, C the child):
 //
 //	C: Hello      protocol, the declared jobs

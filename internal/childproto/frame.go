@@ -213,6 +213,23 @@ func (w *Writer) Record(key, value []byte) error {
 	return nil
 }
 
+// TreeRecord is Record for records that are folded in a tree: the value begins with a byte
+// more, the level.
+func (w *Writer) TreeRecord(key []byte, level byte, value []byte) error {
+	if len(w.batch) == 0 {
+		w.batch = append(w.batch, 0, 0, 0, 0, 0)
+	}
+	w.batch = binary.AppendUvarint(w.batch, uint64(len(key)))
+	w.batch = binary.AppendUvarint(w.batch, uint64(len(value)+1))
+	w.batch = append(w.batch, key...)
+	w.batch = append(w.batch, level)
+	w.batch = append(w.batch, value...)
+	if len(w.batch) >= BatchSize {
+		return w.Flush()
+	}
+	return nil
+}
+
 // Flush sends the records that were added since the last Records frame.
 func (w *Writer) Flush() error {
 	if len(w.batch) == 0 {

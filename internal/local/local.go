@@ -226,6 +226,14 @@ func (r runs) Open(id uint64) (worker.RunSource, error) {
 	return source{src}, nil
 }
 
+func (r runs) OpenSealed(id uint64) (worker.RunSource, error) {
+	src, err := r.s.OpenSealed(store.RunID(id))
+	if err != nil {
+		return nil, err
+	}
+	return source{src}, nil
+}
+
 type source struct{ *store.RunReader }
 
 func (s source) ReadBlock(i int, dst []byte) ([]byte, error) {

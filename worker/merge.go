@@ -1,0 +1,193 @@
+package worker
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/collect"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+)
+
+// cursorReader is a cursor as a RecordReader. It remembers the cursor's error.
+type cursorReader struct {
+	c       collect.Cursor
+	err     error
+	records int64
+
+	// Of runs that are folded in a tree.
+	levels *plan.Levels // nil: they are not
+	place  func() int   // of the current record's run
+	last   int          // the place of the record before
+
+	enough func() bool // asked now and then: true ends the records; may be nil
+}
+
+// everySo is how many records pass between two questions.
+const everySo = 1 << 12
+
+func (r *cursorReader) Next() (key, value []byte, err error) {
+	if r.records&(everySo-1) == 0 && r.enough != nil && r.enough() {
+		return nil, nil, io.EOF
+	}
+	if r.c.Next() {
+		r.records++
+		return r.c.Key(), r.c.Value(), nil
+	}
+	if r.err = r.c.Err(); r.err != nil {
+		return nil, nil, r.err
+	}
+	return nil, nil, io.EOF
+}
+
+// reader is r, as a TreeReader only if there is a tree.
+func (r *cursorReader) reader() mr.RecordReader {
+	if r.levels == nil {
+		return r
+	}
+	return &treeReader{cursorReader: r}
+}
+
+// treeReader tells the levels of records.
+type treeReader struct {
+	*cursorReader
+	level int
+}
+
+var _ mr.TreeReader = (*treeReader)(nil)
+
+func (r *treeReader) Next() (key, value []byte, err error) {
+	key, value, err = r.cursorReader.Next()
+	if err == nil {
+		at := r.place()
+		r.level = 0
+		if at > r.last { // else it is another key's
+			r.level = int(r.levels.Between(r.last, at))
+		}
+		r.last = at
+	}
+	return key, value, err
+}
+
+func (r *treeReader) Level() int { return r.level }
+
+// source is something to merge: a run, or a spilled merge of several.
+type source struct {
+	cursor collect.Cursor
+	memory int64      // bytes its reader needs
+	place  func() int // in the tree, of its current record
+}
+
+// merged merges runs within the attempt's memory. When their readers would need more,
+// neighbours are merged into temporary runs first, in as many passes as it takes: the order
+// of equal keys is that of the runs, so only neighbours may be joined.
+func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorReader, error) {
+	var srcs []source
+	for _, o := range runs {
+		o.reader = run.NewReader(o.src, o.ix, m.r.Lo, m.r.Hi)
+		srcs = append(srcs, source{o.reader, o.ix.ReaderMemory(), func() int { return o.at }})
+	}
+	budget := max(a.work.Memory*3/4, 8<<20)
+	for {
+		groups := neighbourhoods(srcs, budget)
+		if len(groups) <= 1 {
+			s := mergeOf(srcs)
+			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place}, nil
+		}
+		spilled, err := newSpill(dir)
+		if err != nil {
+			return nil, err
+		}
+		m.spills = append(m.spills, spilled)
+		srcs = nil
+		for _, g := range groups {
+			s := mergeOf(g)
+			if m.levels != nil {
+				s.cursor = &tagging{Cursor: s.cursor, place: s.place}
+			}
+			r, err := spilled.add(a.ctx, s.cursor)
+			if err != nil {
+				return nil, err
+			}
+			s = source{cursor: run.NewReader(r, r.ix, nil, nil), memory: r.ix.ReaderMemory()}
+			if m.levels != nil {
+				p := &tagged{Cursor: s.cursor}
+				s.cursor, s.place = p, func() int { return p.at }
+			}
+			srcs = append(srcs, s)
+		}
+	}
+}
+
+func mergeOf(srcs []source) source {
+	if len(srcs) == 1 {
+		return srcs[0]
+	}
+	cs := make([]collect.Cursor, len(srcs))
+	for i, s := range srcs {
+		cs[i] = s.cursor
+	}
+	c := collect.Merge(cs)
+	return source{cursor: c, place: func() int { return srcs[collect.Source(c)].place() }}
+}
+
+// neighbourhoods cuts srcs into groups whose readers fit into budget together, of at
+// least two each but the last.
+func neighbourhoods(srcs []source, budget int64) (gs [][]source) {
+	start, sum := 0, int64(0)
+	for i, s := range srcs {
+		if i-start >= 2 && sum+s.memory > budget {
+			gs = append(gs, srcs[start:i])
+			start, sum = i, 0
+		}
+		sum += s.memory
+	}
+	return append(gs, srcs[start:])
+}
+
+// tagging puts the place of each record in front of its value, for a spill.
+type tagging struct {
+	collect.Cursor
+	place func() int
+	value []byte
+}
+
+func (p *tagging) Value() []byte {
+	p.value = append(binary.AppendUvarint(p.value[:0], uint64(p.place())), p.Cursor.Value()...)
+	return p.value
+}
+
+// tagged reads what tagging has written.
+type tagged struct {
+	collect.Cursor
+	at    int
+	value []byte
+	err   error
+}
+
+var errPlace = errors.New("a spilled record lacks its place")
+
+func (p *tagged) Next() bool {
+	if !p.Cursor.Next() {
+		return false
+	}
+	v := p.Cursor.Value()
+	at, n := binary.Uvarint(v)
+	if n <= 0 {
+		p.err = errPlace
+		return false
+	}
+	p.at, p.value = int(at), v[n:]
+	return true
+}
+
+func (p *tagged) Value() []byte { return p.value }
+
+func (p *tagged) Err() error {
+	if p.err != nil {
+		return p.err
+	}
+	return p.Cursor.Err()
+}
