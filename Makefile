@@ -33,7 +33,7 @@ fuzz: ## every fuzz target, FUZZTIME each
 	done
 
 crash: ## kill real daemons at every failpoint and at random, ROUNDS times; damage stores as often; simulate
-	cd robustness && MR_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -run 'TestCrash|TestRot'
+	cd robustness && MR_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -run 'TestCrash|TestRot|TestSpeculationPays'
 	cd robustness && MR_CRASH_ROUNDS=1 $(GO) test -count=1 -timeout 20m -run 'TestEdits' .
 	MR_SIM_SEEDS=100000 $(GO) test -count=1 -timeout 20m -run TestSimulation ./engine
 

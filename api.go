@@ -31,6 +31,7 @@ type Spec struct {
 	// SkipBadRecords is how many bad records of the input the job may skip: records on which the
 	// mapper fails, and such that the input format can't make out. 0: the first fails the job.
 	SkipBadRecords int
+	NoSpeculation  bool   // no attempt gets a twin, however far it is behind its peers
 	Verify         string // how far the file system is believed: "stat" or empty, "sample", "full"; in no key
 }
 

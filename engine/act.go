@@ -234,6 +234,9 @@ func (l *loop) abandon(id plan.Attempt) {
 	if c := l.workers[f.worker]; c != nil {
 		c.Go("Worker.Abandon", id, &struct{}{}, l.e.replies)
 	}
+	if c, t := l.core.task(f.task); c != nil && t.state == taskDone && !f.held {
+		l.logf(l.jobs[f.task.job], l.attemptName(f), "fenced: another attempt was first, and nothing of this one is used")
+	}
 	if f.held { // no call is pending that would answer
 		l.uncount(f)
 		l.failNow(f, evFailed{attempt: id, kind: plan.Cancelled, err: "abandoned"})
@@ -257,7 +260,7 @@ func (l *loop) start(a actStart) {
 	if t == nil || c == nil {
 		return // the worker's loss is an event of its own
 	}
-	f := &flight{task: a.task, worker: a.worker, started: l.e.o.Now()}
+	f := &flight{task: a.task, worker: a.worker, started: l.e.o.Now(), n: max(t.Starts-1, 0)}
 	f.work = plan.Work{
 		Attempt: a.attempt, Kind: a.task.kind, Index: a.task.index,
 		Program: j.rec.program(a.task.kind), Format: j.rec.Spec.InputFormat,
@@ -377,12 +380,7 @@ func (l *loop) describeFailure(f *flight) string {
 }
 
 func (l *loop) attemptName(f *flight) string {
-	_, t := l.taskOf(f.task)
-	n := 0
-	if t != nil {
-		n = max(t.Starts-1, 0)
-	}
-	return fmt.Sprintf("%s.%d", plan.TaskName(f.task.kind, f.task.index), n)
+	return fmt.Sprintf("%s.%d", plan.TaskName(f.task.kind, f.task.index), f.n)
 }
 
 func (l *loop) taskOf(id taskID) (*job, *taskInfo) {

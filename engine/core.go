@@ -84,6 +84,7 @@ type coreJob struct {
 	served  uint64             // the number of its latest attempt: among equals, who waited longest is next
 	running int                // attempts in flight
 	share   bool               // looks up and shares outputs
+	lone    bool               // its attempts get no twins
 	cut     bool               // key ranges are chosen and belong to the maps' outputs
 	stale   bool               // a map was recomputed with another digest since the ranges were cut
 	remade  int                // how many lost map outputs were made again
@@ -147,6 +148,7 @@ type (
 	evAdd struct {
 		job     mr.JobID
 		share   bool
+		lone    bool // its attempts get no twins
 		resumed bool // its plan is on record: evPlanned follows
 	}
 	evPlanned struct {
@@ -307,7 +309,7 @@ func (c *core) step(ev event, now time.Time) []action {
 	c.acts, c.now = nil, now
 	switch e := ev.(type) {
 	case evAdd:
-		j := &coreJob{id: e.job, share: e.share}
+		j := &coreJob{id: e.job, share: e.share, lone: e.lone}
 		c.jobs[e.job] = j
 		c.order = append(c.order, j)
 		if !e.resumed {

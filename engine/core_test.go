@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -149,8 +150,10 @@ func TestTwinsStart(t *testing.T) {
 		{"for each that is behind", true, 5, 3 * time.Second, 3},
 		{"not with two done", true, 2, time.Minute, 0},
 		{"not when switched off", false, 7, time.Minute, 0},
+		{"not for a job that wants none", true, 7, time.Minute, 0},
 	} {
 		b := straggling(t, c.speculate, c.done)
+		b.c.jobs["a"].lone = strings.Contains(c.what, "wants none")
 		if got := b.tickAt(c.at); len(got) != c.twins {
 			t.Errorf("%s: %d twins, want %d", c.what, len(got), c.twins)
 		}

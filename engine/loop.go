@@ -38,6 +38,7 @@ type flight struct {
 	result  plan.Result
 	held    bool // identified: no call is pending
 	done    bool // its success is on the core's queue
+	n       int  // which attempt of its task it is, from 0
 
 	uncounted bool // it has only identified its split, and is no attempt in the counts
 	settled   bool // the split's files had been quiet long enough when it was ordered
@@ -222,7 +223,7 @@ func (l *loop) add(j *job) {
 	}
 	l.adopt(j)
 	l.logf(j, "", "submitted: %s", j.rec.Spec.Code.Source)
-	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: !j.rec.Spec.NoCache})
+	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: !j.rec.Spec.NoCache, lone: j.rec.Spec.NoSpeculation})
 }
 
 func (l *loop) adopt(j *job) {
@@ -252,6 +253,7 @@ func (l *loop) answered(call *rpc.Call) {
 	f := l.flightOf(call)
 	if f == nil {
 		if res, ok := call.Reply.(*plan.Result); ok && call.Error == nil {
+			l.e.log.Info("a late answer is fenced: nothing of it is used", "attempt", res.Attempt.String())
 			l.dropSealed(res) // a zombie's work
 		}
 		return

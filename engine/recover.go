@@ -44,10 +44,10 @@ func (l *loop) resume(j *job) error {
 	l.adopt(j)
 	j.resumed = true
 	l.nextLogSeq(j)
-	share := !j.rec.Spec.NoCache
+	share, lone := !j.rec.Spec.NoCache, j.rec.Spec.NoSpeculation
 	if j.rec.Plan.IsZero() {
 		l.logf(j, "", "resumed before it was planned")
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share})
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone})
 		return nil
 	}
 	maps, err := l.resumeMaps(j)
@@ -64,7 +64,7 @@ func (l *loop) resume(j *job) error {
 	l.recount(j)
 	l.logf(j, "", "resumed: %d of %d map tasks and %d of %d reduce tasks were done",
 		count(maps), len(maps), count(ev.reduces), len(ev.reduces))
-	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, resumed: true}, ev)
+	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, ev)
 	return nil
 }
 

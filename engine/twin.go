@@ -16,6 +16,9 @@ import (
 // than it can win. There must be three of those, and a quarter of the phase done, for
 // the median to mean something. Rates of progress (as in LATE) would tell sooner, but
 // the engine does not see inside an attempt.
+//
+// A job may do without (Spec.NoSpeculation), and so may a daemon (Options.NoTwins): where attempts are slow
+// because they all wait for one thing, a second one only adds to it.
 const (
 	twinFactor  = 3
 	twinMinimum = 2 * time.Second
@@ -46,7 +49,7 @@ func (c *core) addTwins() {
 // never had a twin, or nil. A twin that outlives its sibling may get one of its own.
 func (c *core) straggler() (worst *attempt) {
 	for _, j := range c.order {
-		if j.phase >= phaseCommit {
+		if j.phase >= phaseCommit || j.lone {
 			continue
 		}
 		for k := plan.Map; k <= plan.Reduce; k++ {

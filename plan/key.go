@@ -196,6 +196,9 @@ func SpecDigest(s mr.Spec) mr.Digest {
 	if s.Incremental { // a later field: without it, digests are what they were
 		h.str("incremental")
 	}
+	if s.NoSpeculation {
+		h.str("no speculation")
+	}
 	if s.SkipBadRecords != 0 {
 		h.str("skip bad records")
 		h.num(uint64(s.SkipBadRecords))

@@ -39,6 +39,8 @@ type Spec struct {
 	SkipBadRecords int `json:"skip_bad_records"`
 
 	Incremental bool `json:"incremental"`
+
+	NoSpeculation bool `json:"no_speculation"`
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.

@@ -33,6 +33,7 @@ type request struct {
 	verify       string
 	recordLimit  int64
 	skipBad      int
+	alone        bool
 	overwrite    bool
 	noCache      bool
 	incremental  bool
@@ -56,6 +57,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
 	flags.IntVar(&r.skipBad, "skip-bad-records", 0, "go on without up to `N` records on which the mapper fails or which the format can't make out; they are saved in DIR/_skipped (default: the first fails the job)")
+	flags.BoolVar(&r.alone, "no-speculation", false, "start no second attempt beside one that is well behind its peers")
 	flags.IntVar(&r.workers, "workers", 0, "run `N` tasks at once, when no daemon serves the store (default: the CPUs)")
 	flags.Var(size.Value{N: &r.memory}, "memory", "memory for tasks, when no daemon serves the store")
 	flags.Var(size.Value{N: &r.cacheSize}, "cache-size", "what the store may take on disk, when no daemon serves it (default: a fifth of what is free)")
@@ -135,7 +137,7 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	spec := mr.Spec{
 		Job: r.jobName, Args: c.args, InputFormat: format, OutputFormat: r.outputFormat, Reducers: r.reducers,
 		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, Verify: r.verify, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
-		Incremental: r.incremental, SkipBadRecords: r.skipBad,
+		Incremental: r.incremental, SkipBadRecords: r.skipBad, NoSpeculation: r.alone,
 	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))

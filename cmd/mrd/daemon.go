@@ -40,6 +40,7 @@ type options struct {
 	workers   int
 	memory    int64
 	cacheSize int64
+	noTwins   bool
 	logFormat string
 }
 
@@ -77,6 +78,7 @@ Flags:
   --memory SIZE        memory for all tasks together, such as 4GiB
   --cache-size SIZE    what the store may take on disk; the outputs that save least are given up for it
                        (default: a fifth of what is free at the start, with what the store has)
+  --no-speculation     no attempt gets a second one beside it, however far it is behind its peers
   --log-format FORMAT  of the log on stderr: text or json (default text)
   --version            print the version
 `
@@ -105,6 +107,7 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 	fs.IntVar(&o.workers, "workers", 0, "")
 	fs.Var(size.Value{N: &o.memory}, "memory", "")
 	fs.Var(size.Value{N: &o.cacheSize}, "cache-size", "")
+	fs.BoolVar(&o.noTwins, "no-speculation", false, "")
 	fs.StringVar(&o.logFormat, "log-format", "text", "")
 	version := fs.Bool("version", false, "")
 	switch err := fs.Parse(args); {

@@ -12,7 +12,7 @@ import (
 // openLocal opens the store in this process; getenv answers for the variables that jobs declare.
 func openLocal(getenv func(string) string) func(string, options, *slog.Logger) (engine, error) {
 	return func(store string, o options, log *slog.Logger) (engine, error) {
-		n, err := local.Open(store, local.Options{Workers: o.workers, Memory: o.memory, Silence: o.silence, Snapshot: true, CacheSize: o.cacheSize, Logger: log, Getenv: getenv})
+		n, err := local.Open(store, local.Options{Workers: o.workers, Memory: o.memory, Silence: o.silence, Snapshot: true, CacheSize: o.cacheSize, NoTwins: o.noTwins, Logger: log, Getenv: getenv})
 		if err != nil {
 			return nil, err
 		}

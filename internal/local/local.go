@@ -31,6 +31,7 @@ type Options struct {
 	Silence time.Duration
 	// Snapshot has Close take a snapshot of the catalog. Without it, one a day is taken.
 	Snapshot bool
+	NoTwins  bool // no job's attempts get twins
 
 	Workers  int   // attempts at a time; 0: one a core
 	Memory   int64 // bytes for all of them together; 0: 1 GiB
@@ -112,7 +113,7 @@ func (n *Node) start(o Options) error {
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
 		TaskMemory: o.Memory / int64(o.Workers),
-		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle,
+		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle, NoTwins: o.NoTwins,
 	})
 	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence})
 	service := worker.New(worker.Options{

@@ -1,6 +1,7 @@
 // Odd is a job whose mapper misbehaves, as its environment says: the tests of faults run
 // it. MR_ODD=WHAT:FILE makes it do WHAT once, in the process that creates FILE;
-// MR_ODD=while:FILE makes it fail as long as FILE exists.
+// MR_ODD=while:FILE makes it fail as long as FILE exists. MR_ODD=nap,A,B:FILE makes each task
+// sleep for A, and the one that creates FILE for B.
 package main
 
 import (
@@ -14,10 +15,29 @@ import (
 )
 
 func main() {
-	mr.Main(mr.Job("odd", mr.Env("MR_ODD"), mr.Map(words), mr.Combine(mr.Sum[int64])))
+	mr.Main(mr.Job("odd", mr.Env("MR_ODD"), mr.MapFrom(setup), mr.Combine(mr.Sum[int64])))
 }
 
-func words(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+type words struct{}
+
+func setup(*mr.Task) (mr.Mapper[string, string, int64], error) {
+	what, file, _ := strings.Cut(os.Getenv("MR_ODD"), ":")
+	naps := strings.Split(what, ",")
+	if naps[0] != "nap" {
+		return words{}, nil
+	}
+	nap := naps[1]
+	if f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+		fmt.Fprintln(f, os.Getpid())
+		f.Close()
+		nap = naps[2]
+	}
+	d, err := time.ParseDuration(nap)
+	time.Sleep(d)
+	return words{}, err
+}
+
+func (words) Map(line string, emit mr.Emit[string, int64]) error {
 	if err := misbehave(); err != nil {
 		return err
 	}
@@ -30,7 +50,7 @@ func words(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
 // misbehave does the odd thing in the first process that comes here.
 func misbehave() error {
 	what, file, ok := strings.Cut(os.Getenv("MR_ODD"), ":")
-	if !ok {
+	if !ok || strings.HasPrefix(what, "nap") {
 		return nil
 	}
 	if what == "while" {
