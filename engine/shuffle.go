@@ -165,7 +165,7 @@ func chooseRanges(rec *record, blocks [][]block, sticky [][]byte) []plan.Range {
 	var ws []plan.Weight
 	for _, bs := range blocks {
 		for _, b := range bs {
-			ws = append(ws, plan.Weight{Key: b.first, Bytes: b.raw})
+			ws = append(ws, plan.Weight{Key: b.first, Last: b.last, Bytes: b.raw})
 		}
 	}
 	return plan.Cut(ws, rec.Spec.Reducers, rec.Traits.Group, sticky)

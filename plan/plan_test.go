@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/mrd-io/mr"
@@ -158,12 +159,12 @@ func TestGoldenKeys(t *testing.T) {
 
 func TestDefaultCutsGrow(t *testing.T) {
 	var ws []Weight
-	for i := range 100 {
+	for i := range 200 {
 		ws = append(ws, Weight{Key: fmt.Appendf(nil, "%06d", i), Bytes: RangeBytes / 10})
 	}
 	first := Cut(ws, 0, identity, nil)
-	if len(first) != 10 {
-		t.Fatalf("%d ranges of 10 times the weight of one", len(first))
+	if len(first) != 20 {
+		t.Fatalf("%d ranges of 20 times the weight of one", len(first))
 	}
 	var cuts [][]byte
 	for _, r := range first[1:] {
@@ -178,7 +179,72 @@ func TestDefaultCutsGrow(t *testing.T) {
 			t.Errorf("range %d moved: [%q,%q) → [%q,%q)", i, first[i].Lo, first[i].Hi, second[i].Lo, second[i].Hi)
 		}
 	}
-	if len(second) < 13 {
+	if len(second) < 23 {
 		t.Errorf("the new keys got %d ranges", len(second)-len(first))
+	}
+}
+
+// A small job gets small ranges where its runs follow each other by key, so that data under
+// new keys leaves most parts as they are; and few where each run has all keys, since each
+// range decodes a part of a block of every run in vain.
+func TestSmallRangesOnlyWhereTheyAreCheap(t *testing.T) {
+	const runs, blocks, raw = 20, 10, 128 << 10
+	sorted, mixed := []Weight{}, []Weight{}
+	for r := range runs {
+		for b := range blocks {
+			at := (r*blocks + b) * 1000
+			sorted = append(sorted, Weight{Key: fmt.Appendf(nil, "%07d", at), Last: fmt.Appendf(nil, "%07d", at+1000), Bytes: raw})
+			at = b*1000 + r
+			mixed = append(mixed, Weight{Key: fmt.Appendf(nil, "%07d", at), Last: fmt.Appendf(nil, "%07d", at+1000), Bytes: raw})
+		}
+	}
+	if n := len(Cut(sorted, 0, identity, nil)); n != fewRanges {
+		t.Errorf("%d ranges of runs in order", n)
+	}
+	if n := len(Cut(mixed, 0, identity, nil)); n > runs*blocks*raw/(runs*edgeBytes)+1 {
+		t.Errorf("%d ranges of runs that all have all keys", n)
+	}
+	if n := len(Cut(sorted[:7], 0, identity, nil)); n != 1 {
+		t.Errorf("%d ranges of less than a range", n)
+	}
+}
+
+// The newest range is cut again when it has grown to twice the others, so that the data
+// that comes last never fills one range that always changes.
+func TestTheLastRangeOfAGrowingLogIsCut(t *testing.T) {
+	var ws []Weight
+	var cuts [][]byte
+	for day := range 120 {
+		for i := range 4 {
+			at := day*4 + i
+			ws = append(ws, Weight{Key: fmt.Appendf(nil, "%06d", at), Last: fmt.Appendf(nil, "%06d", at+1), Bytes: 128 << 10})
+		}
+		rs := Cut(slices.Clone(ws), 0, identity, cuts)
+		kept := 0
+		for _, r := range rs {
+			for _, c := range cuts {
+				if bytes.Equal(r.Lo, c) {
+					kept++
+				}
+			}
+		}
+		last := rs[len(rs)-1]
+		var sum, total int64
+		for _, w := range ws {
+			total += w.Bytes
+			if last.Contains(w.Key) {
+				sum += w.Bytes
+			}
+		}
+		if limit := max(2*total/fewRanges, 2*smallRange) + 512<<10; sum > limit {
+			t.Fatalf("day %d: the last of %d ranges has %d of %d bytes", day, len(rs), sum, total)
+		}
+		if kept < len(cuts)-2 {
+			t.Fatalf("day %d: %d of %d cuts were kept", day, kept, len(cuts))
+		}
+		cuts = nil
+		for _, r := range rs[1:] {
+			cuts = append(cuts, r.Lo)
+		}
 	}
 }

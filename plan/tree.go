@@ -21,9 +21,9 @@ import (
 // not before it has fanMin children, and at the latest when it has fanMax. So a run that
 // is appended, changed or removed moves the bounds of nodes in its neighbourhood only.
 const (
-	fanMin  = 4
-	fanMax  = 16
-	fanBits = 2 // one child in 1<<fanBits says so
+	fanMin  = 3
+	fanMax  = 8
+	fanBits = 1 // one child in 1<<fanBits says so
 )
 
 // TreeOf returns the tree over runs with these digests. A run without records should be

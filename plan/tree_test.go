@@ -223,7 +223,7 @@ func TestLevelsAreTheHighestSeparationBetween(t *testing.T) {
 func TestGoldenTree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	seps := TreeOf(randomRuns(rng, 80))
-	const want = "00000000001000000000010000000000100000100000100000001000010000000100000200001000"
+	const want = "00000010001002000100010020000100100000300100100200100000100200010000100300001000"
 	var got strings.Builder
 	for _, s := range seps {
 		fmt.Fprint(&got, s)
