@@ -42,6 +42,9 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		return "", err
 	}
 	if same != nil { // it was made before, wherever
+		if same.Gone == "" && same.Made.Run != 0 && !mayShare(tx, r, same) {
+			return whyPrivate(tx, same), nil
+		}
 		return whyGone(same, now), nil
 	}
 	prev := lineage.GetSlot(tx, slot)
@@ -69,9 +72,17 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		case old.Split == split:
 			return "its place in the file changed", nil
 		}
-		return "input changed", nil
+		return changedInput, nil
 	}
 	return stageDifference(tx, stage, before)
+}
+
+// whyPrivate says why an output that is there is not used.
+func whyPrivate(tx *store.Tx, o *lineage.Output) string {
+	if verdictOf(tx, o.Stage) == indeterminate {
+		return "indeterminate: its code made other records when it was executed again"
+	}
+	return "untried: its code has not been seen to make the same again"
 }
 
 // whyGone says why an output on record is not used.
@@ -177,6 +188,10 @@ type rows struct {
 
 const maxExamples = 5
 
+// changedInput is the reason of a task whose place in the input holds other bytes. Which
+// is told where reasons are listed: tasks share reasons.
+const changedInput = "input changed"
+
 func (rs *rows) add(phase string, state mr.State, reason, example string) {
 	key := phase + "\x00" + string(state) + "\x00" + reason
 	if rs.by == nil {
@@ -196,7 +211,14 @@ func (rs *rows) add(phase string, state mr.State, reason, example string) {
 
 func (rs *rows) list() (out []mr.ExplainRow) {
 	for _, k := range rs.order {
-		out = append(out, *rs.by[k])
+		r := *rs.by[k]
+		if r.Reason == changedInput && len(r.Examples) > 0 { // nothing tells more than which
+			r.Reason += ": " + r.Examples[0]
+			if r.Tasks > 1 {
+				r.Reason += fmt.Sprintf(" and %d more", r.Tasks-1)
+			}
+		}
+		out = append(out, r)
 	}
 	slices.SortStableFunc(out, func(a, b mr.ExplainRow) int {
 		if d := strings.Compare(a.Phase, b.Phase); d != 0 {
@@ -216,7 +238,7 @@ func (c Catalog) Explain(_ context.Context, id, vs mr.JobID) (x mr.Explanation, 
 			return err
 		}
 		var rs rows
-		if err := explainTasks(tx, r, vs, &rs); err != nil {
+		if err := explainTasks(tx, r, vs, &rs, time.Now()); err != nil {
 			return err
 		}
 		x.Rows = rs.list()
@@ -228,7 +250,7 @@ func (c Catalog) Explain(_ context.Context, id, vs mr.JobID) (x mr.Explanation, 
 
 // explainTasks gathers the reasons of a job's tasks, or, with another job, how they differ
 // from that one's. The job may be under way.
-func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows) error {
+func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) error {
 	now, err := sideOf(tx, r)
 	if err != nil {
 		return err
@@ -247,15 +269,29 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows) error {
 	if r.Plan.IsZero() {
 		rs.add("map", mr.Pending, "not planned yet", "")
 	}
+	stage, err := lineage.GetStage(tx, r.MapStage)
+	if err != nil {
+		return err
+	}
 	for k := plan.Map; k <= plan.Reduce; k++ {
 		for i := range now.count(k) {
 			t, id := now.tasks[k][i], taskID{r.ID, k, i}
-			if t == nil {
-				rs.add(phaseOf(k), mr.Pending, "not started yet", exampleOf(r, now.splits, id))
+			example := exampleOf(r, now.splits, id)
+			if t != nil && t.State == lineage.TaskDone {
+				phase, state, reason := explainTask(id, t)
+				rs.add(phase, state, reason, example)
 				continue
 			}
-			phase, state, reason := explainTask(id, t)
-			rs.add(phase, state, reason, exampleOf(r, now.splits, id))
+			reason := "not done"
+			if t == nil {
+				reason = "not started yet"
+			}
+			if k == plan.Map && i < len(now.splits) {
+				if _, reason, err = foresee(tx, r, stage, r.Spec.Verify == verifyFull, now.splits[i], at); err != nil {
+					return err
+				}
+			}
+			rs.add(phaseOf(k), stateOf(t), reason, example)
 		}
 	}
 	return nil
@@ -263,10 +299,7 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows) error {
 
 func explainTask(t taskID, rec *lineage.Task) (phase string, state mr.State, reason string) {
 	phase = phaseOf(t.kind)
-	switch {
-	case rec.State != lineage.TaskDone:
-		return phase, mr.Running, "not done"
-	case rec.Cached:
+	if rec.Cached {
 		return phase, mr.Cached, "the output was on record"
 	}
 	return phase, mr.Succeeded, rec.Reason
@@ -347,101 +380,6 @@ func predecessor(tx *store.Tx, r *record) (best *record, err error) {
 		return nil
 	})
 	return best, err
-}
-
-// DryRun implements mr.Jobs.
-func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, err error) {
-	spec.Overwrite = true // nothing is written
-	j, err := e.prepare(ctx, spec)
-	if err != nil {
-		return x, err
-	}
-	p, err := e.makePlan(ctx, &j.rec, j.files)
-	if err != nil {
-		return x, err
-	}
-	for _, lie := range p.lies {
-		e.log.Warn(lie)
-	}
-	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
-	var rs rows
-	err = e.o.Store.View(func(tx *store.Tx) error {
-		for i := range p.tasks {
-			t := &p.tasks[i]
-			example := p.splits[i].String()
-			switch {
-			case t.done:
-				rs.add("map", mr.Cached, "the output is on record", example)
-				continue
-			case p.full:
-				rs.add("map", mr.Pending, "--verify full: read and digested first, then looked up", example)
-				continue
-			case t.key.IsZero() && lineage.GetSlot(tx, p.maps[i].slot).IsZero():
-				rs.add("map", mr.Pending, "new input", example)
-				continue
-			case t.key.IsZero():
-				rs.add("map", mr.Pending, "files were touched: read and digested first, then looked up", example)
-				continue
-			}
-			why, err := dryReason(tx, j, p, i, e.o.Now())
-			if err != nil {
-				return err
-			}
-			rs.add("map", mr.Pending, why, example)
-		}
-		return nil
-	})
-	x.Rows = rs.list()
-	if err == nil {
-		x.Keys, err = e.dryKeys(&j.rec, p)
-	}
-	return x, err
-}
-
-// dryKeys are the components of a job that is not on record, beside those of the last one
-// like it.
-func (e *Engine) dryKeys(r *record, p *planning) (keys []mr.KeyComponent, err error) {
-	like := *r
-	like.ID = newJobID(e.o.Now())
-	err = e.o.Store.View(func(tx *store.Tx) error {
-		other, err := predecessor(tx, &like)
-		if err != nil {
-			return err
-		}
-		for i, s := range p.stages {
-			var old []plan.Component
-			if other != nil {
-				if old, err = lineage.GetStage(tx, [2]mr.Digest{other.MapStage, other.ReduceStage}[i]); err != nil {
-					return err
-				}
-			}
-			keys = append(keys, compare(s.Components, old)...)
-		}
-		return nil
-	})
-	return keys, err
-}
-
-// dryReason is whyMissed for a stage that may not be on record.
-func dryReason(tx *store.Tx, j *job, p *planning, i int, now time.Time) (string, error) {
-	if j.rec.Spec.NoCache {
-		return "--no-cache", nil
-	}
-	slot := p.maps[i].slot
-	prev, err := lineage.GetOutput(tx, lineage.GetSlot(tx, slot))
-	if err != nil {
-		return "", err
-	}
-	if prev != nil && prev.Stage != j.rec.MapStage {
-		old, err := lineage.GetStage(tx, prev.Stage)
-		if err != nil {
-			return "", err
-		}
-		return firstDifference(p.stages[0].Components, old), nil
-	}
-	t := p.maps[i]
-	t.Key = p.tasks[i].key
-	return whyMissed(tx, &j.rec, plan.Map, &t, now)
 }
 
 // Lineage implements mr.Jobs.

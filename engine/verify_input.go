@@ -78,7 +78,11 @@ func (e *Engine) sample(ctx context.Context, rec *record, p *planning) (lies []s
 
 // digest reads a split for its digest alone.
 func (e *Engine) digest(ctx context.Context, rec *record, s input.Split) (d mr.Digest, err error) {
-	loaded, err := input.Load(ctx, s, input.Options{Format: rec.Spec.InputFormat, RecordLimit: rec.Spec.RecordLimit, Buffer: 1})
+	o := input.Options{Format: rec.Spec.InputFormat, RecordLimit: rec.Spec.RecordLimit, Buffer: 1}
+	if rec.Spec.SkipBadRecords > 0 {
+		o.Skip = func(mr.BadRecord) error { return nil } // as when it was mapped
+	}
+	loaded, err := input.Load(ctx, s, o)
 	if err != nil {
 		return d, err
 	}

@@ -1,23 +1,30 @@
 package mrtest_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
+	"github.com/mrd-io/mr/internal/local"
 	"github.com/mrd-io/mr/mrtest"
 )
 
 // The matrix: one edit between two runs, and how much of the second must run. Every row
 // is run for real, and its output compared with that of a store that has never seen
 // anything: a difference is a false hit, the worst bug there is. Rows that run more
-// than they would need to are false misses; they say so.
+// than they would need to are false misses; they say so, and RATIONALE.md lists them. Of
+// maps that run, explain must name the reason, and a dry run must have foreseen it.
 
 // world is what a row edits.
 type world struct {
@@ -26,7 +33,10 @@ type world struct {
 	job   string
 	in    []string
 	o     mrtest.Options
+	m     *mrtest.M
+	base  []*mr.Definition // of the first run, beside the built-ins
 	extra []*mr.Definition // shadows the first run's definitions
+	node  *local.Options   // the second run's, if another
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -60,102 +70,209 @@ const (
 	some = -2 // at least one, and not all
 )
 
-// counted is a job in two versions of its own.
-func counted(version string, plus int64) *mr.Definition {
+// shape is what a row varies of the job "counted".
+type shape struct {
+	version   string
+	plus      int64
+	noCombine bool
+	mapOnly   bool
+	positions bool
+	prefix    int
+	env       []string
+}
+
+// counted is a job of the matrix's own.
+func counted(c shape) *mr.Definition {
+	if c.version == "" {
+		c.version = "1"
+	}
 	return mr.JobFunc("counted", func(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
 		suffix := fs.String("suffix", "", "is added to each word")
 		fs.Int64("scale", 1, "is the reducer's alone")
 		return func([]string) ([]mr.Option, error) {
-			return []mr.Option{
-				mr.Version(version), mr.ReduceOnly("scale"),
-				mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			opts := []mr.Option{
+				mr.Version(c.version), mr.ReduceOnly("scale"), mr.Env(c.env...),
+				mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int64]) error {
+					if c.positions {
+						emit(t.Path(), t.Offset())
+					}
 					for w := range strings.FieldsSeq(line) {
-						emit(w+*suffix, plus)
+						emit(w+*suffix, 1+c.plus)
 					}
 					return nil
 				}),
-				mr.Combine(mr.Sum[int64]),
-			}, nil
+			}
+			if !c.noCombine && !c.mapOnly {
+				opts = append(opts, mr.Combine(mr.Sum[int64]))
+			}
+			if c.positions {
+				opts = append(opts, mr.Positions())
+			}
+			if !c.mapOnly {
+				opts = append(opts, mr.Pass[string, int64]())
+			}
+			return opts, nil
 		}
 	})
 }
 
-var matrix = []struct {
+// row is an edit, and what it costs.
+type row struct {
 	name string
 	edit func(w *world)
 	runs int
-}{
+	// why is what explain must say of the maps that ran, as a regular expression. Where a
+	// row changes how files are cut, there may be new places beside.
+	why string
+	// miss is why maps run that need not, if so: TestFalseMisses lists these rows.
+	miss  string
+	first func(w *world) // before the first run
+}
+
+// own makes the job "counted" the row's, from the start.
+func own(w *world) { w.job = "counted" }
+
+func reshape(c shape) func(*world) {
+	return func(w *world) { w.extra = []*mr.Definition{counted(c)} }
+}
+
+const (
+	anyInput = `^input changed: .*/[^/]+@\[\d+,\d+\)|^input changed: \d+ files, `
+	inA      = `^input changed: /.*/a\.txt@\[\d+,\d+\)`
+	inZ      = `^input changed: /.*/z\.txt@\[\d+,\d+\)`
+	inPack   = `^input changed: \d+ files, |^new input$` // of small files, named after the first of them
+	fresh    = `^new input$`
+)
+
+var matrix = []row{
 	// Nothing that matters.
-	{"nothing", func(*world) {}, none},
-	{"reducers", func(w *world) { w.o.Reducers = 5 }, none},
-	{"many reducers", func(w *world) { w.o.Reducers = 40 }, none},
-	{"output format", func(w *world) { w.o.OutputFormat = "jsonl" }, none},
-	{"raw output", func(w *world) { w.o.OutputFormat = "raw" }, none},
-	{"another output folder", func(w *world) { w.o.Output = "elsewhere" }, none},
-	{"touched", func(w *world) { w.write("a.txt", w.read("a.txt")) }, none},
-	{"mode changed", func(w *world) { w.must(os.Chmod(w.path("a.txt"), 0o640)) }, none},
-	{"rewritten by rename", func(w *world) {
+	{name: "nothing", edit: func(*world) {}},
+	{name: "reducers", edit: func(w *world) { w.o.Reducers = 5 }},
+	{name: "many reducers", edit: func(w *world) { w.o.Reducers = 40 }},
+	{name: "more workers", edit: func(w *world) { w.node = &local.Options{Workers: 7} }},
+	{name: "one worker", edit: func(w *world) { w.node = &local.Options{Workers: 1} }},
+	{name: "less memory", edit: func(w *world) { w.node = &local.Options{Memory: 16 << 20} }},
+	{name: "another life of the store", edit: func(w *world) { w.node = &local.Options{} }},
+	{name: "an environment that was not declared", edit: func(w *world) {
+		w.node = &local.Options{Getenv: func(string) string { return "another" }}
+	}, first: own},
+	{name: "output format", edit: func(w *world) { w.o.OutputFormat = "jsonl" }},
+	{name: "raw output", edit: func(w *world) { w.o.OutputFormat = "raw" }},
+	{name: "another output folder", edit: func(w *world) { w.o.Output = "elsewhere" }},
+	{name: "the same output folder", edit: func(w *world) { w.o.Output, w.o.Overwrite = "named", true }, first: func(w *world) { w.o.Output = "named" }},
+	{name: "a shorter longest record", edit: func(w *world) { w.o.RecordLimit = 1 << 10 }},
+	{name: "--verify sample", edit: func(w *world) { w.o.Verify = "sample" }},
+	{name: "--verify full", edit: func(w *world) { w.o.Verify = "full" }},
+	{name: "incremental", edit: func(w *world) { w.o.Incremental = true }},
+	{name: "more bad records allowed", edit: func(w *world) { w.o.SkipBad = 10 }, first: func(w *world) { w.o.SkipBad = 1 }},
+	{name: "larger splits than files", edit: func(w *world) { w.o.SplitSize = 1 << 30 }, first: func(w *world) { w.o.SplitSize = 1 << 20 }},
+	{name: "touched", edit: func(w *world) { w.write("a.txt", w.read("a.txt")) }},
+	{name: "a time in the future", edit: func(w *world) {
+		day := time.Now().Add(24 * time.Hour)
+		w.must(os.Chtimes(w.path("a.txt"), day, day))
+	}},
+	{name: "mode changed", edit: func(w *world) { w.must(os.Chmod(w.path("a.txt"), 0o640)) }},
+	{name: "rewritten by rename", edit: func(w *world) {
 		w.write("tmp", w.read("a.txt"))
 		w.must(os.Rename(w.path("tmp"), w.path("a.txt")))
-	}, none},
-	{"large file renamed", func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("b.txt"))) }, none},
-	{"rotated", func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("a.txt.1"))) }, none},
-	{"moved to a folder", func(w *world) {
+	}},
+	{name: "large file renamed", edit: func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("b.txt"))) }},
+	{name: "an odd name", edit: func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("ä [b]\n\xff.txt"))) }},
+	{name: "rotated", edit: func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("a.txt.1"))) }},
+	{name: "moved to a folder", edit: func(w *world) {
 		w.must(os.Mkdir(w.path("old"), 0o700))
 		w.must(os.Rename(w.path("a.txt"), w.path("old/a.txt")))
-	}, none},
-	{"order of patterns", func(w *world) { w.in = []string{w.path("z.txt"), w.path("small"), w.path("a.txt")} }, none},
-	{"a pattern twice", func(w *world) { w.in = append(w.in, w.path("a.txt")) }, none},
-	{"a glob for a folder", func(w *world) { w.in = []string{w.path("**/*.txt")} }, none},
-	{"by a symbolic link", func(w *world) {
+	}},
+	{name: "order of patterns", edit: func(w *world) { w.in = []string{w.path("z.txt"), w.path("small"), w.path("a.txt")} }},
+	{name: "a pattern twice", edit: func(w *world) { w.in = append(w.in, w.path("a.txt")) }},
+	{name: "a glob for a folder", edit: func(w *world) { w.in = []string{w.path("**/*.txt")} }},
+	{name: "by a symbolic link", edit: func(w *world) {
 		w.must(os.Symlink(w.path("a.txt"), w.path("link.txt")))
 		w.in = []string{w.path("link.txt"), w.path("small"), w.path("z.txt")}
-	}, none},
-	{"default flag spelt out", func(w *world) { w.o.Args = []string{"--letters=false"} }, none},
-	{"job's reduce-only flag", func(w *world) { w.o.Args = []string{"--scale", "3"} }, none},
-	{"hidden file added", func(w *world) { w.write(".hidden", "x y z\n") }, none},
-	{"empty folder added", func(w *world) { w.must(os.Mkdir(w.path("empty"), 0o700)) }, none},
-	{"file removed", func(w *world) { w.must(os.Remove(w.path("a.txt"))) }, none},
-	{"an equal copy of a large file", func(w *world) { w.write("copy.txt", w.read("a.txt")) }, none},
-	{"a hard link", func(w *world) { w.must(os.Link(w.path("a.txt"), w.path("hard.txt"))) }, none},
-
-	// What changes some.
-	{"appended", func(w *world) { w.write("a.txt", w.read("a.txt")+"one more line\n") }, 1},
-	{"last line not ended", func(w *world) { w.write("a.txt", strings.TrimSuffix(w.read("a.txt"), "\n")) }, 1},
-	{"cut short", func(w *world) { w.write("a.txt", w.read("a.txt")[:5000]) }, 1},
-	{"first byte", func(w *world) { s := w.read("a.txt"); w.write("a.txt", "Q"+s[1:]) }, 1},
-	{"last byte", func(w *world) { s := w.read("a.txt"); w.write("a.txt", s[:len(s)-2]+"Q\n") }, 1},
-	{"same size, same place", func(w *world) { w.edit("a.txt", "w17 ", "v17 ") }, 1},
-	{"a case changed", func(w *world) { w.edit("a.txt", "w99 ", "W99 ") }, 1},
-	{"LF to CRLF once", func(w *world) { w.edit("z.txt", "\n", "\r\n") }, 1},
-	{"a NUL", func(w *world) { w.edit("a.txt", "w5 ", "\x005 ") }, 1},
-	{"a line in front", func(w *world) { w.write("z.txt", "front\n"+w.read("z.txt")) }, some},
-	{"a small file changed", func(w *world) { w.write("small/3.txt", "three changed\n") }, 1},
-	{"a small file added", func(w *world) { w.write("small/99.txt", "ninety nine\n") }, 1},
-	{"a small file removed", func(w *world) { w.must(os.Remove(w.path("small/5.txt"))) }, 1},
-	{"a small file emptied", func(w *world) { w.write("small/5.txt", "") }, 1},
-	{"a new large file", func(w *world) { w.write("new.txt", lines(7, 300)) }, some},
-	{"two files swapped", func(w *world) {
+	}},
+	{name: "default flag spelt out", edit: func(w *world) { w.o.Args = []string{"--letters=false"} }},
+	{name: "order of flags", edit: func(w *world) { w.o.Args = []string{"--lower", "--letters"} }, first: func(w *world) { w.o.Args = []string{"--letters", "--lower"} }},
+	{name: "the reducer's flag", edit: func(w *world) { w.o.Args = []string{"--scale", "3"} }, first: own},
+	{name: "hidden file added", edit: func(w *world) { w.write(".hidden", "x y z\n") }},
+	{name: "empty folder added", edit: func(w *world) { w.must(os.Mkdir(w.path("empty"), 0o700)) }},
+	{name: "file removed", edit: func(w *world) { w.must(os.Remove(w.path("a.txt"))) }},
+	{name: "an equal copy of a large file", edit: func(w *world) { w.write("copy.txt", w.read("a.txt")) }},
+	{name: "a hard link", edit: func(w *world) { w.must(os.Link(w.path("a.txt"), w.path("hard.txt"))) }},
+	{name: "two files swapped", edit: func(w *world) {
 		a, z := w.read("a.txt"), w.read("z.txt")
 		w.write("a.txt", z)
 		w.write("z.txt", a)
-	}, none},
-	{"a file emptied", func(w *world) { w.write("a.txt", "") }, 1}, // into a pack
+	}},
+	{name: "a compressed file renamed", edit: func(w *world) { w.must(os.Rename(w.path("c.gz"), w.path("c"))) }, first: compressed},
+
+	// What changes some.
+	{name: "appended", edit: func(w *world) { w.write("a.txt", w.read("a.txt")+"one more line\n") }, runs: 1, why: inA},
+	{name: "last line not ended", edit: func(w *world) { w.write("a.txt", strings.TrimSuffix(w.read("a.txt"), "\n")) }, runs: 1, why: inA,
+		miss: "a last line without its end is the same record"},
+	{name: "cut short", edit: func(w *world) { w.write("a.txt", w.read("a.txt")[:5000]) }, runs: 1, why: inA},
+	{name: "first byte", edit: func(w *world) { s := w.read("a.txt"); w.write("a.txt", "Q"+s[1:]) }, runs: 1, why: inA},
+	{name: "last byte", edit: func(w *world) { s := w.read("a.txt"); w.write("a.txt", s[:len(s)-2]+"Q\n") }, runs: 1, why: inA},
+	{name: "same size, same place", edit: func(w *world) { w.edit("a.txt", "w17 ", "v17 ") }, runs: 1, why: inA},
+	{name: "a case changed", edit: func(w *world) { w.edit("a.txt", "w99 ", "W99 ") }, runs: 1, why: inA},
+	{name: "LF to CRLF once", edit: func(w *world) { w.edit("z.txt", "\n", "\r\n") }, runs: 1, why: inZ,
+		miss: "the line's end is not part of the record, and is of the file"},
+	{name: "a NUL", edit: func(w *world) { w.edit("a.txt", "w5 ", "\x005 ") }, runs: 1, why: inA},
+	{name: "a line in front", edit: func(w *world) { w.write("z.txt", "front\n"+w.read("z.txt")) }, runs: some, why: inZ,
+		miss: "fixed ranges cut all that follows elsewhere; `--chunking content` does not"},
+	{name: "a line in front, content chunking", edit: func(w *world) { w.write("z.txt", "front\n"+w.read("z.txt")) }, runs: 1, why: inZ, first: contentCut},
+	{name: "a small file changed", edit: func(w *world) { w.write("small/3.txt", "three changed\n") }, runs: 1, why: inPack},
+	{name: "a small file added", edit: func(w *world) { w.write("small/99.txt", "ninety nine\n") }, runs: 1, why: inPack,
+		miss: "small files are mapped in packs, and one pack runs for one file"},
+	{name: "a small file removed", edit: func(w *world) { w.must(os.Remove(w.path("small/5.txt"))) }, runs: 1, why: inPack,
+		miss: "the rest of its pack is another pack"},
+	{name: "a small file emptied", edit: func(w *world) { w.write("small/5.txt", "") }, runs: 1, why: inPack},
+	{name: "a new large file", edit: func(w *world) { w.write("new.txt", lines(7, 300)) }, runs: some, why: fresh},
+	{name: "a file emptied", edit: func(w *world) { w.write("a.txt", "") }, runs: 1, why: `^input changed: |^new input$`,
+		miss: "an empty file is small, and goes into a pack"},
+	{name: "a compressed file added", edit: compressed, runs: 1, why: fresh},
+	{name: "compressed anew, harder", edit: func(w *world) { w.zip("c.gz", lines(5, 1000), gzip.BestCompression) }, runs: 1, why: `^input changed: /.*/c\.gz@\[|^input changed: \d+ files`,
+		first: func(w *world) { w.zip("c.gz", lines(5, 1000), gzip.HuffmanOnly) }, miss: "stored bytes identify a file, and decoding comes after"},
+	{name: "compressed", edit: func(w *world) { w.zip("a.txt", w.read("a.txt"), gzip.BestSpeed) }, runs: 1, why: `^input changed: /.*/a\.txt@\[|^new input$`,
+		miss: "stored bytes identify a file, and a compressed file is one split"},
+	{name: "smaller splits", edit: func(w *world) { w.o.SplitSize = 1 << 10 }, runs: some, why: anyInput, // a pack may come out the same
+		miss: "other splits are other tasks"},
+	{name: "chunking", edit: func(w *world) { w.o.Chunking = "content" }, runs: some, why: anyInput, miss: "other splits are other tasks"},
 
 	// What changes all.
-	{"parameter", func(w *world) { w.o.Args = []string{"--letters"} }, all},
-	{"another parameter", func(w *world) { w.o.Args = []string{"--lower"} }, all},
-	{"two parameters", func(w *world) { w.o.Args = []string{"--lower", "--letters"} }, all},
-	{"no cache", func(w *world) { w.o.NoCache = true }, all},
-	{"another job", func(w *world) { w.job = "count" }, all},
-	{"another job with a flag", func(w *world) { w.job, w.o.Args = "count", []string{"--field", "1"} }, all},
-	{"grep", func(w *world) { w.job, w.o.Args = "grep", []string{"w1"} }, all},
-	{"sort", func(w *world) { w.job = "sort" }, all},
-	{"index", func(w *world) { w.job = "index" }, all},
-	{"format whole", func(w *world) { w.o.Format = mr.Format{Kind: mr.Whole} }, all},
-	{"smaller splits", func(w *world) { w.o.SplitSize = 1 << 10 }, some}, // a pack may come out the same
-	{"own job's flag", func(w *world) { w.job, w.o.Args = "counted", []string{"--suffix", "!"} }, all},
-	{"own job's version", func(w *world) { w.job, w.extra = "counted", []*mr.Definition{counted("2", 1)} }, all},
+	{name: "parameter", edit: func(w *world) { w.o.Args = []string{"--letters"} }, runs: all, why: `^parameter --letters: false → true$`},
+	{name: "another parameter", edit: func(w *world) { w.o.Args = []string{"--lower"} }, runs: all, why: `^parameter --lower: false → true$`},
+	{name: "two parameters", edit: func(w *world) { w.o.Args = []string{"--lower", "--letters"} }, runs: all, why: `^parameter --letters: false → true$`},
+	{name: "a parameter taken back", edit: func(w *world) { w.o.Args = nil }, runs: all, why: `^parameter --letters: true → false$`,
+		first: func(w *world) { w.o.Args = []string{"--letters"} }},
+	{name: "no cache", edit: func(w *world) { w.o.NoCache = true }, runs: all, why: `^--no-cache$`, miss: "it was asked for"},
+	{name: "invalidated", edit: func(w *world) {
+		if _, err := w.m.Cache().CacheInvalidate(w.t.Context(), "wordcount"); err != nil {
+			w.t.Fatal(err)
+		}
+	}, runs: all, why: `^invalidated less than a minute ago$`, miss: "it was asked for"},
+	{name: "another job", edit: func(w *world) { w.job = "count" }, runs: all, why: fresh},
+	{name: "another job with a flag", edit: func(w *world) { w.job, w.o.Args = "count", []string{"--field", "1"} }, runs: all, why: fresh},
+	{name: "grep", edit: func(w *world) { w.job, w.o.Args = "grep", []string{"w1"} }, runs: all, why: fresh},
+	{name: "sort", edit: func(w *world) { w.job = "sort" }, runs: all, why: fresh},
+	{name: "index", edit: func(w *world) { w.job = "index" }, runs: all, why: fresh},
+	{name: "format whole", edit: func(w *world) { w.o.Format = mr.Format{Kind: mr.Whole} }, runs: all, why: `^input format: text → whole$`},
+	{name: "format fixed", edit: func(w *world) { w.o.Format = mr.Format{Kind: mr.Fixed, N: 1} }, runs: all, why: `^input format: text → fixed:1$`},
+	{name: "own job's flag", edit: func(w *world) { w.o.Args = []string{"--suffix", "!"} }, first: own, runs: all, why: `^parameter --suffix: "" → !$`},
+	{name: "own job's version", edit: reshape(shape{version: "2", plus: 1}), first: own, runs: all, why: `^map code changed \(built-in counted 1 → built-in counted 2\)$`},
+	{name: "a version alone", edit: reshape(shape{version: "1.1"}), first: own, runs: all, why: `^map code changed \(built-in counted 1 → built-in counted 1\.1\)$`,
+		miss: "a declared version is believed, both ways"},
+	{name: "bad records allowed", edit: func(w *world) { w.o.SkipBad = 1 }, runs: all, why: `^bad records: "" → skipped, lines up to \d+ bytes$`,
+		miss: "there may be none, which only mapping shows"},
+	{name: "no combiner", edit: reshape(shape{noCombine: true}), first: own, runs: all, why: `^combiner: yes → no$`},
+	{name: "no reducer", edit: reshape(shape{mapOnly: true}), first: own, runs: all, why: `^combiner: yes → no$`},
+	{name: "positions", edit: reshape(shape{positions: true}), first: own, runs: all, why: `^positions: no → yes$`},
+	{name: "a variable declared", edit: reshape(shape{env: []string{"TZ"}}), first: own, runs: all, why: `^env TZ: "" → ""$`,
+		miss: "that it is empty may be what the code goes by"},
+	{name: "a declared variable's value", edit: func(w *world) {
+		w.node = &local.Options{Getenv: func(string) string { return "CET" }}
+	}, first: func(w *world) { own(w); w.base = []*mr.Definition{counted(shape{env: []string{"TZ"}})} }, runs: all, why: `^env TZ: "" → CET$`},
+	{name: "renamed, seeing positions", edit: func(w *world) { w.must(os.Rename(w.path("a.txt"), w.path("b.txt"))) },
+		first: func(w *world) { own(w); w.base = []*mr.Definition{counted(shape{positions: true})} }, runs: some, why: fresh},
 }
 
 func lines(seed, n int) string {
@@ -183,29 +300,51 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// compressed adds a compressed file.
+func compressed(w *world) { w.zip("c.gz", lines(5, 1000), gzip.DefaultCompression) }
+
+func contentCut(w *world) { w.o.Chunking = "content" }
+
+func (w *world) zip(name, data string, level int) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, level)
+	w.must(err)
+	_, err = z.Write([]byte(data))
+	w.must(errors.Join(err, z.Close()))
+	w.write(name, b.String())
+}
+
+func (w *world) jobs() []*mr.Definition {
+	return slices.Concat(builtin.Jobs(), []*mr.Definition{counted(shape{})}, w.base)
+}
+
 func TestMatrix(t *testing.T) {
 	for _, row := range matrix {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			jobs := builtin.Jobs()
-			m := mrtest.New(t, append(slices.Clone(jobs), counted("1", 1))...)
-			base := *w
-			if row.name == "own job's version" || row.name == "own job's flag" || row.name == "job's reduce-only flag" {
-				base.job, w.job = "counted", "counted"
+			if row.first != nil {
+				row.first(w)
 			}
-			if _, err := m.TryOn(base.job, base.in, base.o); err != nil {
+			w.m = mrtest.New(t, w.jobs()...)
+			if _, err := w.m.TryOn(w.job, w.in, w.o); err != nil {
 				t.Fatal(err)
 			}
 			row.edit(w)
-			if w.extra != nil {
-				m.Redefine(w.extra...)
+			w.m.Redefine(w.extra...)
+			fresh := mrtest.New(t, append(w.jobs(), w.extra...)...)
+			if w.node != nil {
+				w.m.Reopen(*w.node)
+				fresh.Reopen(*w.node)
 			}
-			got, err := m.TryOn(w.job, w.in, w.o)
+			foreseen, err := w.m.DryRun(w.job, w.in, w.o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			fresh := mrtest.New(t, append(append(slices.Clone(jobs), counted("1", 1)), w.extra...)...)
+			got, err := w.m.TryOn(w.job, w.in, w.o)
+			if err != nil {
+				t.Fatal(err)
+			}
 			cold, err := fresh.TryOn(w.job, w.in, w.o)
 			if err != nil {
 				t.Fatal(err)
@@ -217,21 +356,82 @@ func TestMatrix(t *testing.T) {
 				t.Errorf("counters %v, cold %v", got.Status.Counters, cold.Status.Counters)
 			}
 			p := got.Status.Map
-			switch ok := p.Run == row.runs; {
-			case row.runs == all:
-				if p.Run != cold.Status.Map.Run { // equal splits are computed once
-					t.Errorf("%d of %d maps ran, want all", p.Run, p.Tasks)
-				}
-			case row.runs == some:
-				if p.Run == 0 || p.Run == p.Tasks {
-					t.Errorf("%d of %d maps ran, want some", p.Run, p.Tasks)
-				}
-			case !ok:
-				t.Errorf("%d of %d maps ran, want %d", p.Run, p.Tasks, row.runs)
+			checkRuns(t, row.runs, p.Run, p.Tasks, cold.Status.Map.Run)
+			told, err := w.m.Explain(got.Status.Job)
+			if err != nil {
+				t.Fatal(err)
 			}
+			row.checkReasons(t, p.Run, told.Rows, foreseen.Rows)
 		})
 	}
-	if len(matrix) < 50 {
+	if len(matrix) < 64 {
 		t.Errorf("the matrix has %d rows", len(matrix))
+	}
+}
+
+// checkReasons holds what explain says of the maps that ran, and a dry run before, against
+// the row's reason.
+func (r *row) checkReasons(t *testing.T, ran int, told, foreseen []mr.ExplainRow) {
+	t.Helper()
+	why := regexp.MustCompile(r.why)
+	tasks, named := 0, false
+	for _, x := range told {
+		if x.Phase != "map" || x.State != mr.Succeeded {
+			continue
+		}
+		tasks += x.Tasks
+		match := why.MatchString(x.Reason)
+		named = named || match
+		if !match && (r.runs > 0 || x.Reason != "new input") {
+			t.Errorf("explain says %q of %d tasks, want %s", x.Reason, x.Tasks, r.why)
+		}
+	}
+	if tasks != ran || ran > 0 && !named {
+		t.Errorf("explain has %d of %d maps that ran, and %s is said: %v; it says %+v", tasks, ran, r.why, named, told)
+	}
+	// Files are too young for their stamps here, so a dry run can't tell of inputs without
+	// reading them; of everything else it can.
+	if r.runs != all {
+		return
+	}
+	for _, x := range foreseen {
+		if head, _, _ := strings.Cut(x.Reason, "; "); x.Phase == "map" && why.MatchString(head) {
+			return
+		}
+	}
+	if !strings.HasPrefix(r.why, "^invalidated") {
+		t.Errorf("a dry run does not foresee %s: %+v", r.why, foreseen)
+	}
+}
+
+var update = flag.Bool("update", false, "write the lists of false misses in RATIONALE.md anew")
+
+// TestFalseMisses holds the list of them in RATIONALE.md.
+func TestFalseMisses(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| edit | why maps run |\n|---|---|\n")
+	for _, r := range matrix {
+		if r.miss != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", r.name, r.miss)
+		}
+	}
+	const file, begin, end = "../RATIONALE.md", "<!-- false misses of the matrix -->\n", "<!-- end -->"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	list, tail, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		t.Fatalf("%s does not hold the list", file)
+	}
+	if list == b.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s has another list of false misses; go test ./mrtest -run FalseMisses -update writes it. It is now:\n%s", file, b.String())
+	}
+	if err := os.WriteFile(file, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

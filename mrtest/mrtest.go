@@ -39,6 +39,10 @@ type Options struct {
 	Reducers     int
 	NoCache      bool
 	Incremental  bool
+	Chunking     string // "content": where the content says, not at multiples of SplitSize
+	RecordLimit  int64
+	SkipBad      int    // bad records that may be skipped
+	Verify       string // "sample" or "full": see mrctl run --help
 	Output       string // name of the output folder; empty: a new one
 	Overwrite    bool
 }
@@ -69,20 +73,24 @@ func New(t testing.TB, jobs ...*mr.Definition) *M {
 	t.Helper()
 	m := &M{t: t, dir: t.TempDir(), jobs: map[string]*mr.Definition{}}
 	m.Redefine(jobs...)
-	node, err := local.Open(filepath.Join(m.dir, "store"), local.Options{
-		Builtin: func(name string) (*mr.Definition, bool) {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			d, ok := m.jobs[name]
-			return d, ok
-		},
-	})
-	if err != nil {
-		t.Fatalf("mrtest: %v", err)
-	}
-	m.node = node
+	m.open(local.Options{})
 	t.Cleanup(m.close)
 	return m
+}
+
+func (m *M) open(o local.Options) {
+	m.t.Helper()
+	o.Builtin = func(name string) (*mr.Definition, bool) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		d, ok := m.jobs[name]
+		return d, ok
+	}
+	node, err := local.Open(filepath.Join(m.dir, "store"), o)
+	if err != nil {
+		m.t.Fatalf("mrtest: %v", err)
+	}
+	m.node = node
 }
 
 // Redefine adds jobs, or replaces those of the same names, as an edit of the code would. The
@@ -145,14 +153,7 @@ func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, erro
 	}
 	m.runs++
 	ctx := m.t.Context()
-	spec := mr.Spec{
-		Job: job, Args: o.Args, Inputs: inputs, Output: filepath.Join(m.dir, fmt.Sprintf("out-%d", m.runs)),
-		InputFormat: o.Format, OutputFormat: o.OutputFormat, SplitSize: o.SplitSize,
-		Reducers: o.Reducers, NoCache: o.NoCache, Incremental: o.Incremental, Overwrite: o.Overwrite,
-	}
-	if o.Output != "" {
-		spec.Output = filepath.Join(m.dir, "named", o.Output)
-	}
+	spec := m.spec(job, inputs, o)
 	jobs := m.node.Jobs()
 	id, err := jobs.Submit(ctx, mr.SubmitID(fmt.Sprintf("mrtest-%d-%d", m.runs, time.Now().UnixNano())), spec)
 	if err != nil {
@@ -168,6 +169,19 @@ func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, erro
 		return Result{Status: s}, mr.Errorf(mr.Failed, "%s", s.Error)
 	}
 	return m.read(spec.Output, s)
+}
+
+func (m *M) spec(job string, inputs []string, o Options) mr.Spec {
+	spec := mr.Spec{
+		Job: job, Args: o.Args, Inputs: inputs, Output: filepath.Join(m.dir, fmt.Sprintf("out-%d", m.runs)),
+		InputFormat: o.Format, OutputFormat: o.OutputFormat, SplitSize: o.SplitSize, Chunking: o.Chunking,
+		RecordLimit: o.RecordLimit, Reducers: o.Reducers, NoCache: o.NoCache, Incremental: o.Incremental, Verify: o.Verify,
+		SkipBadRecords: o.SkipBad, Overwrite: o.Overwrite,
+	}
+	if o.Output != "" {
+		spec.Output = filepath.Join(m.dir, "named", o.Output)
+	}
+	return spec
 }
 
 func (m *M) read(dir string, s mr.Status) (Result, error) {

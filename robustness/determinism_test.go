@@ -69,6 +69,9 @@ func TestIndeterminateCodeIsNotShared(t *testing.T) {
 			if shared := second.Map.Run == 0; shared != test.shared {
 				t.Errorf("of the second job's %d maps %d ran", second.Map.Tasks, second.Map.Run)
 			}
+			if why, _ := mrctl(t, st, "explain", "last"); strings.Contains(why, "indeterminate: ") == test.shared {
+				t.Errorf("explain says\n%s", why)
+			}
 			if warned := len(first.Warnings) > 0; warned == test.shared {
 				t.Errorf("warnings: %q", first.Warnings)
 			}

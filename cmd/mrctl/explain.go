@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,7 +77,7 @@ func (a *app) printExplanation(e mr.Explanation) error {
 	t := table{head: []string{"PHASE", ">TASKS", "STATE", "REASON", "EXAMPLE"}}
 	for _, r := range e.Rows {
 		example := ""
-		if len(r.Examples) > 0 {
+		if len(r.Examples) > 0 && !strings.Contains(r.Reason, r.Examples[0]) {
 			example = r.Examples[0]
 			if more := r.Tasks - 1; more > 0 {
 				example += fmt.Sprintf(" and %s more", comma(more))

@@ -1,11 +1,15 @@
 package local
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 )
@@ -79,5 +83,89 @@ func TestExplainComparesTwoJobs(t *testing.T) {
 	}
 	if !strings.Contains(differs, "parameter --letters: false → true") {
 		t.Errorf("a dry run differs from the last job in:\n%s", differs)
+	}
+}
+
+// A job under way explains itself: what is done says why it was, and what is not says why
+// it will be. A dry run says the same before there is a job.
+func TestExplainOfAJobUnderWay(t *testing.T) {
+	dir := t.TempDir()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	gate := mr.JobFunc("gate", func(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
+		shut := fs.Bool("shut", false, "")
+		return func([]string) ([]mr.Option, error) {
+			return []mr.Option{mr.Version("1"), mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+				if *shut && strings.HasPrefix(line, "stop") {
+					select {
+					case reached <- struct{}{}:
+					default: // told already
+					}
+					<-release
+				}
+				emit(line, "")
+				return nil
+			})}, nil
+		}
+	})
+	n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, Builtin: func(string) (*mr.Definition, bool) { return gate, true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(context.Background()) //nolint:errcheck // the test is over
+	open := sync.OnceFunc(func() { close(release) })
+	defer open()
+	in := filepath.Join(dir, "in.txt")
+	var text strings.Builder // splits that don't count as small, so that slots are few
+	for i := range 60_000 {
+		fmt.Fprintf(&text, "%s %06d\n", [2]string{"go", "stop"}[i/15_000%2], i)
+	}
+	if err := os.WriteFile(in, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spec := mr.Spec{Job: "gate", Inputs: []string{in}, SplitSize: 100 << 10, Output: filepath.Join(dir, "o1")}
+	if s := runJob(t, n, spec); s.State != mr.Succeeded {
+		t.Fatalf("%+v", s)
+	}
+	spec.Args, spec.Output = []string{"--shut"}, filepath.Join(dir, "o2")
+	said := func(x mr.Explanation, err error) string {
+		t.Helper()
+		var b strings.Builder
+		for _, r := range x.Rows {
+			fmt.Fprintf(&b, "%s %d %s %s\n", r.Phase, r.Tasks, r.State, r.Reason)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	const why = "parameter --shut: false → true"
+	before := said(n.Jobs().DryRun(t.Context(), spec))
+	if !strings.Contains(before, "PENDING "+why) || strings.Contains(before, "SUCCEEDED") {
+		t.Errorf("a dry run says\n%s", before)
+	}
+	id, err := n.Jobs().Submit(t.Context(), "under way", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	under := ""
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && !strings.Contains(under, "SUCCEEDED"); time.Sleep(time.Millisecond) {
+		under = said(n.Jobs().Explain(t.Context(), id, "")) // the first one's records are on their way
+	}
+	for _, want := range []string{"SUCCEEDED " + why, "RUNNING " + why, "PENDING " + why} {
+		if !strings.Contains(under, want) {
+			t.Errorf("a job under way does not say %q:\n%s", want, under)
+		}
+	}
+	open()
+	var s mr.Status
+	for !s.State.Done() {
+		if s, err = n.Jobs().Wait(t.Context(), id, s.Version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := said(n.Jobs().Explain(t.Context(), id, ""))
+	if want := fmt.Sprintf("map %d SUCCEEDED %s\n", s.Map.Tasks, why); !strings.HasPrefix(after, want) {
+		t.Errorf("the job says\n%s, want\n%s", after, want)
 	}
 }

@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// This file says what a job would do, and why, before it has done it.
+
+// DryRun implements mr.Jobs.
+func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, err error) {
+	spec.Overwrite = true // nothing is written
+	j, err := e.prepare(ctx, spec)
+	if err != nil {
+		return x, err
+	}
+	p, err := e.makePlan(ctx, &j.rec, j.files)
+	if err != nil {
+		return x, err
+	}
+	for _, lie := range p.lies {
+		e.log.Warn(lie)
+	}
+	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
+	var rs rows
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		for _, s := range p.splits {
+			state, why, err := foresee(tx, &j.rec, p.stages[0].Components, p.full, s, e.o.Now())
+			if err != nil {
+				return err
+			}
+			rs.add("map", state, why, s.String())
+		}
+		return nil
+	})
+	x.Rows = rs.list()
+	if err == nil {
+		x.Keys, err = e.dryKeys(&j.rec, p)
+	}
+	return x, err
+}
+
+// foresee says whether a map task's output is on record, and if not, why it will run. Where
+// the split must be read first, what is known so far is said. stage is the job's map stage.
+func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input.Split, now time.Time) (mr.State, string, error) {
+	if r.Spec.NoCache {
+		return mr.Pending, "--no-cache", nil
+	}
+	t := taskInfo{slot: mapSlot(r, s)}
+	prev, err := lineage.GetOutput(tx, lineage.GetSlot(tx, t.slot))
+	if err != nil {
+		return "", "", err
+	}
+	var start int64
+	if !full && s.Settled(now) {
+		if t.split, start, err = lineage.GetStamp(tx, s.StampKey(r.Spec.InputFormat)); err != nil {
+			return "", "", err
+		}
+	}
+	if !t.split.IsZero() {
+		t.Key = (&job{rec: *r, splits: []input.Split{s}}).mapKey(0, t.split, start)
+		out, err := hit(tx, r, t.Key)
+		if err == nil && out != nil {
+			return mr.Cached, "the output is on record", nil
+		}
+		if err != nil {
+			return "", "", err
+		}
+		if known, err := lineage.GetOutput(tx, t.Key); err != nil || known != nil || prev == nil || prev.Stage == r.MapStage {
+			why, err := whyMissed(tx, r, plan.Map, &t, now)
+			return mr.Pending, why, err
+		}
+	}
+	why := ""
+	if prev != nil && prev.Stage != r.MapStage { // which need not be on record yet
+		old, err := lineage.GetStage(tx, prev.Stage)
+		if err != nil {
+			return "", "", err
+		}
+		why = firstDifference(stage, old)
+	}
+	switch {
+	case !t.split.IsZero():
+	case prev == nil:
+		why = "new input"
+	case full:
+		why = also(why, "--verify full: read and digested first, then looked up")
+	default:
+		why = also(why, "files were touched: read and digested first, then looked up")
+	}
+	return mr.Pending, why, nil
+}
+
+// also puts two reasons together.
+func also(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "; " + b
+}
+
+// dryKeys are the components of a job that is not on record, beside those of the last one
+// like it.
+func (e *Engine) dryKeys(r *record, p *planning) (keys []mr.KeyComponent, err error) {
+	like := *r
+	like.ID = newJobID(e.o.Now())
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		other, err := predecessor(tx, &like)
+		if err != nil {
+			return err
+		}
+		for i, s := range p.stages {
+			var old []plan.Component
+			if other != nil {
+				if old, err = lineage.GetStage(tx, [2]mr.Digest{other.MapStage, other.ReduceStage}[i]); err != nil {
+					return err
+				}
+			}
+			keys = append(keys, compare(s.Components, old)...)
+		}
+		return nil
+	})
+	return keys, err
+}
