@@ -326,7 +326,7 @@ func partName(r *record, index int) string {
 // fail turns a failed answer into an event, at once or after a pause.
 func (l *loop) fail(j *job, f *flight) {
 	fl := f.result.Failure
-	ev := evFailed{attempt: f.work.Attempt, kind: fl.Kind, err: l.describeFailure(f), lost: fl.LostRuns, copy: f.work.Copy}
+	ev := evFailed{attempt: f.work.Attempt, kind: fl.Kind, err: l.describeFailure(f), lost: fl.LostRuns, where: l.whereLost(fl.LostRuns), copy: f.work.Copy}
 	switch fl.Kind {
 	case plan.Cancelled:
 	case plan.LostRun:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/mrd-io/mr"
@@ -206,13 +207,16 @@ func (c *core) failed(e evFailed) {
 		}
 	}
 	kind := e.kind
-	if kind == plan.LostRun && !c.lose(e.lost) && j.left[plan.Map] == 0 && j.remade == a.remade && !e.copy {
+	if kind == plan.LostRun && !c.lose(e.lost, e.where) && j.left[plan.Map] == 0 && j.remade == a.remade && !e.copy {
 		kind = plan.UserError // nothing was, or is to be, made again that would mend it
 	}
 	switch kind {
 	case plan.Cancelled, plan.NoSpace:
 		c.requeue(j, t, a.task)
 	case plan.LostRun:
+		if j.phase == phaseEnding { // it is lost too often
+			return
+		}
 		c.requeue(j, t, a.task)
 		c.advance(j)
 	case plan.BadInput:
@@ -244,25 +248,33 @@ func (c *core) requeue(j *coreJob, t *task, id taskID) {
 }
 
 // lose makes every done map task of a live job that stands on one of the runs run
-// again, and reports whether there was one.
-func (c *core) lose(runs []uint64) (found bool) {
+// again, and reports whether there was one. A task whose output is lost again and again fails
+// its job.
+func (c *core) lose(runs []uint64, where string) (found bool) {
 	for _, j := range c.order {
 		if j.phase >= phaseCommit || j.complete() {
 			continue
 		}
-		some := false
+		some, hopeless := false, ""
 		for i := range j.maps {
 			t := &j.maps[i]
 			if t.state == taskDone && slices.Contains(runs, t.run) {
 				some = true
+				if t.losses++; t.losses >= maxLosses {
+					hopeless = fmt.Sprintf("%s: storage has lost its output %d times (%s); check the disk below the store, then submit the job again",
+						plan.TaskName(plan.Map, i), t.losses, where)
+				}
 				c.do(actTaskLost{taskID{j.id, plan.Map, i}, t.run})
 				t.run, t.cached = 0, false
 				j.left[plan.Map]++
 				c.setReady(j, plan.Map, i)
 			}
 		}
-		if some {
-			found = true
+		found = found || some
+		switch {
+		case hopeless != "":
+			c.end(j, mr.FailedJob, hopeless)
+		case some:
 			c.advance(j)
 		}
 	}

@@ -16,6 +16,10 @@ import (
 // and Hadoop tradition. Cancelled attempts, lost runs and full disks don't count.
 const maxFailures = 4
 
+// maxLosses is how often the output of one map task may be lost within a job. What is computed
+// again each time would otherwise go on for ever where storage keeps nothing.
+const maxLosses = 4
+
 // taskID names a task within the engine.
 type taskID struct {
 	job   mr.JobID
@@ -42,6 +46,7 @@ type task struct {
 	run      uint64
 	cached   bool
 	failures int
+	losses   int      // of its output
 	err      string   // the first failure's own words
 	failedOn workerID // where it failed last; 0: nowhere
 	running  []*attempt
@@ -192,13 +197,15 @@ type (
 		kind    plan.FailureKind
 		err     string
 		lost    []uint64
-		copy    bool // it was to install a kept output, or to read a kept node: another attempt does without
-		changed bool // its input changed: what was known of the split's content is void
+		where   string // of what was lost, in words
+		copy    bool   // it was to install a kept output, or to read a kept node: another attempt does without
+		changed bool   // its input changed: what was known of the split's content is void
 	}
 	evCut struct {
 		job     mr.JobID
 		reduces []planned
 		lost    []uint64
+		where   string // likewise
 		err     string
 	}
 	evCommitted struct {
@@ -466,8 +473,11 @@ func (c *core) wasCut(e evCut) {
 		c.end(j, mr.FailedJob, e.err)
 	case len(e.lost) > 0:
 		j.phase = phaseMap
-		if !c.lose(e.lost) && j.left[plan.Map] == 0 && j.remade == j.cutAt {
+		if !c.lose(e.lost, e.where) && j.left[plan.Map] == 0 && j.remade == j.cutAt {
 			c.end(j, mr.FailedJob, "outputs of map tasks cannot be read, and it is not known whose they are")
+			return
+		}
+		if j.phase == phaseEnding {
 			return
 		}
 		c.do(actJobPhase{j.id})

@@ -225,3 +225,40 @@ func TestTwinsCountOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLostForEver: an output that is lost each time it was made again fails its job, in
+// words that say where it was. Losses of one task don't count for another.
+func TestLostForEver(t *testing.T) {
+	for _, c := range []struct {
+		tasks []int // whose outputs are lost, one after the other
+		fails bool
+	}{
+		{[]int{0, 0, 0, 1, 1, 1}, false},
+		{[]int{0, 1, 0, 1, 0, 1, 1}, true},
+		{[]int{0, 0, 0, 0}, true},
+	} {
+		b := newTable(t)
+		b.step(evWorker{1, 4})
+		b.job("a", 2)
+		next := 0
+		finish := func() {
+			for ; next < len(b.started); next++ {
+				b.finish(b.started[next].attempt)
+			}
+		}
+		finish()
+		for i, task := range c.tasks {
+			if len(b.ended) > 0 {
+				t.Fatalf("%v: ended after %d losses", c.tasks, i)
+			}
+			b.step(evCut{job: "a", lost: []uint64{b.c.jobs["a"].maps[task].run}, where: "lost: volume 7 damaged"})
+			finish()
+		}
+		if fails := b.ended["a"] == mr.FailedJob; fails != c.fails {
+			t.Errorf("%v: %v", c.tasks, b.ended)
+		}
+		if j := b.c.jobs["a"]; c.fails && !strings.Contains(j.err, "storage has lost its output 4 times (lost: volume 7 damaged)") {
+			t.Errorf("%v: %q", c.tasks, j.err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -238,6 +239,9 @@ func (e *Engine) forget(ctx context.Context, vs []victim, why string, freed *mr.
 				if err != nil {
 					return err
 				}
+				if err := failpoint.Hit("engine/evict-forgetting"); err != nil {
+					return err
+				}
 				got.Outputs, got.Bytes, got.Seconds = got.Outputs+1, got.Bytes+v.bytes, got.Seconds+v.cpu.Seconds()
 			}
 			return nil
@@ -251,6 +255,9 @@ func (e *Engine) forget(ctx context.Context, vs []victim, why string, freed *mr.
 	})
 	if err == nil && failed != nil {
 		err = fmt.Errorf("forgetting outputs: %w", failed)
+	}
+	if err == nil {
+		err = failpoint.Hit("engine/evict-forgot")
 	}
 	return err
 }
@@ -322,6 +329,14 @@ func (e *Engine) resumeOrPark() error {
 		}
 		return err
 	})
+}
+
+// whereLost is whyLost of the first of some runs.
+func (l *loop) whereLost(runs []uint64) string {
+	if len(runs) == 0 {
+		return ""
+	}
+	return l.e.whyLost(runs[0])
 }
 
 // whyLost says where the bytes were that can't be read.

@@ -61,7 +61,7 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 	}
 	if len(s.lost) > 0 {
 		l.logf(j, "", "%d map outputs could not be read at the shuffle", len(s.lost))
-		l.queue = append(l.queue, evCut{job: id, lost: s.lost})
+		l.queue = append(l.queue, evCut{job: id, lost: s.lost, where: l.whereLost(s.lost)})
 		return
 	}
 	old := j.reduces

@@ -24,6 +24,8 @@ func TestOddChildren(t *testing.T) {
 		"panic":  "an odd thing",
 		"error":  "an odd record",
 		"oom":    "was killed",
+		"hangup": "in the middle of a task",
+		"babble": "broke the protocol in the middle of a task",
 		"hang":   "no sign of life for 1s",
 		"dawdle": "no sign of life for 1s", // and is stopped, too
 	} {
@@ -44,6 +46,9 @@ func TestOddChildren(t *testing.T) {
 			}
 			if s.Map.Failed != 1 || s.Map.Attempts != s.Map.Tasks+1 || s.Map.Run != s.Map.Tasks {
 				t.Errorf("%+v", s.Map)
+			}
+			if n := strings.Count(logText(t, cl, id), "failed: "); n != 1 {
+				t.Errorf("%d failures are in the log", n)
 			}
 			if n := counter(s, "map_input_records"); n != int64(c.lines) {
 				t.Errorf("%d records were counted, and there are %d", n, c.lines)
@@ -78,7 +83,10 @@ func stopTwiceAsLong(t *testing.T, file string, limit time.Duration) {
 		t.Fatal(err)
 	}
 	time.Sleep(2 * limit)
-	syscall.Kill(pid, syscall.SIGCONT) //nolint:errcheck // it should be gone
+	// Its lease has ended long ago: it was killed, and there is nobody left to go on.
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != syscall.ESRCH {
+		t.Errorf("continuing the stopped process: %v; it should be gone", err)
+	}
 }
 
 // TestFailureIsNotKept fails a job for good, takes the reason away, and runs it again: the

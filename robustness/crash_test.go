@@ -52,12 +52,14 @@ type round struct {
 	lives []life
 	flags []string
 	env   []string
-	gc    bool // collect garbage as soon as the jobs are done
+	gc    bool   // collect garbage as soon as the jobs are done
+	cuts  int    // so many of a life's connections are cut
+	odd   string // what a process of a job binary does, once
 }
 
 // plannedJob is one job of a round.
 type plannedJob struct {
-	name      string // of the built-in, or "binary"
+	name      string // of the built-in, or "binary", or "odd"
 	reducers  int
 	split     int64
 	overwrite bool
@@ -79,12 +81,20 @@ func drawRound(s seed, points []string) *round {
 	rng := rand.New(rand.NewPCG(s.n, 1))
 	r := &round{seed: s.n}
 	point := points[s.index%len(points)]
-	jobs := []string{"wordcount", "sort", "index", "binary"}
+	jobs := []string{"wordcount", "sort", "index", "binary", "odd"}
+	if rng.IntN(3) == 0 {
+		r.cuts = 1 + rng.IntN(6)
+	}
 	for range 1 + rng.IntN(2) {
 		r.jobs = append(r.jobs, plannedJob{
 			name: jobs[rng.IntN(len(jobs))], reducers: 1 + rng.IntN(7), split: 256 << 10 << rng.IntN(3),
 			overwrite: rng.IntN(2) == 0, noCache: rng.IntN(8) == 0,
 		})
+	}
+	for _, j := range r.jobs {
+		if j.name == "odd" {
+			r.odd = []string{"exit", "panic", "error", "oom", "hangup", "babble"}[rng.IntN(6)]
+		}
 	}
 	first := life{point: point, hit: 1}
 	if rng.IntN(3) == 0 {
@@ -98,7 +108,8 @@ func drawRound(s seed, points []string) *round {
 	case "worker/merge-spill":
 		r.jobs[0] = plannedJob{name: "sort", reducers: 1, split: 128 << 10}
 		r.flags, first.hit = []string{"--memory", "12MiB"}, 1
-	case "store/gc-copied", "store/gc-before-unlink", "store/gc-unlinked":
+	case "store/gc-retired", "store/gc-copied", "store/gc-moved", "store/gc-before-unlink", "store/gc-unlinked",
+		"store/reclaim-chosen", "engine/evict-forgetting", "engine/evict-forgot":
 		r.jobs[0].noCache, r.jobs[0].split = false, 256<<10
 		r.flags = []string{"--cache-size", "16MiB"} // and so volumes of a sixteenth
 		r.gc, first.hit = true, 1
@@ -140,6 +151,9 @@ func (p plannedJob) spec(t *testing.T, c *corpus, out string) mr.Spec {
 		Job: p.name, Inputs: []string{c.dir}, Output: out, SplitSize: p.split, Reducers: p.reducers,
 		Overwrite: p.overwrite, NoCache: p.noCache,
 	}
+	if p.name == "odd" {
+		s.Job, s.Code = "", mr.Code{Kind: mr.Binary, Path: program(t, "odd"), Source: "odd"}
+	}
 	if p.name == "binary" {
 		s.Job, s.Code = "", mr.Code{Kind: mr.Binary, Path: program(t, "job"), Source: "job"}
 	}
@@ -148,7 +162,7 @@ func (p plannedJob) spec(t *testing.T, c *corpus, out string) mr.Spec {
 
 // want is what the job must put out.
 func (p plannedJob) want(c *corpus) []byte {
-	if p.name == "binary" {
+	if p.name == "binary" || p.name == "odd" {
 		return c.want["wordcount"]
 	}
 	return c.want[p.name]

@@ -41,6 +41,10 @@ func (r *round) run(t *testing.T, c *corpus, sums *tally) {
 		ids: make([]mr.JobID, len(r.jobs)),
 	}
 	sums.add("rounds")
+	if r.odd != "" {
+		sums.add("processes that " + r.odd)
+		r.env = append(r.env, "MR_ODD="+r.odd+":"+filepath.Join(dir, "odd"))
+	}
 	for i, j := range r.jobs {
 		out := filepath.Join(dir, fmt.Sprintf("out%d", i))
 		if j.overwrite {
@@ -121,6 +125,10 @@ func (u *running) live(l life) {
 // waits. Every call may fail, since the daemon may die under it.
 func (u *running) work(ctx context.Context, d *daemon) {
 	c, err := d.dial()
+	if err == nil && u.cuts > 0 {
+		c.Close() //nolint:errcheck // it has shown that the daemon answers
+		c, err = d.dialVia(ctx, newWire(u.t, u.dir, u.store, rand.New(rand.NewPCG(u.seed, uint64(u.kills))), u.cuts, u.sums))
+	}
 	if err != nil {
 		return
 	}
@@ -231,6 +239,16 @@ func differs(dir string, want map[string]string) string {
 func (u *running) last() {
 	d := start(u.t, launch{store: u.store, flags: u.flags, env: u.env})
 	c := d.client()
+	if u.cuts > 0 {
+		ctx, cancel := context.WithTimeout(u.t.Context(), 20*time.Second)
+		defer cancel()
+		via, err := d.dialVia(ctx, newWire(u.t, u.dir, u.store, rand.New(rand.NewPCG(u.seed, 10)), u.cuts, u.sums))
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		defer via.Close() //nolint:errcheck // the daemon is gone
+		c = via
+	}
 	if u.gc { // what the collection has left must still serve
 		spec := u.specs[0]
 		spec.Output, spec.Overwrite = filepath.Join(u.dir, "again"), false
@@ -244,17 +262,22 @@ func (u *running) last() {
 		}
 		u.ids[i] = id
 	}
-	var tasks, attempts, twins int
+	var tasks, attempts, twins, odd int
 	for i, id := range u.ids {
 		s := succeed(u.t, c, id)
 		u.verify(i, s)
 		for _, p := range []mr.PhaseStatus{s.Map, s.Reduce} {
-			tasks, attempts, twins = tasks+p.Tasks, attempts+p.Attempts, twins+p.Speculative
+			tasks, attempts, twins, odd = tasks+p.Tasks, attempts+p.Attempts, twins+p.Speculative, odd+p.Failed
 		}
 	}
 	// An attempt that waits for another task's output is one in flight, too, and a job
 	// has as many of them as are computed for it.
-	if most := tasks + twins + inFlight*u.kills*len(u.specs); attempts > most && !u.hurt {
+	u.sums.plus("tasks", tasks)
+	u.sums.plus("attempts beyond one a task", attempts-tasks)
+	if u.odd == "" && odd > 0 || odd > len(u.specs) {
+		u.t.Errorf("%d attempts failed, with %q in their processes", odd, u.odd)
+	}
+	if most := tasks + twins + odd + inFlight*u.kills*len(u.specs); attempts > most && !u.hurt {
 		u.t.Errorf("%d attempts for %d tasks with %d kills and %d twins", attempts, tasks, u.kills, twins)
 	}
 	if list, err := c.List(u.t.Context(), true); err != nil || len(list) != len(u.specs) {

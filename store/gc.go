@@ -75,6 +75,9 @@ func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, 
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
+	if err := failpoint.Hit("store/gc-retired"); err != nil {
+		return keep(fmt.Errorf("store: collect volume %s: %w", v.path, err))
+	}
 	for _, id := range ids {
 		if err := s.move(ctx, id, live[id]); err != nil {
 			return keep(fmt.Errorf("store: collect volume %s: %w", v.path, err))
@@ -116,7 +119,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 	if err != nil {
 		return err
 	}
-	return s.Update(func(tx *Tx) error {
+	err = s.Update(func(tx *Tx) error {
 		copied, err := s.sealed(place)
 		if err != nil {
 			return err
@@ -134,6 +137,10 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 		tx.runs = append(tx.runs, place)
 		return tx.put(Runs, id.key(), copied.append(nil))
 	})
+	if err == nil {
+		err = failpoint.Hit("store/gc-moved")
+	}
+	return err
 }
 
 // unlink removes a volume that no record names. Readers that have it open keep it.

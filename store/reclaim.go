@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 // VolumeOf returns the number of the volume that holds a run, 0 if the catalog does.
@@ -111,6 +113,9 @@ func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error
 		}
 		if err := ctx.Err(); err != nil {
 			return freed, fmt.Errorf("store: reclaim: %w", context.Cause(ctx))
+		}
+		if err := failpoint.Hit("store/reclaim-chosen"); err != nil {
+			return freed, fmt.Errorf("store: reclaim: %w", err)
 		}
 		got, err := s.collect(ctx, n, true)
 		if got > 0 {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/mrd-io/mr/internal/failpoint"
 )
 
 // RunReader reads one run. It keeps the run readable, also when the run is deleted
@@ -24,6 +26,9 @@ type RunReader struct {
 // OpenRun opens a committed run. It is ErrNoRun if there is no record of it, and
 // ErrDamaged if its volume can't be read.
 func (s *Store) OpenRun(id RunID) (*RunReader, error) {
+	if err := failpoint.Hit("store/run-opened"); err != nil { // a disk that loses what it was given
+		return nil, fmt.Errorf("store: run %s: %w: %w", id, ErrDamaged, err)
+	}
 	var before uint32
 	for {
 		rec, err := s.runRecord(id)

@@ -75,6 +75,11 @@ func misbehave() error {
 		return fmt.Errorf("an odd record")
 	case "oom":
 		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "hangup": // the connection to the daemon
+		return syscall.Shutdown(3, syscall.SHUT_RDWR)
+	case "babble":
+		_, err := syscall.Write(3, []byte("what no protocol knows"))
+		return err
 	case "hang":
 		time.Sleep(time.Hour) // not for ever: the runtime would see that nobody can wake it
 	case "dawdle":
