@@ -169,8 +169,8 @@ type KeyComponent struct {
 
 // LineageNode is an output part, a task or a range of an input file; edges go to what it was made from.
 type LineageNode struct {
-	ID      string // "part-r-00000", "r-00000", "m-00003", "FILE@[a,b)"
-	Kind    string // "part", "reduce", "map", "input"
+	ID      string // "part-r-00000", "r-00000", "n-00000-1f2e3d4c", "m-00003", "FILE@[a,b)"
+	Kind    string // "part", "reduce", "merge" (a kept inner node of a reduce task's merge), "map", "input"
 	Label   string
 	Digest  string
 	State   State

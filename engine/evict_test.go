@@ -31,6 +31,7 @@ func TestValueIsWhatAnOutputSavesForItsBytesAndIdleTime(t *testing.T) {
 		"used lately":  {out(func(o *lineage.Output) { o.Used = now.Add(-time.Minute) }), true},
 		"older":        {out(func(o *lineage.Output) { o.Created = now.Add(-2 * time.Hour) }), false},
 		"invalidated":  {out(func(o *lineage.Output) { o.Gone = lineage.Invalidated }), false},
+		"a node":       {out(func(o *lineage.Output) { o.Kind, o.CPU = plan.Merge, time.Hour }), false},
 		"clock behind": {out(func(o *lineage.Output) { o.Created = now.Add(time.Hour) }), true},
 	} {
 		if v := value(c.o, now); v > base != c.more || v == base {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/mrd-io/mr"
@@ -11,8 +10,8 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// grapher draws the lineage of one job's output: parts, from reduce tasks, from map
-// tasks, from ranges of input files.
+// grapher draws the lineage of one job's output: parts, from reduce tasks, from inner nodes
+// of their merges, from map tasks, from ranges of input files.
 type grapher struct {
 	s       *store.Store
 	tx      *store.Tx
@@ -21,8 +20,16 @@ type grapher struct {
 	maps    map[int]*lineage.Task
 	reduces map[int]*lineage.Task
 	drawn   map[string]bool
-	blocks  map[uint64][]block // of runs that were read
+	runs    map[uint64]indexed // that were read
+	tree    []uint8            // of all runs; nil if it is not known any more
 	g       mr.Lineage
+}
+
+// indexed is what the index of a run tells.
+type indexed struct {
+	blocks []block
+	digest mr.Digest
+	lost   bool
 }
 
 func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, error) {
@@ -30,7 +37,7 @@ func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, e
 	if err != nil {
 		return mr.Lineage{}, err
 	}
-	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}, blocks: map[uint64][]block{}}
+	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}, runs: map[uint64]indexed{}}
 	d.g.Job, d.g.Output = r.ID, r.Spec.Output
 	err = eachTask(tx, r.ID, func(id taskID, t *lineage.Task) error {
 		if id.kind == plan.Map {
@@ -46,6 +53,7 @@ func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, e
 	if part >= len(d.reduces) {
 		return d.g, mr.Errorf(mr.NotFound, "output %s has no part %d; it has %d", r.Spec.Output, part, len(d.reduces))
 	}
+	d.tree = d.treeOfAll()
 	for i := range r.Reduce.Tasks {
 		if t := d.reduces[i]; t != nil && (part < 0 || part == i) {
 			if err := d.part(i, t); err != nil {
@@ -75,10 +83,15 @@ func (d *grapher) part(i int, t *lineage.Task) error {
 	}
 	n := d.task(task, "reduce", t)
 	n.Label = rng
-	for _, m := range places {
-		n.From = append(n.From, plan.TaskName(plan.Map, m))
+	inner, err := d.innerNodes(i, places)
+	if err != nil {
+		return err
 	}
+	n.From = fromOf(inner, places, 0, len(places))
 	d.node(n)
+	for k := range inner {
+		d.node(inner[k].LineageNode)
+	}
 	for _, m := range places {
 		if err := d.mapTask(m); err != nil {
 			return err
@@ -134,10 +147,7 @@ func (d *grapher) placesOf(i int) (places []int, rng string, err error) {
 	if !d.r.Traits.Reduce {
 		return []int{i}, "", nil
 	}
-	var r plan.Range
-	if i < len(d.r.Ranges) {
-		r = plan.Range(d.r.Ranges[i])
-	}
+	r := d.rangeOf(i)
 	for m := range len(d.maps) {
 		t := d.maps[m]
 		if t != nil && d.overlaps(t, r) {
@@ -154,19 +164,31 @@ func upper(r plan.Range) string {
 	return fmt.Sprintf("%q", r.Hi)
 }
 
-func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
-	bs, known := d.blocks[t.Made.Run]
-	if !known {
-		var err error
-		if bs, _, err = blocksOf(d.s, t.Made.Run); err != nil {
-			bs = []block{{last: bytes.Repeat([]byte{0xff}, 1<<11)}} // beyond any bound of a range
-		}
-		d.blocks[t.Made.Run] = bs
+func (d *grapher) rangeOf(i int) (r plan.Range) {
+	if i < len(d.r.Ranges) {
+		r = plan.Range(d.r.Ranges[i])
 	}
-	for _, b := range bs {
+	return r
+}
+
+func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
+	ix := d.index(t)
+	for _, b := range ix.blocks {
 		if r.Overlaps(b.first, b.last) {
 			return true
 		}
 	}
-	return false
+	return ix.lost
+}
+
+// index reads the index of a map task's run, once.
+func (d *grapher) index(t *lineage.Task) indexed {
+	ix, known := d.runs[t.Made.Run]
+	if !known {
+		var err error
+		ix.blocks, ix.digest, err = blocksOf(d.s, t.Made.Run)
+		ix.lost = err != nil
+		d.runs[t.Made.Run] = ix
+	}
+	return ix
 }

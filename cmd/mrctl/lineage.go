@@ -191,6 +191,8 @@ func (t *lineageTree) count(n int, like string) string {
 	switch kind := t.nodes[like].Kind; kind {
 	case "map", "reduce":
 		return plural(n, kind+" task")
+	case "merge":
+		return plural(n, "merge node")
 	default:
 		return plural(n, "input range")
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,6 +66,7 @@ const (
 // column is the nodes of one kind, from top to bottom.
 type column struct {
 	kind  string
+	depth int // of merge nodes: how many of them lie one below the other
 	head  string
 	nodes []mr.LineageNode
 	more  int
@@ -128,7 +130,7 @@ func drawBox(b *strings.Builder, n mr.LineageNode, x, y int) {
 		fill, stroke = "#e0f5f1", "#2a9d8f"
 	case n.State == mr.Lost:
 		fill, stroke = "#fde8e8", "#c0392b"
-	case n.Kind == "map" || n.Kind == "reduce":
+	case n.Kind == "map" || n.Kind == "merge" || n.Kind == "reduce":
 		fill, stroke = "#fff6dd", "#c79a1b"
 	}
 	head, tail := nodeLines(n)
@@ -141,7 +143,12 @@ func drawBox(b *strings.Builder, n mr.LineageNode, x, y int) {
 // columns puts the nodes side by side, each kind in the order of what is made of it, so
 // that edges cross little.
 func columns(l mr.Lineage) []column {
-	cols := []column{{kind: "input", head: "input"}, {kind: "map", head: "map tasks"}, {kind: "reduce", head: "reduce tasks"}, {kind: "part", head: "parts"}}
+	cols := []column{{kind: "input", head: "input"}, {kind: "map", head: "map tasks"}}
+	depths := mergeDepths(l)
+	for depth := 1; slices.Contains(slices.Collect(maps.Values(depths)), depth); depth++ {
+		cols = append(cols, column{kind: "merge", head: "kept merges", depth: depth})
+	}
+	cols = append(cols, column{kind: "reduce", head: "reduce tasks"}, column{kind: "part", head: "parts"})
 	rank := map[string]float64{}
 	for i := len(cols) - 1; i >= 0; i-- {
 		c := &cols[i]
@@ -155,7 +162,7 @@ func columns(l mr.Lineage) []column {
 			}
 		}
 		for _, node := range l.Nodes {
-			if node.Kind == c.kind {
+			if node.Kind == c.kind && depths[node.ID] == c.depth {
 				c.nodes = append(c.nodes, node)
 			}
 		}
@@ -173,6 +180,22 @@ func columns(l mr.Lineage) []column {
 		}
 	}
 	return slices.DeleteFunc(cols, func(c column) bool { return len(c.nodes) == 0 })
+}
+
+// mergeDepths are how many merge nodes lie one below the other, from each of them down.
+func mergeDepths(l mr.Lineage) map[string]int {
+	depths := map[string]int{}
+	for _, n := range slices.Backward(l.Nodes) { // what a node is made from stands behind it
+		if n.Kind != "merge" {
+			continue
+		}
+		depth := 0
+		for _, id := range n.From {
+			depth = max(depth, depths[id])
+		}
+		depths[n.ID] = depth + 1
+	}
+	return depths
 }
 
 func shortened(s string) string {
