@@ -28,7 +28,7 @@ func TestPictureOfNestedMerges(t *testing.T) {
 	if s := strings.Join(got, " | "); s != want {
 		t.Errorf("columns %s, want %s", s, want)
 	}
-	if svg := lineageSVG(l, "out"); strings.Count(svg, "<path") != 8 {
-		t.Errorf("%d edges are drawn of 8", strings.Count(svg, "<path"))
+	if svg := lineageSVG(l, "out"); strings.Count(svg, "<path") != 7 {
+		t.Errorf("%d edges are drawn of 7", strings.Count(svg, "<path"))
 	}
 }
