@@ -210,6 +210,8 @@ func (l *loop) carryOut(acts []action) {
 			}
 		case actAbandon:
 			l.abandon(a.attempt)
+		case actFence:
+			l.fence(a.attempt)
 		case actDiscard:
 			if f := l.attempts[a.attempt]; f != nil {
 				l.dropSealed(&f.result)

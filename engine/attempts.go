@@ -147,7 +147,7 @@ func (c *core) done(e evDone) {
 	if a.task.kind == plan.Map {
 		c.rekey(t, a.task, e.key)
 	}
-	c.workers[a.worker].hasWorked()
+	c.hasWorked(a.worker)
 	if !e.cached {
 		j.took[a.task.kind] = append(j.took[a.task.kind], c.now.Sub(a.started))
 	}
@@ -309,14 +309,9 @@ func (c *core) redo(j *coreJob) {
 }
 
 func (c *core) workerGone(w workerID) {
+	gone := c.heldBy(w)
+	c.died(w, len(gone))
 	delete(c.workers, w)
-	var gone []*attempt
-	for _, a := range c.attempts {
-		if a.worker == w {
-			gone = append(gone, a)
-		}
-	}
-	slices.SortFunc(gone, func(a, b *attempt) int { return int(int64(a.id) - int64(b.id)) })
 	for _, a := range gone {
 		c.failed(evFailed{attempt: a.id, kind: plan.Cancelled, err: "its worker went away"})
 	}

@@ -114,6 +114,12 @@ type coreWorker struct {
 	small       int       // attempts at small tasks, which take no slot
 	failed      int       // attempts in a row
 	rests       time.Time // until then
+
+	// Of a worker in another process; see silence.go.
+	name   string
+	lease  time.Duration // 0: it is in this process, and never silent
+	heard  time.Time     // its last sign of life
+	silent bool          // its lease has run out
 }
 
 // core is the scheduler's state. Its owner is the loop.
@@ -130,6 +136,9 @@ type core struct {
 	now      time.Time              // of this step
 	acts     []action
 
+	ticked time.Time         // the last tick
+	deaths map[string]deaths // by the name of the worker; see rest.go
+
 	smallSlots int  // attempts at small tasks that a worker takes beside its slots
 	speculate  bool // start twins of attempts that are well behind their peers
 }
@@ -143,6 +152,7 @@ func newCore(epoch uint64) *core {
 		inflight: map[mr.Digest]taskID{},
 		waiters:  map[mr.Digest][]taskID{},
 		missed:   map[mr.Digest]bool{},
+		deaths:   map[string]deaths{},
 	}
 }
 
@@ -330,6 +340,10 @@ func (c *core) step(ev event, now time.Time) []action {
 		}
 	case evWorker:
 		c.workers[e.worker] = &coreWorker{slots: e.slots}
+	case evJoined:
+		c.joined(e)
+	case evBeat:
+		c.beat(e.worker)
 	case evWorkerGone:
 		c.workerGone(e.worker)
 	case evIdentified:
@@ -350,6 +364,8 @@ func (c *core) step(ev event, now time.Time) []action {
 		}
 	case evFinished:
 		c.finished(e.job)
+	case evTick:
+		c.expire()
 	}
 	c.schedule()
 	if _, ok := ev.(evTick); ok {

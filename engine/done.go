@@ -36,6 +36,10 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 		delete(l.attempts, a.attempt)
 		p.Running--
 		t.Made, t.Skipped = f.result.Made, f.result.Skipped
+		t.Began, t.Ended, t.Took = f.result.Began, f.result.Ended, f.result.Took
+		if m := l.members[f.worker]; m != nil {
+			t.Worker = m.Name
+		}
 		if a.task.kind == plan.Map {
 			t.split = f.result.Split
 			t.Key = j.mapKey(a.task.index, t.split, f.result.Start)

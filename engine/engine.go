@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/rpc"
+	"os"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func New(o Options) *Engine {
 		log:        o.Logger,
 		events:     make(chan event, 1024),
 		requests:   make(chan func(*loop)),
-		replies:    make(chan *rpc.Call, 1024),
+		replies:    make(chan *rpc.Call, 1<<14),
 		stopped:    make(chan struct{}),
 		draining:   make(chan struct{}),
 		describers: make(chan *rpc.Client, 1),
@@ -84,12 +85,14 @@ func New(o Options) *Engine {
 	core := newCore(o.Store.Epoch())
 	core.speculate, core.smallSlots = !o.NoTwins, smallSlots
 	e.loop = loop{
-		e:        e,
-		core:     core,
-		jobs:     map[mr.JobID]*job{},
-		workers:  map[workerID]*rpc.Client{},
-		attempts: map[plan.Attempt]*flight{},
-		outputs:  map[string]mr.JobID{},
+		e:         e,
+		core:      core,
+		jobs:      map[mr.JobID]*job{},
+		workers:   map[workerID]*rpc.Client{},
+		members:   map[workerID]*member{},
+		fencedOff: map[plan.Attempt]fenced{},
+		attempts:  map[plan.Attempt]*flight{},
+		outputs:   map[string]mr.JobID{},
 	}
 	return e
 }
@@ -115,7 +118,8 @@ func (e *Engine) Drain() { e.drain.Do(func() { close(e.draining) }) }
 // a time. The engine closes c when it stops. A worker whose connection breaks is
 // forgotten and its attempts are given to others.
 func (e *Engine) AddWorker(c *rpc.Client, slots int) error {
-	return e.request(e.ctx, func(l *loop) { l.addWorker(c, slots) })
+	host, _ := os.Hostname() // for people only
+	return e.request(e.ctx, func(l *loop) { l.addWorker(c, Member{Name: "daemon", Host: host, PID: os.Getpid(), Slots: slots}) })
 }
 
 var errStopped = mr.Errorf(mr.Unreachable, "the engine has stopped")

@@ -78,7 +78,7 @@ func (c *core) freeWorkerBut(not workerID) workerID {
 	best, free := workerID(-1), 0
 	rest := c.awake(-1)
 	for id, w := range c.workers {
-		if id == not || rest && c.now.Before(w.rests) {
+		if id == not || w.silent || rest && c.now.Before(w.rests) {
 			continue
 		}
 		if f := w.slots - w.busy; f > free || f == free && f > 0 && id < best {
@@ -97,7 +97,7 @@ func (t *task) small() bool { return t.tiny && t.failures == 0 }
 func (c *core) freeForSmall() workerID {
 	best := workerID(-1)
 	for id, w := range c.workers {
-		if w.small >= c.smallSlots || c.now.Before(w.rests) {
+		if w.silent || w.small >= c.smallSlots || c.now.Before(w.rests) {
 			continue
 		}
 		if best < 0 || w.small < c.workers[best].small || w.small == c.workers[best].small && id < best {

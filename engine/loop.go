@@ -17,12 +17,15 @@ type loop struct {
 	core     *core
 	jobs     map[mr.JobID]*job
 	workers  map[workerID]*rpc.Client
+	members  map[workerID]*member
 	nextID   workerID
 	attempts map[plan.Attempt]*flight
 	outputs  map[string]mr.JobID // output folders that live jobs write
 	fastKey  uint64              // of the store; see fast.go
 	audits   []drawnHit          // hits drawn for another execution; see determinism.go
 	auditing bool
+
+	fencedOff map[plan.Attempt]fenced // whose answers are still to come; see workers.go
 
 	queue  []event // to be stepped in this turn
 	paused bool    // the store has no room: what the core has done is not on record yet
@@ -76,6 +79,7 @@ func (l *loop) run(ctx context.Context) error {
 			fn(l)
 		case <-ticker.C:
 			l.flushLogs()
+			l.beatAll()
 			l.queue = append(l.queue, evTick{})
 			l.auditInIdleTime()
 		}
@@ -176,10 +180,15 @@ func (l *loop) pending() (ids []plan.Attempt) {
 	return ids
 }
 
-func (l *loop) addWorker(c *rpc.Client, slots int) {
+func (l *loop) addWorker(c *rpc.Client, m Member) {
 	l.nextID++
 	l.workers[l.nextID] = c
-	l.queue = append(l.queue, evWorker{l.nextID, slots})
+	l.members[l.nextID] = &member{Member: m, joined: l.e.o.Now()}
+	if m.Lease > 0 {
+		l.queue = append(l.queue, evJoined{l.nextID, m.Slots, m.Name, m.Lease})
+	} else {
+		l.queue = append(l.queue, evWorker{l.nextID, m.Slots})
+	}
 	select {
 	case l.e.describers <- c:
 	default:
@@ -191,8 +200,9 @@ func (l *loop) workerGone(id workerID, why error) {
 	if c == nil {
 		return
 	}
-	l.e.log.Warn("worker lost", "worker", int(id), "err", why)
+	l.e.log.Warn("worker lost", "worker", l.members[id].Name, "host", l.members[id].Host, "err", why)
 	delete(l.workers, id)
+	delete(l.members, id)
 	c.Close() //nolint:errcheck // it is broken
 	for a, f := range l.attempts {
 		if f.worker == id && !f.done {
@@ -250,11 +260,16 @@ func (l *loop) answered(call *rpc.Call) {
 	if call.ServiceMethod == "Worker.Abandon" {
 		return
 	}
+	if b, ok := call.Args.(*beat); ok {
+		l.wasBeaten(call, b)
+		return
+	}
 	f := l.flightOf(call)
 	if f == nil {
 		if res, ok := call.Reply.(*plan.Result); ok && call.Error == nil {
 			l.e.log.Info("a late answer is fenced: nothing of it is used", "attempt", res.Attempt.String())
 			l.dropSealed(res) // a zombie's work
+			l.zombieSpoke(res.Attempt, res)
 		}
 		return
 	}

@@ -22,12 +22,36 @@ func (w *coreWorker) hasFailed(now time.Time) {
 	}
 }
 
-func (w *coreWorker) hasWorked() { w.failed, w.rests = 0, time.Time{} }
+// deaths are how often a worker of a name has gone away with attempts in flight since an
+// attempt last succeeded on one. It rests like one on which attempts fail, also when it
+// comes back: a host that takes tasks and dies is no better than one that fails them.
+type deaths struct {
+	n     int
+	rests time.Time // until then
+}
+
+func (c *core) died(id workerID, held int) {
+	w := c.workers[id]
+	if w == nil || w.name == "" || held == 0 {
+		return
+	}
+	d := c.deaths[w.name]
+	if d.n++; d.n >= restAfter {
+		d.rests = c.now.Add(min(restFirst<<min(d.n-restAfter, 10), restMost))
+	}
+	c.deaths[w.name] = d
+}
+
+func (c *core) hasWorked(id workerID) {
+	w := c.workers[id]
+	w.failed, w.rests = 0, time.Time{}
+	delete(c.deaths, w.name)
+}
 
 // awake reports whether some worker, other than one, does not rest.
 func (c *core) awake(not workerID) bool {
 	for id, w := range c.workers {
-		if id != not && !c.now.Before(w.rests) {
+		if id != not && !w.silent && !c.now.Before(w.rests) {
 			return true
 		}
 	}

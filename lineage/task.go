@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
@@ -29,6 +30,11 @@ type Task struct {
 	Attempt  plan.Attempt   // the committed one, or 0
 	Reason   string         // why it was computed, if it was
 	Skipped  []mr.BadRecord // map: what its output was made without, here or in the job that made it
+
+	// Of the committed attempt: who ran it and when, on the master's clock.
+	Worker       string
+	Began, Ended plan.Moment
+	Took         time.Duration // on the worker's monotonic clock
 }
 
 func taskKey(job mr.JobID, kind plan.Kind, index int) []byte {
@@ -57,6 +63,10 @@ func PutTask(tx *store.Tx, job mr.JobID, kind plan.Kind, index int, t *Task) err
 	e.unum(uint64(t.Attempt))
 	e.str(t.Reason)
 	e.bad(t.Skipped)
+	e.str(t.Worker)
+	e.moment(t.Began)
+	e.moment(t.Ended)
+	e.num(int64(t.Took))
 	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.b))
 }
 
@@ -77,6 +87,9 @@ func ScanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t 
 		t.Attempt = plan.Attempt(d.unum())
 		t.Reason = d.str()
 		t.Skipped = d.bad()
+		t.Worker = d.str()
+		t.Began, t.Ended = d.moment(), d.moment()
+		t.Took = time.Duration(d.num())
 		if d.err != nil || len(k) != len(prefix)+4 {
 			return wrap("task of "+string(job), d.err)
 		}

@@ -164,6 +164,11 @@ type Result struct {
 	Log        []string       // what the task printed, cut to size
 	Skipped    []mr.BadRecord // in the order of the input
 	Failure    Failure
+
+	// When the attempt began and ended, and how long it ran on the worker's monotonic clock;
+	// the time that it was held for the master's word is in it.
+	Began, Ended Moment
+	Took         time.Duration
 }
 
 // FailureKind tells what a failure means for the task. Wire values: append only.

@@ -33,12 +33,16 @@ var _ clock.Exchanger = (*TimeConn)(nil)
 //	err = c.Sync(ctx, 16) // once, with 16 exchanges to choose from; or c.Run(ctx)
 //	report := c.Report()
 func DialTime(ctx context.Context, addr string, o ClientOptions) (*TimeConn, error) {
-	t := &TimeConn{addr: addr, auth: o.Auth}
+	t := NewTimeConn(addr, o)
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
+
+// NewTimeConn is DialTime for whoever does not mind that the daemon may be away: the first
+// Exchange connects.
+func NewTimeConn(addr string, o ClientOptions) *TimeConn { return &TimeConn{addr: addr, auth: o.Auth} }
 
 func (t *TimeConn) connect(ctx context.Context) error {
 	nc, err := dial(ctx, t.addr, t.auth)

@@ -32,6 +32,8 @@ type conn struct {
 	inFlight chan struct{} // one element a request in flight
 	instant  atomic.Int32  // of these, the ones that are answered at once
 
+	successor func() error // what the connection is for once net/rpc is over on it; see join.go
+
 	mu       sync.Mutex // also held to replace nc
 	draining bool       // reads are over
 	foreign  bool       // net/http sets the deadlines and drains

@@ -164,6 +164,9 @@ func (s *Server) converse(c *conn, trusted bool, greeted func()) error {
 			} else {
 				s.rpc.ServeCodec(newGobCodec(c))
 			}
+			if c.successor != nil {
+				return s.succeed(c)
+			}
 			return nil
 		default:
 			return fmt.Errorf("first byte %#02x is of no dialect", first[0])

@@ -20,6 +20,8 @@ type gobCodec struct {
 	dec *gob.Decoder
 	w   *bufio.Writer
 	enc *gob.Encoder
+
+	last bool // no request follows the one that was read last
 }
 
 func newGobCodec(c *conn) *gobCodec {
@@ -29,6 +31,9 @@ func newGobCodec(c *conn) *gobCodec {
 }
 
 func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
+	if g.last {
+		return io.EOF
+	}
 	g.c.startRequest()
 	g.fr.grant(g.c.srv.o.MaxRequest)
 	g.c.srv.decoded.Add(1)
@@ -38,12 +43,16 @@ func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
 		g.c.ended(err)
 		return io.EOF
 	}
+	g.last = handsOver(r.ServiceMethod)
 	return g.c.enter(r.ServiceMethod)
 }
 
 func (g *gobCodec) ReadRequestBody(body any) error {
 	if err := g.decode(body); err != nil {
 		return wireError{badBody(err)}
+	}
+	if b, ok := body.(interface{ bindConn(*conn) }); ok {
+		b.bindConn(g.c)
 	}
 	g.c.received(body)
 	return nil
@@ -79,7 +88,9 @@ func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
 }
 
 func (g *gobCodec) Close() error {
-	g.c.close()
+	if g.c.successor == nil {
+		g.c.close()
+	}
 	return nil
 }
 

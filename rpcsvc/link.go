@@ -141,7 +141,8 @@ type clientCodec struct {
 	enc   *gob.Encoder
 	fr    *frameReader
 	dec   *gob.Decoder
-	heard atomic.Int64 // when bytes last came, ns since 1970
+	heard atomic.Int64    // when bytes last came, ns since 1970
+	over  chan<- struct{} // closed when nothing more is read; nil: nobody wants to know
 
 	once   sync.Once
 	closed error
@@ -181,10 +182,19 @@ func (k *clientCodec) WriteRequest(r *rpc.Request, body any) error {
 
 func (k *clientCodec) ReadResponseHeader(r *rpc.Response) error {
 	k.fr.grant(maxReply)
-	return k.dec.Decode(r)
+	return k.ended(k.dec.Decode(r))
 }
 
-func (k *clientCodec) ReadResponseBody(body any) error { return k.dec.Decode(body) }
+func (k *clientCodec) ReadResponseBody(body any) error { return k.ended(k.dec.Decode(body)) }
+
+// ended tells of the first error, after which rpc.Client reads no more.
+func (k *clientCodec) ended(err error) error {
+	if err != nil && k.over != nil {
+		close(k.over)
+		k.over = nil
+	}
+	return err
+}
 
 func (k *clientCodec) Close() error {
 	k.once.Do(func() { k.closed = k.nc.Close() })

@@ -14,6 +14,7 @@ type ServerOptions struct {
 	StoreDir string        // for Hello
 	Auth     *Auth         // keys; needed for TCP
 	Clock    *clock.Master // the time that is offered; nil: this machine's
+	Crew     Crew          // takes the workers that join; nil: none may
 
 	MaxConns     int           // connections at once; 0: 1024
 	MaxGreeting  int           // of these, not yet authenticated; 0: 128

@@ -50,7 +50,7 @@ func NewServer(jobs mr.Jobs, o ServerOptions) *Server {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 	}
-	for name, svc := range map[string]any{"Jobs": &jobsService{s}, "Time": clock.NewService(s.master), "Meta": &metaService{s}} {
+	for name, svc := range map[string]any{"Jobs": &jobsService{s}, "Time": clock.NewService(s.master), "Meta": &metaService{s}, "Workers": &workersService{s}} {
 		if err := s.rpc.RegisterName(name, svc); err != nil {
 			panic(fmt.Sprintf("rpcsvc: service %s: %v", name, err)) // our own methods have the wrong shape
 		}
@@ -216,5 +216,5 @@ func (s *Server) hello() HelloReply {
 }
 
 func features() []string {
-	return []string{"gob", "http", "jobs/1", "jsonrpc", "time/1", "tls"}
+	return []string{"gob", "http", "jobs/1", "jsonrpc", "time/1", "tls", "workers/1"}
 }

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var wireServices = []struct {
 	name string
 	svc  any
-}{{"Jobs", &jobsService{}}, {"Meta", &metaService{}}, {"Time", &clock.Service{}}}
+}{{"Jobs", &jobsService{}}, {"Meta", &metaService{}}, {"Time", &clock.Service{}}, {"Workers", &workersService{}}}
 
 // TestWireGolden holds the names and shapes of everything that crosses the wire. A
 // change in the golden file is a change of the protocol: lines may be added, never
@@ -156,6 +156,8 @@ func TestConvertKeepsEverything(t *testing.T) {
 	roundTrip(t, cacheReportToWire, cacheReportFromWire)
 	roundTrip(t, verdictToWire, verdictFromWire)
 	roundTrip(t, traceToWire, traceFromWire)
+	roundTrip(t, workerToWire, workerFromWire)
+	roundTrip(t, timesToWire, timesFromWire)
 }
 
 func TestSpecFromWireRefuses(t *testing.T) {

@@ -99,6 +99,12 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	if err := split.UnmarshalBinary(a.work.Split); err != nil {
 		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("the order's split cannot be read: %w", err)}
 	}
+	var err error
+	if s.o.Host != "" {
+		if split, a.moved, err = here(split); err != nil {
+			return nil, &taskFailure{kind: plan.BadInput, err: err}
+		}
+	}
 	o := input.Options{Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20), Skip: a.skips.report()}
 	if o.FastKey = a.work.FastKey; o.FastKey != 0 {
 		o.Recall = func(f input.Fast) (mr.Digest, bool) { return a.work.KnownDigest, f == a.work.KnownFast }
@@ -106,6 +112,10 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	loaded, err := input.Load(a.ctx, split, o)
 	if err != nil {
 		return nil, &taskFailure{kind: plan.BadInput, err: err}
+	}
+	if a.moved && !a.work.Expect.IsZero() && loaded.Digest() != a.work.Expect {
+		loaded.Close()
+		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("%s: the bytes here are not those of the daemon's host", split)}
 	}
 	return loaded, nil
 }

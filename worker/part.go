@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/zeebo/blake3"
@@ -31,7 +28,8 @@ const partBuffer = 256 << 10
 // partWriter writes an attempt's part file and, beside it, the copy that the store
 // keeps. Its digest is BLAKE3 of the file's bytes.
 type partWriter struct {
-	f       *os.File
+	f       PartFile
+	path    string
 	buf     []byte // text that is not written yet; its capacity is partBuffer, but for huge records
 	hash    *blake3.Hasher
 	format  string
@@ -46,21 +44,19 @@ type partWriter struct {
 	keepMost int64
 }
 
-func createPart(path, format string, t mr.Traits) (*partWriter, error) {
-	if path == "" {
+func (s *Service) createPart(w *plan.Work, format string, t mr.Traits) (*partWriter, error) {
+	if w.Part == "" {
 		return nil, errNoPart
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, fmt.Errorf("making the attempt's folder: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := s.o.Parts.Create(w.Attempt, w.Part)
 	if err != nil {
 		return nil, fmt.Errorf("making the part file: %w", err)
 	}
 	if err := failpoint.Hit("worker/part-made"); err != nil {
-		return nil, errors.Join(fmt.Errorf("making the part file: %w", err), f.Close(), os.Remove(path))
+		f.Discard()
+		return nil, fmt.Errorf("making the part file: %w", err)
 	}
-	return &partWriter{f: f, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}, nil
+	return &partWriter{f: f, path: w.Part, hash: blake3.New(), format: format, noKey: t.NoKey, noValue: t.NoValue}, nil
 }
 
 // reserve makes room for a record of n bytes: records are appended where they are written
@@ -174,24 +170,21 @@ func (p *partWriter) appendJSON(b, key, value []byte) []byte {
 // finish makes the part file and its kept copy durable, in that order.
 func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
 	if err := p.flush(); err != nil {
-		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
+		return fmt.Errorf("writing part file %s: %w", p.path, err)
 	}
 	if err := failpoint.Hit("worker/part-written"); err != nil {
-		return fmt.Errorf("writing part file %s: %w", p.f.Name(), err)
+		return fmt.Errorf("writing part file %s: %w", p.path, err)
 	}
-	if err := p.f.Sync(); err != nil {
-		return fmt.Errorf("syncing part file %s: %w", p.f.Name(), err)
-	}
-	if err := p.f.Close(); err != nil {
-		return fmt.Errorf("closing part file %s: %w", p.f.Name(), err)
+	if err := p.f.Seal(); err != nil {
+		return fmt.Errorf("syncing part file %s: %w", p.path, err)
 	}
 	if p.kept != nil {
 		sum, err := p.keptRun.Close()
 		if err != nil {
-			return fmt.Errorf("keeping part %s: %w", p.f.Name(), err)
+			return fmt.Errorf("keeping part %s: %w", p.path, err)
 		}
 		if made.Run, err = p.kept.Seal(ctx); err != nil {
-			return fmt.Errorf("keeping part %s: %w", p.f.Name(), err)
+			return fmt.Errorf("keeping part %s: %w", p.path, err)
 		}
 		made.Stored = sum.Bytes
 	}
@@ -210,8 +203,7 @@ func (p *partWriter) abort() {
 		return
 	}
 	p.done = true
-	p.f.Close()           //nolint:errcheck // the file goes
-	os.Remove(p.f.Name()) //nolint:errcheck // swept with its folder otherwise
+	p.f.Discard()
 	if p.kept != nil {
 		p.kept.Discard()
 	}
@@ -220,37 +212,16 @@ func (p *partWriter) abort() {
 // installPart makes a part that is known without reducing.
 func (s *Service) installPart(a *attempt, res *plan.Result) error {
 	w := a.work
-	if w.LinkFrom != "" && linkPart(w, &res.Made) {
-		return nil
+	if w.LinkFrom != "" {
+		if n, ok := s.o.Parts.Link(w.Attempt, w.LinkFrom, w.Part, w.CopyDigest); ok {
+			res.Made = plan.Made{Digest: w.CopyDigest, Raw: n}
+			return nil
+		}
 	}
 	if len(w.Runs) == 0 {
 		return &taskFailure{kind: plan.LostRun, err: errors.New("the part to be replaced is not what its manifest says")}
 	}
 	return s.copyPart(a, res)
-}
-
-// linkPart links a part of the old output into the new one, if its bytes are what they
-// should be. They were synced when they were written.
-func linkPart(w *plan.Work, made *plan.Made) bool {
-	f, err := os.Open(w.LinkFrom)
-	if err != nil {
-		return false
-	}
-	defer f.Close() //nolint:errcheck // read only
-	h := blake3.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, partBuffer))
-	if err != nil {
-		return false
-	}
-	var d mr.Digest
-	if h.Sum(d[:0]); d != w.CopyDigest {
-		return false
-	}
-	if os.MkdirAll(filepath.Dir(w.Part), 0o777) != nil || os.Link(w.LinkFrom, w.Part) != nil {
-		return false
-	}
-	*made = plan.Made{Digest: d, Raw: n}
-	return true
 }
 
 // copyPart installs a part that the store has kept.
@@ -269,7 +240,7 @@ func (s *Service) copyPart(a *attempt, res *plan.Result) error {
 	if err != nil {
 		return lost(err)
 	}
-	part, err := createPart(w.Part, FormatRaw, mr.Traits{})
+	part, err := s.createPart(w, FormatRaw, mr.Traits{})
 	if err != nil {
 		return err
 	}
@@ -290,7 +261,7 @@ func (s *Service) copyPart(a *attempt, res *plan.Result) error {
 		return err
 	}
 	if res.Made.Digest != w.CopyDigest {
-		os.Remove(w.Part) //nolint:errcheck // swept with its folder otherwise
+		part.f.Discard()
 		return lost(fmt.Errorf("its bytes have another digest than on record"))
 	}
 	return nil

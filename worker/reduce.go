@@ -46,7 +46,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		return m.lostOr(err)
 	}
 
-	part, err := createPart(w.Part, w.OutputFormat, runner.Traits())
+	part, err := s.createPart(w, w.OutputFormat, runner.Traits())
 	if err != nil {
 		return err
 	}

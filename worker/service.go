@@ -60,6 +60,13 @@ type Options struct {
 	TempDir  string   // for spills; each is unlinked as soon as it is open
 	Cores    int      // attempts that may compute at a time; others wait, or wait for the disk; 0: no bound
 	Logger   *slog.Logger
+
+	// Of a worker that has joined from another process.
+	Parts Parts              // where part files are written; nil: the files of this host
+	Host  string             // names this worker in failures; files may be copies of the master's
+	Clock func() plan.Moment // the master's time; nil: this process has it
+	Alive func() plan.Alive  // for Beat
+	Leave func(reason string)
 }
 
 // Service executes attempts. It is registered with net/rpc under the name "Worker".
@@ -86,13 +93,23 @@ type attempt struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	loaded *input.Loaded // held between Identified and Proceed
-	skips  *skips        // nil: a bad record is an error
+	moved  bool          // stamps do not vouch for loaded
+
+	began plan.Moment
+	start time.Time
+	skips *skips // nil: a bad record is an error
 }
 
 // New makes a Service.
 func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Parts == nil {
+		o.Parts = localParts{}
+	}
+	if o.Clock == nil {
+		o.Clock = func() plan.Moment { return plan.Here(time.Now()) }
 	}
 	s := &Service{
 		o:        o,
@@ -197,7 +214,7 @@ func (s *Service) begin(w *plan.Work) *attempt {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &attempt{work: w, ctx: ctx, cancel: cancel, skips: newSkips(w)}
+	a := &attempt{work: w, ctx: ctx, cancel: cancel, began: s.o.Clock(), start: time.Now(), skips: newSkips(w)}
 	s.attempts[w.Attempt] = a
 	return a
 }
@@ -219,6 +236,8 @@ func (s *Service) execute(a *attempt, res *plan.Result, leg func() error) {
 		return leg()
 	}()
 	res.CPU = time.Since(start)
+	res.Began, res.Ended, res.Took = a.began, s.o.Clock(), time.Since(a.start)
+	res.Moved = res.Moved || a.moved
 	if err == errHeld {
 		return
 	}
@@ -226,7 +245,7 @@ func (s *Service) execute(a *attempt, res *plan.Result, leg func() error) {
 	delete(s.attempts, id)
 	s.mu.Unlock()
 	if err != nil {
-		res.Failure = failureOf(a, err)
+		res.Failure = s.there(failureOf(a, err))
 		res.Made = plan.Made{}
 	}
 	a.cancel()

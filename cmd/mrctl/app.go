@@ -98,7 +98,7 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	}
 	add(jobs, a.runCommand(), a.submitCommand(), a.statusCommand(), a.waitCommand(), a.listCommand(), a.killCommand(), a.logsCommand(), a.countersCommand())
 	add(why, a.explainCommand(), a.lineageCommand(), a.impactCommand(), a.verifyCommand(), a.diffCommand(), a.cacheCommand())
-	add(rest, a.timeCommand(), a.storeCommand(), a.authCommand(), a.versionCommand(), a.completionCommand())
+	add(rest, a.workersCommand(), a.timeCommand(), a.storeCommand(), a.authCommand(), a.versionCommand(), a.completionCommand())
 	return root
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	var timeline bool
+	cmd := &cobra.Command{
 		Use:               "status ID",
 		Short:             "Show a job's state",
 		Args:              oneArg(jobArg),
@@ -20,6 +21,9 @@ func (a *app) statusCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.withJob(ctx, toRead, args[0], func(s *session, job mr.JobID) error {
+				if timeline {
+					return a.showTimeline(ctx, s, job)
+				}
 				status, err := s.Status(ctx, job)
 				if err != nil {
 					return err
@@ -32,6 +36,8 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&timeline, "timeline", false, "when its attempts ran, on the daemon's clock, with the bounds of the workers' clocks")
+	return cmd
 }
 
 func (a *app) statusText(s mr.Status, now time.Time) string {

@@ -26,6 +26,8 @@ import (
 // engine is the store with its jobs, in this process.
 type engine interface {
 	Jobs() mr.Jobs
+	// Crew takes the workers that join.
+	Crew() rpcsvc.Crew
 	// Run runs jobs until ctx ends, then drains.
 	Run(ctx context.Context) error
 	Close(ctx context.Context) error
@@ -65,13 +67,15 @@ signal ends it at once. Jobs that were under way when it ended, however it ended
 Usage:
   mrd [--store DIR] [--listen ADDR]... [--auth DIR] [--workers N] [--memory SIZE]
       [--cache-size SIZE]
+  mrd worker --join ADDR    work for a daemon; see mrd worker --help
 
 Flags:
   --store DIR          folder of the store (default $MR_STORE, else ~/.local/state/mr)
   --listen ADDR        unix:PATH or tcp:HOST:PORT to listen on, besides the socket mrd.sock inside the
                        store; repeatable
-  --silence DURATION   end a job binary's process that has a task and gives no sign of life for so long
-                       (default 10m)
+  --silence DURATION   take a task away from whoever has it and gives no sign of life for so long: from a
+                       job binary's process, which is ended (default 10m), and from a worker that has
+                       joined, which gives one every half second (default, and at most, 15s)
   --auth DIR           folder of the keys that TCP needs, made by 'mrctl auth init' (default $MR_AUTH, else
                        auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)
@@ -193,7 +197,7 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 		}
 		listeners = append(listeners, l)
 	}
-	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, Auth: auth, DrainTime: answerTime})
+	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, Auth: auth, Crew: e.Crew(), DrainTime: answerTime})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ended(ctx, "the engine", e.Run(ctx)) })
 	for i, l := range listeners {

@@ -29,7 +29,8 @@ type fakeEngine struct {
 	closed error
 }
 
-func (e *fakeEngine) Jobs() mr.Jobs { return e }
+func (e *fakeEngine) Crew() rpcsvc.Crew { return nil }
+func (e *fakeEngine) Jobs() mr.Jobs     { return e }
 
 func (e *fakeEngine) List(context.Context, bool) ([]mr.Status, error) {
 	return []mr.Status{{Job: "job_1", State: mr.Running}}, nil

@@ -28,7 +28,7 @@ type localEngine struct {
 
 func (e localEngine) Jobs() mr.Jobs {
 	jobs := e.Node.Jobs()
-	return importing{jobs, jobs.(mr.Cache), jobs.(mr.Tracer), e.Node, filepath.Join(e.store, "bin")}
+	return importing{jobs, jobs.(mr.Cache), jobs.(mr.Tracer), jobs.(mr.Fleet), e.Node, filepath.Join(e.store, "bin")}
 }
 
 // importer copies a job binary into the store.
@@ -43,6 +43,7 @@ type importing struct {
 	mr.Jobs
 	mr.Cache
 	mr.Tracer
+	mr.Fleet
 	store importer
 	bin   string // the store's folder of binaries
 }

@@ -35,5 +35,9 @@ func mainStatus() int {
 		version = info.Main.Version
 	}
 	d := daemon{out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, version: version, open: openLocal(os.Getenv)}
+	if len(os.Args) > 1 && os.Args[1] == "worker" {
+		w := joiner{out: os.Stdout, err: os.Stderr, env: os.Getenv, dir: dir, version: version}
+		return w.main(ctx, os.Args[2:])
+	}
 	return d.main(ctx, os.Args[1:])
 }

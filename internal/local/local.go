@@ -54,6 +54,7 @@ type Node struct {
 	engine   *engine.Engine // nil when opened for reading
 	ran      chan error
 	children *worker.Children
+	crew     *crew // of workers that join; nil when opened for reading
 
 	log      *slog.Logger
 	last     bool          // a snapshot is taken at the end
@@ -120,6 +121,7 @@ func (n *Node) start(o Options) error {
 		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
 		Cores: o.Workers,
 	})
+	n.crew = newCrew(n, o.Silence)
 	srv := rpc.NewServer()
 	if err := srv.RegisterName("Worker", service); err != nil {
 		return fmt.Errorf("registering the worker: %w", err)

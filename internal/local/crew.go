@@ -1,0 +1,180 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"math/rand/v2"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/rpcsvc"
+	"github.com/mrd-io/mr/worker"
+)
+
+// DefaultLease is how long a joined worker may give no sign of life, unless Options.Silence
+// is less.
+const DefaultLease = 15 * time.Second
+
+// crew are the workers that have joined from other processes.
+type crew struct {
+	n       *Node
+	silence time.Duration
+	lease   time.Duration
+
+	mu     sync.Mutex
+	seats  map[uint64]*seat
+	byName map[string]*seat // the latest of each name, there or not
+}
+
+// seat is one membership: one connection of one process.
+type seat struct {
+	id    uint64
+	req   rpcsvc.JoinRequest
+	desk  *worker.Desk
+	fence chan string // gets the reason why it is to go, once
+}
+
+func newCrew(n *Node, silence time.Duration) *crew {
+	c := &crew{n: n, silence: silence, lease: DefaultLease, seats: map[uint64]*seat{}, byName: map[string]*seat{}}
+	if silence > 0 {
+		c.lease = min(c.lease, silence)
+	}
+	return c
+}
+
+// Platform is what must be equal for the same code to make the same bytes: compilers fuse
+// floating-point operations on some machines and not on others.
+func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
+
+// Crew takes the workers that join this node, as a server offers them; nil for a node that
+// was opened for reading.
+func (n *Node) Crew() rpcsvc.Crew {
+	if n.crew == nil {
+		return nil
+	}
+	return n.crew
+}
+
+// Join implements rpcsvc.Crew. Of two processes under one name the one that was started
+// later stays.
+func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinReply, err error) {
+	switch {
+	case req.Name == "" || req.Slots < 1:
+		return rep, mr.Errorf(mr.Usage, "a worker needs a name and room for one task at least")
+	case req.Platform != Platform():
+		return rep, mr.Errorf(mr.Refused, "worker %q runs on %s, and the daemon on %s: their results could differ", req.Name, req.Platform, Platform())
+	}
+	s := &seat{id: rand.Uint64()&(1<<53-1) | 1, req: req, fence: make(chan string, 1)}
+	s.desk = worker.NewDesk(worker.DeskOptions{Runs: runs{c.n.store}, Binary: c.n.binary, Holds: c.n.holds})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.byName[req.Name]; old != nil {
+		switch {
+		case old.req.Incarnation > req.Incarnation:
+			return rep, mr.Errorf(mr.Refused, "a worker named %q that was started later has joined from %s (pid %d); this one is fenced", req.Name, old.req.Host, old.req.PID)
+		case old.req.Incarnation < req.Incarnation:
+			old.send(fmt.Sprintf("a worker named %q was started later on %s (pid %d) and has joined; this one is fenced", req.Name, req.Host, req.PID))
+		default:
+			old.send("") // the same process on another connection
+		}
+	}
+	c.byName[req.Name], c.seats[s.id] = s, s
+	return rpcsvc.JoinReply{Seat: s.id, Lease: int64(c.lease), Silence: int64(c.silence), Epoch: c.n.store.Epoch()}, nil
+}
+
+func (s *seat) send(reason string) {
+	select {
+	case s.fence <- reason:
+	default: // it goes already
+	}
+}
+
+// farewell is how long a worker that must go may take to hear it.
+const farewell = 2 * time.Second
+
+// Work implements rpcsvc.Crew.
+func (c *crew) Work(ctx context.Context, id uint64, client *rpc.Client, gone <-chan struct{}) {
+	s := c.seat(id)
+	if s == nil {
+		return
+	}
+	log := c.n.log.With("worker", s.req.Name, "host", s.req.Host, "pid", s.req.PID)
+	member, err := c.n.engine.Join(ctx, client, engine.Member{
+		Name: s.req.Name, Host: s.req.Host, PID: s.req.PID, Slots: s.req.Slots, Lease: c.lease,
+	})
+	if err != nil {
+		log.Warn("a worker could not join", "err", err)
+		tell(client, err.Error())
+		return
+	}
+	log.Info("worker joined", "slots", s.req.Slots, "lease", c.lease.String())
+	why := "its connection ended"
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		why = "the daemon is stopping"
+	case reason := <-s.fence:
+		why = reason
+		if reason != "" {
+			tell(client, reason)
+		} else {
+			why = "it has joined again"
+		}
+	}
+	client.Close() // ErrShutdown when it is over already
+	<-gone
+	// When the engine has stopped, nothing of the worker's is committed any more.
+	c.n.engine.Lost(context.WithoutCancel(ctx), member, fmt.Errorf("%s", why)) //nolint:errcheck // see above
+	s.desk.Close()
+}
+
+// tell has a worker leave.
+func tell(client *rpc.Client, reason string) {
+	call := client.Go("Worker.Leave", &plan.Leave{Reason: reason}, &struct{}{}, make(chan *rpc.Call, 1))
+	select {
+	case <-call.Done:
+	case <-time.After(farewell):
+	}
+}
+
+// Stream implements rpcsvc.Crew.
+func (c *crew) Stream(_ context.Context, id uint64, conn net.Conn) error {
+	s := c.seat(id)
+	if s == nil {
+		return mr.Errorf(mr.Refused, "a stream of a worker that has not joined")
+	}
+	return s.desk.Serve(conn)
+}
+
+// Leave implements rpcsvc.Crew.
+func (c *crew) Leave(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.seats, id)
+}
+
+func (c *crew) seat(id uint64) *seat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seats[id]
+}
+
+// binary opens a job binary of the store.
+func (n *Node) binary(d mr.Digest) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(n.store.Dir(), "bin", d.String()))
+}
+
+func (n *Node) holds(a plan.Attempt, part, from string) bool {
+	held, err := n.engine.Holds(context.Background(), a, part, from)
+	return held && err == nil
+}
