@@ -79,10 +79,7 @@ func (s *sorter) sort(a, b []entry, inB bool, depth int) {
 			from, to = b, a
 		}
 		if len(a) <= leafLen {
-			if inB {
-				copy(a, b)
-			}
-			s.insertion(a, depth)
+			s.leaf(a, from, depth)
 			return
 		}
 		parts := [1][]entry{from}
@@ -219,9 +216,55 @@ func (s *sorter) descend(a []entry, depth int) (int, bool) {
 	return depth, false
 }
 
+// leaf sorts a short range of from, which may be a itself, into a. Each entry goes to
+// where the number of those before it says, which is counted without a branch: in so short
+// a range of random order, guessing wrong is what a comparison costs.
+func (s *sorter) leaf(a, from []entry, depth int) {
+	n := len(a)
+	if n <= 3 {
+		if &a[0] != &from[0] {
+			copy(a, from)
+		}
+		s.insertion(a, depth)
+		return
+	}
+	var words [leafLen]uint64
+	var rank [leafLen]uint64
+	var differ uint64
+	for i := range from[:n] {
+		words[i] = from[i].hi
+		differ |= from[i].hi ^ from[0].hi
+	}
+	if differ == 0 {
+		for i := range from[:n] {
+			words[i] = from[i].mid
+		}
+	}
+	for i := 1; i < n && i < leafLen; i++ {
+		w, before := words[i], uint64(i)
+		for j, v := range words[:i] {
+			_, less := bits.Sub64(w, v, 0)
+			rank[j] += less
+			before -= less
+		}
+		rank[i] = before
+	}
+	if &a[0] == &from[0] {
+		var moved [leafLen]entry
+		from = moved[:copy(moved[:], from)]
+	}
+	for i := range from {
+		a[rank[i]] = from[i]
+	}
+	s.insertion(a, depth) // by what words doesn't tell: seldom anything moves
+}
+
 // insertion sorts a short range.
 func (s *sorter) insertion(a []entry, depth int) {
 	for i := 1; i < len(a); i++ {
+		if a[i].hi > a[i-1].hi || !s.less(&a[i], &a[i-1], depth) {
+			continue
+		}
 		e := a[i]
 		j := i
 		for j > 0 && s.less(&e, &a[j-1], depth) {
