@@ -161,14 +161,26 @@ func (b *Buffer) drainMemory(s Sink) error {
 	sorted := b.sorted()
 	defer memory.keepSortable(sorted)
 	c := memoryCursor{entries: sorted, arena: &b.arena}
+	lone, _ := s.(loneSink)
 	for c.Next() {
 		b.stats.RecordsOut++
 		b.stats.BytesOut += int64(len(c.key) + len(c.value))
-		if err := s.Record(c.key, c.value); err != nil {
+		var err error
+		if lone != nil && c.lone {
+			err = lone.loneRecord(c.key, c.value)
+		} else {
+			err = s.Record(c.key, c.value)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// loneSink is a Sink that is glad to know that a record's key occurs once.
+type loneSink interface {
+	loneRecord(key, value []byte) error
 }
 
 // merged returns a cursor over the segments and what is still in memory, which
@@ -219,6 +231,8 @@ func (b *Buffer) Stats() Sizes { return b.stats }
 type memoryCursor struct {
 	entries    []entry // still to come
 	near       int     // how many of them have been touched
+	lone       bool    // no other record has the current one's key; false may be wrong
+	same       bool    // the current entry's window is the next one's
 	arena      *arena
 	touched    byte
 	key, value []byte
@@ -240,6 +254,10 @@ func (c *memoryCursor) Next() bool {
 	e := &c.entries[0]
 	c.entries = c.entries[1:]
 	c.near--
+	// Equal keys have equal windows, at whatever depth.
+	before := c.same
+	c.same = len(c.entries) > 0 && e.hi == c.entries[0].hi && e.mid == c.entries[0].mid && e.size == c.entries[0].size
+	c.lone = !before && !c.same
 	if e.small != 0 {
 		binary.BigEndian.PutUint64(c.small[:], e.hi)
 		binary.BigEndian.PutUint64(c.small[8:], e.mid)

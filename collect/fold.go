@@ -39,6 +39,16 @@ func (f *fold[V]) Record(key, value []byte) error {
 	return nil
 }
 
+// loneRecord takes the only partial result of a key, as most are: it needs no copy.
+func (f *fold[V]) loneRecord(key, value []byte) error {
+	if err := f.flush(); err != nil {
+		return err
+	}
+	f.records++
+	f.bytes += int64(len(key) + len(value))
+	return f.sink.Record(key, value)
+}
+
 // hold returns bytes equal to value that stay until the key is done.
 func (f *fold[V]) hold(value []byte) []byte {
 	start := len(f.held)
