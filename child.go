@@ -360,7 +360,7 @@ func (t *Traits) fields() [][]string {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"combine", t.Combine}, {"tree", t.Tree}, {"reduce", t.Reduce}, {"positions", t.Positions}, {"raw", t.Raw},
+	}{{"combine", t.Combine}, {"tree", t.Tree}, {"sums", t.Sums}, {"reduce", t.Reduce}, {"positions", t.Positions}, {"raw", t.Raw},
 		{"like-input", t.LikeInput}, {"no-key", t.NoKey}, {"no-value", t.NoValue}} {
 		if f.set {
 			fs = append(fs, []string{f.name, "true"})

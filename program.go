@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 )
 
 // Program is a configured job. It implements Runner in the process it is in; its
@@ -82,6 +83,7 @@ func (p *Program) describe(name string, params []Param) Traits {
 		Job: name, Version: s.version, MapStage: name, Params: params, Env: slices.Compact(env),
 		Combine:   s.combiner != nil,
 		Tree:      s.combiner != nil,
+		Sums:      s.combiner != nil && isSum(s.combiner.f),
 		Reduce:    s.combiner != nil || s.reducer != nil,
 		Positions: p.mapStages.positions,
 		Prefix:    s.prefix, KeyShape: p.key.keyShape(), Raw: s.raw, LikeInput: s.likeInput,
@@ -90,6 +92,19 @@ func (p *Program) describe(name string, params []Param) Traits {
 		t.NoKey, t.NoValue = len(p.outKey.parts) == 0, len(p.outValue.parts) == 0
 	}
 	return t
+}
+
+// isSum reports whether f is Sum of integers whose addition is that of varints. Two
+// functions with the same code are the same; that it may not be recognised costs time only.
+func isSum(f any) bool {
+	is := func(sum any) bool { return reflect.ValueOf(f).Pointer() == reflect.ValueOf(sum).Pointer() }
+	switch f.(type) {
+	case func(a, b int64) int64:
+		return is(Sum[int64])
+	case func(a, b int) int:
+		return strconv.IntSize == 64 && is(Sum[int])
+	}
+	return false
 }
 
 // Map implements Runner.

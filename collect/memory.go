@@ -14,6 +14,7 @@ type pools struct {
 	sorted  sync.Pool // *[]entry: of sorters, of any length
 	slots   sync.Pool // *[]slot[V], cleared, of tables of full size
 	keys    sync.Pool // *[]byte, of the same
+	totals  sync.Pool // *totals, reset
 }
 
 func (p *pools) chunk() []byte {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/collect"
 )
 
 func inRange(recs []record, lo, hi []byte) []record {
@@ -191,7 +192,7 @@ func TestDigestsTellRunsApart(t *testing.T) {
 }
 
 func TestNewMergeIsStable(t *testing.T) {
-	var readers []*Reader
+	var readers []collect.Cursor
 	var want []record
 	for i := range 5 {
 		recs := []record{{"a", fmt.Sprint(i)}, {"b", fmt.Sprint(i)}}
@@ -200,7 +201,7 @@ func TestNewMergeIsStable(t *testing.T) {
 		want = append(want, recs...)
 	}
 	slices.SortStableFunc(want, func(a, b record) int { return strings.Compare(a.key, b.key) })
-	if got := read(t, NewMerge(readers)); !slices.Equal(got, want) {
+	if got := read(t, Merge(readers, false)); !slices.Equal(got, want) {
 		t.Errorf("merged %q, want %q", got, want)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"github.com/mrd-io/mr/collect"
 )
 
 // Reader walks over the records of a run with keys in a range. It is a
@@ -138,16 +136,6 @@ func (r *Reader) Value() []byte { return r.block.value }
 
 // Err returns what stopped the Reader early.
 func (r *Reader) Err() error { return r.err }
-
-// NewMerge returns a cursor over the records of all of rs by key, equal keys in the
-// order of rs.
-func NewMerge(rs []*Reader) collect.Cursor {
-	cs := make([]collect.Cursor, len(rs))
-	for i, r := range rs {
-		cs[i] = r
-	}
-	return collect.Merge(cs)
-}
 
 // parser walks over the records of a block's payload.
 type parser struct {

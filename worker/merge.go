@@ -42,6 +42,9 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 	return nil, nil, io.EOF
 }
 
+// read returns how many records were read, with those that the merge has added up.
+func (r *cursorReader) read() int64 { return r.records + run.Added(r.c) }
+
 // reader is r, as a TreeReader only if there is a tree.
 func (r *cursorReader) reader() mr.RecordReader {
 	if r.levels == nil {
@@ -77,7 +80,7 @@ func (r *treeReader) Level() int { return r.level }
 type source struct {
 	cursor collect.Cursor
 	memory int64      // bytes its reader needs
-	place  func() int // in the tree, of its current record
+	place  func() int // in the tree, of its current record; nil: there is no tree
 }
 
 // merged merges runs within the attempt's memory. When their readers would need more,
@@ -87,13 +90,17 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 	var srcs []source
 	for _, o := range runs {
 		o.reader = run.NewReader(o.src, o.ix, m.r.Lo, m.r.Hi)
-		srcs = append(srcs, source{o.reader, o.ix.ReaderMemory(), func() int { return o.at }})
+		src := source{cursor: o.reader, memory: o.ix.ReaderMemory()}
+		if m.levels != nil {
+			src.place = func() int { return o.at }
+		}
+		srcs = append(srcs, src)
 	}
 	budget := max(a.work.Memory*3/4, 8<<20)
 	for {
 		groups := neighbourhoods(srcs, budget)
 		if len(groups) <= 1 {
-			s := mergeOf(srcs)
+			s := mergeOf(srcs, m.sums)
 			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place}, nil
 		}
 		spilled, err := newSpill(dir)
@@ -103,7 +110,7 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 		m.spills = append(m.spills, spilled)
 		srcs = nil
 		for _, g := range groups {
-			s := mergeOf(g)
+			s := mergeOf(g, false)
 			if m.levels != nil {
 				s.cursor = &tagging{Cursor: s.cursor, place: s.place}
 			}
@@ -121,13 +128,16 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 	}
 }
 
-func mergeOf(srcs []source) source {
+func mergeOf(srcs []source, sums bool) source {
 	if len(srcs) == 1 {
 		return srcs[0]
 	}
 	cs := make([]collect.Cursor, len(srcs))
 	for i, s := range srcs {
 		cs[i] = s.cursor
+	}
+	if len(srcs) == 0 || srcs[0].place == nil {
+		return source{cursor: run.Merge(cs, sums)}
 	}
 	c := collect.Merge(cs)
 	return source{cursor: c, place: func() int { return srcs[collect.Source(c)].place() }}

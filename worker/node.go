@@ -41,11 +41,11 @@ func (k *keptNodes) discard() {
 	}
 }
 
-// report adds to the answer what was kept, and to its counters what reading nodes has
-// hidden, so that they don't depend on what was kept before.
-func (k *keptNodes) report(res *plan.Result, m *openedRuns) {
+// report adds to the answer what was kept, and to its counters what reading nodes
+// and adding beforehand have hidden, so that they don't depend on what was kept before.
+func (k *keptNodes) report(res *plan.Result, m *openedRuns, in *cursorReader) {
 	res.Nodes = k.made
-	var hidden int64
+	hidden := run.Added(in.c)
 	for _, o := range m.runs {
 		if o.leaves > 0 {
 			hidden += o.leaves - o.ix.Records
@@ -103,7 +103,7 @@ func (s *Service) makeNode(a *attempt, m *openedRuns, c combiner, n plan.NodeOrd
 	out := &nodeSink{w: run.NewWriter(sink, run.Options{})}
 	dull := false
 	in.enough = func() bool {
-		dull = in.records >= nodeTrial && out.records.Load()*10 > in.records*nodeWorth
+		dull = in.read() >= nodeTrial && out.records.Load()*10 > in.read()*nodeWorth
 		return dull
 	}
 	env := mr.TaskEnv{Index: a.work.Index, Format: a.work.Format, Memory: a.work.Memory, SpillDir: s.o.TempDir}
@@ -115,7 +115,7 @@ func (s *Service) makeNode(a *attempt, m *openedRuns, c combiner, n plan.NodeOrd
 		}
 		return nil, made, err
 	}
-	if dull || out.err != nil || out.records.Load()*10 > in.records*nodeWorthAtEnd {
+	if dull || out.err != nil || out.records.Load()*10 > in.read()*nodeWorthAtEnd {
 		sink.Discard()
 		return nil, made, nil
 	}
@@ -126,7 +126,7 @@ func (s *Service) makeNode(a *attempt, m *openedRuns, c combiner, n plan.NodeOrd
 		return nil, made, a.ctx.Err()
 	}
 	kept.sinks = append(kept.sinks, sink)
-	o.at, o.leaves = n.From, in.records
+	o.at, o.leaves = n.From, in.read()
 	for _, r := range runs {
 		if r.leaves > 0 {
 			o.leaves += r.leaves - r.ix.Records

@@ -27,7 +27,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := s.openRuns(w)
+	m, err := s.openRuns(w, runner.Traits().Sums)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 		return err
 	}
 	rest()
-	nodes.report(res, m)
+	nodes.report(res, m, in)
 	return part.finish(a.ctx, &res.Made)
 }
 
@@ -106,14 +106,18 @@ type openedRuns struct {
 	runs   []*openedRun
 	r      plan.Range
 	levels *plan.Levels // of the tree; nil: runs are folded from the left
+	sums   bool         // folding adds integers: any tree gives the same
 
 	spills []*spill // earlier passes of a merge too wide for the memory
 }
 
 // openRuns opens the runs of w. Whatever can't be opened is reported together, so that
 // it is all computed again at once.
-func (s *Service) openRuns(w *plan.Work) (*openedRuns, error) {
-	m := &openedRuns{r: w.Range(), levels: plan.LevelsOf(w.Seps)}
+func (s *Service) openRuns(w *plan.Work, sums bool) (*openedRuns, error) {
+	m := &openedRuns{r: w.Range(), sums: sums}
+	if !sums {
+		m.levels = plan.LevelsOf(w.Seps)
+	}
 	var lost []uint64
 	var first error
 	for i, id := range w.Runs {

@@ -1,0 +1,275 @@
+package run
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/mrd-io/mr/collect"
+)
+
+// Merge returns a cursor over the records of all of cs by key, equal keys in the order of
+// cs. It stops at the first cursor that fails.
+//
+// Many readers of runs with small records are merged batch by batch: no key in a block that
+// is yet to be read lies below the key that the index has for that block, so the least of
+// these keys over all readers is a limit below which every record is at hand. What is below
+// is gathered and sorted. The limit is lowered further to keep batches within the
+// processor's cache.
+//
+// sums: values are signed varints, which whoever reads the merge adds up by key. The merge
+// may do so beforehand.
+func Merge(cs []collect.Cursor, sums bool) collect.Cursor {
+	rs := make([]*Reader, len(cs))
+	var atHand int64
+	for i, c := range cs {
+		r, ok := c.(*Reader)
+		if !ok || r.ix.Unsorted || r.ix.RawBytes > r.ix.Records*batchBytes {
+			return collect.Merge(cs)
+		}
+		rs[i] = r
+		atHand += r.ix.ReaderMemory()
+	}
+	if len(rs) < batchReaders || atHand > batchMemory {
+		return collect.Merge(cs)
+	}
+	return &batches{readers: rs, step: 1, sums: sums}
+}
+
+const (
+	batchReaders = 8       // with fewer, a tree of losers is as fast
+	batchRecords = 8 << 10 // aim for a batch: its entries and their scratch fit into the second cache
+	batchBytes   = 24      // a record's mean size beyond which moving it costs more than comparing
+	batchMemory  = 2 << 30 // bytes that may be at hand: half of what a batch can address
+)
+
+// batches merges readers by batches.
+type batches struct {
+	readers []*Reader // those not at their end, in order
+	batch   *collect.Batch
+	sums    bool
+	added   int64  // records that were added into others
+	step    uint64 // how far above the least key the next limit is, as a difference of heads
+
+	// Where one key goes on behind the end of a block, there is no limit above it: its
+	// records are handed out as they come, reader by reader.
+	tied bool
+	tie  []byte
+	at   int // the reader whose turn it is
+
+	done bool
+	err  error
+}
+
+func (m *batches) Key() []byte {
+	if m.tied {
+		return m.readers[m.at].block.key
+	}
+	return m.batch.Key()
+}
+
+func (m *batches) Value() []byte {
+	if m.tied {
+		return m.readers[m.at].block.value
+	}
+	return m.batch.Value()
+}
+
+func (m *batches) Err() error { return m.err }
+
+// Added returns how many records were added into others so far, and not handed out.
+func Added(merged collect.Cursor) int64 {
+	if m, ok := merged.(*batches); ok {
+		return m.added
+	}
+	return 0
+}
+
+// Next steps to the next record.
+func (m *batches) Next() bool {
+	if m.batch == nil && !m.done {
+		m.begin()
+	}
+	for !m.done {
+		if m.tied {
+			if m.nextTied() {
+				return true
+			}
+			continue
+		}
+		if m.batch.Next() {
+			return true
+		}
+		m.fill()
+	}
+	return false
+}
+
+func (m *batches) begin() {
+	m.batch = collect.NewBatch(m.sums)
+	rs := m.readers
+	m.readers = nil
+	for _, r := range rs {
+		if r.Next() {
+			m.readers = append(m.readers, r)
+		} else if m.stop(r.err) {
+			return
+		}
+	}
+}
+
+// stop ends the merge if err is not nil.
+func (m *batches) stop(err error) bool {
+	if err != nil {
+		m.err = err
+		m.end()
+	}
+	return err != nil
+}
+
+func (m *batches) end() {
+	m.done, m.tied = true, false
+	m.batch.Release()
+}
+
+// fill makes the next batch.
+func (m *batches) fill() {
+	if len(m.readers) == 0 {
+		m.end()
+		return
+	}
+	limit, least := m.limit()
+	m.batch.Reset(limit)
+	live := m.readers[:0]
+	for _, r := range m.readers {
+		if r.gather(m.batch) {
+			live = append(live, r)
+		} else if m.stop(r.err) {
+			return
+		}
+	}
+	m.readers = live
+	switch n := m.batch.Len(); {
+	case n == 0:
+		m.tied, m.tie, m.at = true, append(m.tie[:0], least...), -1
+		return
+	case n > 2*batchRecords:
+		m.step = max(m.step/4, 1)
+	case n > batchRecords:
+		m.step = max(m.step/2, 1)
+	case n < batchRecords/2:
+		m.step += min(m.step, ^m.step)
+	}
+	m.added += int64(m.batch.Added())
+	m.batch.Sort()
+}
+
+// limit returns the limit of the next batch, nil if there is none, and a key that is the
+// least if nothing lies below the limit.
+func (m *batches) limit() (limit, least []byte) {
+	least = m.readers[0].block.key
+	for _, r := range m.readers {
+		if b := r.bound(); b != nil && (limit == nil || bytes.Compare(b, limit) < 0) {
+			limit = b
+		}
+		if bytes.Compare(r.block.key, least) < 0 {
+			least = r.block.key
+		}
+	}
+	var head [8]byte
+	copy(head[:], least)
+	h := binary.BigEndian.Uint64(head[:])
+	if h > ^m.step {
+		return limit, least
+	}
+	binary.BigEndian.PutUint64(head[:], h+m.step)
+	if limit == nil || bytes.Compare(head[:], limit) < 0 {
+		limit = head[:]
+	}
+	return limit, least
+}
+
+// nextTied steps to the next record that has the tie for a key, or ends the tie.
+func (m *batches) nextTied() bool {
+	if m.at >= 0 && !m.readers[m.at].Next() {
+		if m.stop(m.readers[m.at].err) {
+			return false
+		}
+		m.readers = append(m.readers[:m.at], m.readers[m.at+1:]...)
+		m.at--
+	} else if m.at >= 0 && bytes.Equal(m.readers[m.at].block.key, m.tie) {
+		return true
+	}
+	for m.at++; m.at < len(m.readers); m.at++ {
+		if bytes.Equal(m.readers[m.at].block.key, m.tie) {
+			return true
+		}
+	}
+	m.tied = false
+	m.batch.Reset(nil)
+	return false
+}
+
+// bound returns a key that no record behind the current block lies below, or nil if there
+// is no such record.
+func (r *Reader) bound() []byte {
+	if r.next < r.end {
+		return r.ix.Blocks[r.next].FirstKey
+	}
+	return r.hi
+}
+
+// gather adds the records below b's limit, which is not above r.bound, to b, from the
+// current one on, and steps to the next. It returns false at the end.
+func (r *Reader) gather(b *collect.Batch) bool {
+	p := &r.block
+	for b.Add(p.key, p.value) {
+		p.gatherShort(b)
+		if !p.next() {
+			return r.Next()
+		}
+	}
+	if r.hi != nil && r.next > r.hiFrom && bytes.Compare(p.key, r.hi) >= 0 {
+		r.finish()
+		return false
+	}
+	return true
+}
+
+// gatherShort adds the records that follow to b, as long as they are below its limit and their
+// keys and values short. Their keys are put together in two registers: to write a key and
+// read it again at once holds up the processor.
+func (p *parser) gatherShort(b *collect.Batch) {
+	const window, value = 16, 4
+	n := uint64(len(p.keyBuf))
+	if n > window {
+		return
+	}
+	key := p.keyBuf[:window]
+	clear(key[n:])
+	hi, mid := binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:])
+	rest, left := p.rest, p.left
+	for ; left > 0 && len(rest) >= 24; left-- {
+		in := (*[24]byte)(rest)
+		shared, tail := uint64(in[0]>>4), uint64(in[0]&15)
+		size := uint64(in[1+tail])
+		if shared > n || shared == 15 || tail == 15 || shared+tail > window || size > value {
+			break
+		}
+		x := binary.BigEndian.Uint64(in[1:]) &^ (^uint64(0) >> (8 * tail))
+		y := binary.BigEndian.Uint64(in[9:]) &^ (^uint64(0) >> (8*max(tail, 8) - 64))
+		// Shifts by 64 and more give 0, and so do those whose negative count wraps.
+		s := 8 * shared
+		hi0 := hi&^(^uint64(0)>>s) | x>>s
+		mid0 := mid&^(^uint64(0)>>(max(s, 64)-64)) | y>>s | x<<(64-s) | x>>(s-64)
+		v := binary.LittleEndian.Uint32(in[2+tail:]) & uint32(1<<(8*size)-1)
+		if !b.AddShort(hi0, mid0, uint8(shared+tail), v, uint8(size)) {
+			break
+		}
+		hi, mid, n = hi0, mid0, shared+tail
+		rest = rest[2+tail+size:]
+	}
+	binary.BigEndian.PutUint64(key, hi)
+	binary.BigEndian.PutUint64(key[8:], mid)
+	p.keyBuf = key[:n]
+	p.rest, p.left = rest, left
+}
