@@ -134,11 +134,15 @@ func (t *Table[V]) Add(key []byte, v V) {
 	i := b.n & (batchLen - 1)
 	p := &b.key[i]
 	p.size = uint16(n + 1)
-	if n <= inline {
+	switch {
+	case n <= inline && cap(key) >= inline:
+		p.a, p.b = halves(key[:inline], n)
+		p.at, p.hash = 0, hashShort(p.a, p.b, n)
+	case n <= inline:
 		w := window(key)
 		p.a, p.b, p.at = w.hi, w.mid, 0
 		p.hash = hashShort(w.hi, w.mid, n)
-	} else {
+	default:
 		p.hash = hashLong(key)
 		p.a, p.b = binary.BigEndian.Uint64(key), p.hash
 		p.at = uint32(len(t.staged))
@@ -165,20 +169,24 @@ func (t *Table[V]) AddSpans(text []byte, spans []uint32, v V) {
 			t.Add(text[start:start+n], v)
 			continue
 		}
-		// Bytes behind the key are shifted out, whatever its length: nothing to guess.
-		in := text[start : start+inline]
-		dropA, dropB := uint(8*max(8-n, 0)), uint(8*min(16-n, 8))
 		i := b.n & (batchLen - 1)
 		p := &b.key[i]
 		p.size = uint16(n + 1)
-		p.a = binary.BigEndian.Uint64(in) >> dropA << dropA
-		p.b = binary.BigEndian.Uint64(in[8:]) >> dropB << dropB
+		p.a, p.b = halves(text[start:start+inline], n)
 		p.hash = hashShort(p.a, p.b, n)
 		b.val[i] = v
 		if b.n = i + 1; i+1 == batchLen {
 			t.flush()
 		}
 	}
+}
+
+// halves returns the first n of in's 16 bytes as two numbers, as window does. The others are
+// shifted out, whatever n is: nothing to guess.
+func halves(in []byte, n int) (hi, mid uint64) {
+	_ = in[inline-1]
+	dropA, dropB := uint(8*max(8-n, 0)), uint(8*min(16-n, 8))
+	return binary.BigEndian.Uint64(in) >> dropA << dropA, binary.BigEndian.Uint64(in[8:]) >> dropB << dropB
 }
 
 // pass sends a record with a very long key to the Buffer: it would push hundreds
