@@ -116,9 +116,9 @@ func (f finder) records(format mr.Format, block []byte) iter.Seq2[int, []byte] {
 			}
 			return
 		}
-		find := f.literal.in(block)
+		find := f.literal.search()
 		for from := 0; ; {
-			at := find.next(from)
+			at := find.next(block, from)
 			if at < 0 {
 				return
 			}

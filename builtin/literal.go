@@ -1,8 +1,6 @@
 package builtin
 
 import (
-	"bytes"
-	"math"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 type literal struct {
 	text []byte // empty: nothing is known
 	fold bool   // in either case; then text is ASCII, in lower case
-	rare int    // index in text of the byte to look for first, if fold
 }
 
 // requiredLiteral returns the longest literal of expr that is easily seen, one in its
@@ -26,7 +23,7 @@ func requiredLiteral(expr string) literal {
 	if s := longestRun(re, exact); s != "" {
 		return literal{text: []byte(s)}
 	}
-	return foldedLiteral(longestRun(re, folded))
+	return literal{text: []byte(strings.ToLower(longestRun(re, folded))), fold: true}
 }
 
 // longestRun returns the longest string that every match of re has in it, among those
@@ -89,92 +86,4 @@ func folded(re *syntax.Regexp) bool {
 	return !slices.ContainsFunc(re.Rune, func(r rune) bool {
 		return r >= utf8.RuneSelf || strings.ContainsRune("kKsS", r)
 	})
-}
-
-// common are the bytes of English text and of code, the most frequent first, as far as
-// it matters.
-const common = " etaoinsrhldcumfpgwybvkxjqz0123456789_-.,"
-
-func foldedLiteral(s string) literal {
-	l := literal{text: []byte(strings.ToLower(s)), fold: true}
-	best := -1
-	for i, c := range l.text {
-		rank := strings.IndexByte(common, c)
-		if rank < 0 {
-			rank = len(common)
-		}
-		if rank > best {
-			best, l.rare = rank, i
-		}
-	}
-	return l
-}
-
-// search finds the places of a literal in one block, from the left.
-type search struct {
-	literal
-	block        []byte
-	lower, upper int // where the rare byte is next, in either case; -1: not known
-}
-
-func (l literal) in(block []byte) *search {
-	return &search{literal: l, block: block, lower: -1, upper: -1}
-}
-
-// next returns where the first literal is that begins at from or behind, or -1. from
-// must not decrease.
-func (s *search) next(from int) int {
-	if !s.fold {
-		i := bytes.Index(s.block[from:], s.text)
-		if i < 0 {
-			return -1
-		}
-		return from + i
-	}
-	c := s.text[s.rare]
-	for {
-		s.lower = s.seek(s.lower, from+s.rare, c)
-		if c-'a' < 26 {
-			s.upper = s.seek(s.upper, from+s.rare, c-'a'+'A')
-		} else {
-			s.upper = nowhere
-		}
-		at := min(s.lower, s.upper) - s.rare
-		if at+len(s.text) > len(s.block) {
-			return -1
-		}
-		if equalFold(s.block[at:at+len(s.text)], s.text) {
-			return at
-		}
-		from = at + 1
-	}
-}
-
-const nowhere = math.MaxInt / 2
-
-// seek returns where the first c at or behind from is, which is known if that is not
-// before from.
-func (s *search) seek(known, from int, c byte) int {
-	if known >= from {
-		return known
-	}
-	if from < len(s.block) {
-		if i := bytes.IndexByte(s.block[from:], c); i >= 0 {
-			return from + i
-		}
-	}
-	return nowhere
-}
-
-// equalFold compares b with lower-case ASCII.
-func equalFold(b, lower []byte) bool {
-	for i, c := range b {
-		if c-'A' < 26 {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }
