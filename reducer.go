@@ -210,7 +210,10 @@ func (g *groups[K, V]) read() {
 		g.value, folded = g.fold(g.value, v), true
 	}
 	if g.branch != nil {
-		g.value = g.branch.root(g.codec, g.fold, g.value, folded)
+		g.value, folded = g.branch.root(g.codec, g.fold, g.value, folded)
+	}
+	if folded { // what ends here may be a node in the tree of another range
+		g.value = g.codec.again(g.value)
 	}
 }
 

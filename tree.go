@@ -55,8 +55,9 @@ func (b *branch[V]) climb(c *valueCodec[V], fold func(a, b V) V, cur V, folded b
 	}
 }
 
-// root ends all nodes, with cur as the value of the lowest, and returns the root's.
-func (b *branch[V]) root(c *valueCodec[V], fold func(a, b V) V, cur V, folded bool) V {
+// root ends all nodes, with cur as the value of the lowest, and returns the highest's, and
+// whether that was folded of several.
+func (b *branch[V]) root(c *valueCodec[V], fold func(a, b V) V, cur V, folded bool) (V, bool) {
 	for l := range b.parts {
 		p := &b.parts[l]
 		if !p.some {
@@ -67,7 +68,7 @@ func (b *branch[V]) root(c *valueCodec[V], fold func(a, b V) V, cur V, folded bo
 		}
 		cur, folded, p.some = fold(p.value, cur), true, false
 	}
-	return cur
+	return cur, folded
 }
 
 // again returns v as it comes back from its encoding, in which the values of inner nodes

@@ -50,7 +50,7 @@ func serveJobs() bool {
 	})
 	sep := flag.String("sep", "-", "what to put behind a line")
 	times := flag.Int("times", 1, "how often to write it")
-	mr.Main(
+	mr.Main(append(sumJobs(),
 		mr.Job("flags", mr.ReduceOnly("times"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int]) error {
 			emit(line+*sep, *times)
 			return nil
@@ -77,7 +77,7 @@ func serveJobs() bool {
 			}
 			return nil
 		})),
-	)
+	)...)
 	return true
 }
 
@@ -384,7 +384,7 @@ func TestWrongPrograms(t *testing.T) {
 		{script, "j", nil, []string{"does not speak the protocol"}},
 		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
 		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
-		{exe, "nope", nil, []string{`no job "nope"; it has: flags, count, again, env, echo`}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, env, echo`}},
 		{exe, "", nil, []string{"several jobs; choose one with --job"}},
 	} {
 		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)
