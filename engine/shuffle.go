@@ -238,7 +238,7 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree 
 		t.Key = privateKey(rec, "reduce from "+string(r.Lo)+"\x00"+string(t.seps), slices.Concat(runs...))
 		return nil
 	}
-	t.Key = plan.ReduceKey(rec.ReduceStage, r, runs, t.seps)
+	t.Key = plan.ReduceKey(rec.ReduceStage, r, runs, keyShape(rec, t.seps))
 	var err error
 	if t.nodes, err = nodesOf(tx, rec, r, runs, t.seps); err != nil {
 		return err

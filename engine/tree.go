@@ -41,6 +41,14 @@ func treeOf(rec *record, blocks [][]block, digests []mr.Digest) []uint8 {
 	return seps
 }
 
+// keyShape is what keys must know of a tree: nothing where any tree gives the same value.
+func keyShape(rec *record, seps []uint8) []uint8 {
+	if rec.Traits.Sums {
+		return make([]uint8, len(seps))
+	}
+	return seps
+}
+
 // nodesOf looks the inner nodes of a range's tree up. runs are the digests of their
 // blocks that may hold keys of the range.
 func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps []uint8) ([]treeNode, error) {
@@ -49,9 +57,9 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 		return nil, nil
 	}
 	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env).Digest
-	nodes := make([]treeNode, len(inner))
+	nodes, shape := make([]treeNode, len(inner)), keyShape(rec, seps)
 	for i, n := range inner {
-		nodes[i] = treeNode{Node: n, key: plan.NodeKey(stage, r, runs[n.From:n.To], seps[n.From:n.To])}
+		nodes[i] = treeNode{Node: n, key: plan.NodeKey(stage, r, runs[n.From:n.To], shape[n.From:n.To])}
 		out, err := lineage.GetOutput(tx, nodes[i].key)
 		if err != nil {
 			return nil, err
