@@ -87,9 +87,20 @@ func (t goTarget) buildRoles(ctx context.Context, job string, to binaries) error
 	return forMap
 }
 
+// buildRole builds one role: of sources that don't show edits of the other if there can be such, and else
+// as it stands, which also has the compiler's messages name the author's lines.
 func (t goTarget) buildRole(ctx context.Context, job, tag, to string) error {
+	if overlay := t.overlay(ctx, tag, filepath.Dir(to)); overlay != "" {
+		if t.compile(ctx, job, to, "-tags="+tag, "-overlay="+overlay) == nil {
+			return nil
+		}
+	}
+	return t.compile(ctx, job, to, "-tags="+tag)
+}
+
+func (t goTarget) compile(ctx context.Context, job, to string, flags ...string) error {
 	cmd := exec.CommandContext(ctx, t.tool, buildFlags[:]...)
-	cmd.Args = append(cmd.Args, "-tags="+tag, "-o", to, t.arg)
+	cmd.Args = append(append(cmd.Args, flags...), "-o", to, t.arg)
 	cmd.Dir = t.dir
 	var words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &words, &words

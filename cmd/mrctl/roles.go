@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A role's binary holds one stage without the other, and still differs when the other is edited: a new
+// string constant or import moves symbols that the linker keeps, and lines above a function change its
+// line table. So the role is built of sources in which that cannot be seen (go build -overlay):
+//
+//   - The body of a function that only the dropped options are given (mr.Reduce in the role of the
+//     mapper) is replaced by a panic. Functions that nothing else refers to go, too.
+//   - An import that is not used then is dropped if other packages of the program import it all the
+//     same, so that it is initialised as before; else it becomes a blank import.
+//   - Lines count from the beginning of each declaration: main.go, func words:3.
+//
+// What is executed is what was built of these sources, so a mistake here could not make a false hit; that
+// the functions left are the author's own is what makes it right. Where the sources hold anything that is
+// not understood to the end, and where they don't build, the role is built as it stands.
+
+const module = "github.com/mrd-io/mr"
+
+// dropped are the options that a role is built without.
+func dropped(tag string) []string {
+	if tag == "mr_map" {
+		return []string{"Reduce", "ReduceFrom", "ReducePairs"}
+	}
+	return []string{"Map", "MapFrom", "MapBlock", "MapSpans"}
+}
+
+// listedPackage is what go list says of a package.
+type listedPackage struct {
+	ImportPath, Name, Dir string
+	DepOnly               bool
+	Imports, GoFiles      []string
+	CgoFiles, CFiles      []string
+	SFiles, SysoFiles     []string
+	EmbedPatterns         []string
+	ImportMap             map[string]string
+}
+
+// roleSources are the sources of a main package, on their way to a role's.
+type roleSources struct {
+	fset     *token.FileSet
+	files    []*roleFile
+	packages map[string]*listedPackage
+	dropped  []string
+	funcs    map[string]*roleFunc // that may turn out to be of no use here
+}
+
+// roleFunc is a function of the package.
+type roleFunc struct {
+	decl  *ast.FuncDecl
+	file  *roleFile
+	live  bool // something in this role refers to it
+	given bool // a dropped option is given it
+}
+
+type roleFile struct {
+	path  string
+	text  []byte
+	ast   *ast.File
+	mr    string                // what the file calls this module's package; "": nothing
+	used  map[string]bool       // what the file calls packages that this role needs
+	stubs map[*ast.FuncLit]bool // literals that dropped options are given
+}
+
+// overlay writes the role's sources into dir, and returns the file that names them for go build; "" if
+// the role has to be built as it stands.
+func (t goTarget) overlay(ctx context.Context, tag, dir string) string {
+	under, ok := t.ownOverlay(ctx)
+	if !ok {
+		return ""
+	}
+	packages, main := t.list(ctx, tag)
+	if main == nil {
+		return ""
+	}
+	r := &roleSources{
+		fset: token.NewFileSet(), packages: packages, dropped: dropped(tag),
+		funcs: map[string]*roleFunc{},
+	}
+	for _, name := range main.GoFiles {
+		path := filepath.Join(main.Dir, name)
+		text, err := os.ReadFile(orElse(under[path], path))
+		if err != nil || !r.add(path, text) {
+			return ""
+		}
+	}
+	r.findLive()
+	replace := map[string]string{}
+	for path, by := range under {
+		replace[path] = by
+	}
+	for i, f := range r.files {
+		text, ok := r.rewrite(f)
+		to := filepath.Join(dir, fmt.Sprintf("%s-%d.go", tag, i))
+		if !ok || os.WriteFile(to, text, 0o600) != nil {
+			return ""
+		}
+		replace[f.path] = to
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	to := filepath.Join(dir, tag+".json")
+	if err != nil || os.WriteFile(to, b, 0o600) != nil {
+		return ""
+	}
+	return to
+}
+
+// ownOverlay returns the overlay that the user's GOFLAGS name: one on the command line takes its place.
+func (t goTarget) ownOverlay(ctx context.Context) (under map[string]string, ok bool) {
+	cmd := exec.CommandContext(ctx, t.tool, "env", "GOFLAGS")
+	cmd.Dir = t.dir
+	flags, err := cmd.Output()
+	if err != nil {
+		return nil, false
+	}
+	var o struct{ Replace map[string]string }
+	for _, f := range strings.Fields(string(flags)) {
+		name, path, _ := strings.Cut(f, "=")
+		switch strings.TrimLeft(name, "-") {
+		case "overlay":
+			b, err := os.ReadFile(path)
+			if err != nil || json.Unmarshal(b, &o) != nil {
+				return nil, false
+			}
+		case "tags", "toolexec":
+			return nil, false
+		}
+	}
+	return o.Replace, true
+}
+
+// list returns the packages of the program by import path, and its own; nil if its sources are more than
+// Go files.
+func (t goTarget) list(ctx context.Context, tag string) (packages map[string]*listedPackage, main *listedPackage) {
+	cmd := exec.CommandContext(ctx, t.tool, "list", "-deps", "-tags="+tag,
+		"-json=ImportPath,Name,Dir,DepOnly,Imports,GoFiles,CgoFiles,CFiles,SFiles,SysoFiles,EmbedPatterns,ImportMap", t.arg)
+	cmd.Dir = t.dir
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, nil // the build will say why
+	}
+	packages = map[string]*listedPackage{}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		p := new(listedPackage)
+		if err := d.Decode(p); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, nil
+		}
+		packages[p.ImportPath] = p
+		if !p.DepOnly {
+			if main != nil {
+				return nil, nil
+			}
+			main = p
+		}
+	}
+	if main == nil || main.Name != "main" ||
+		len(main.CgoFiles)+len(main.CFiles)+len(main.SFiles)+len(main.SysoFiles)+len(main.EmbedPatterns)+len(main.ImportMap) > 0 {
+		return nil, nil
+	}
+	return packages, main
+}
+
+// add parses a file, and refuses what can't be rewritten with confidence.
+func (r *roleSources) add(path string, text []byte) bool {
+	file, err := parser.ParseFile(r.fset, path, text, parser.ParseComments)
+	if err != nil {
+		return false
+	}
+	for _, group := range file.Comments {
+		for _, c := range group.List {
+			directive := strings.HasPrefix(c.Text, "//go:") && !strings.HasPrefix(c.Text, "//go:build") && !strings.HasPrefix(c.Text, "//go:generate")
+			if directive || strings.HasPrefix(c.Text, "//line") || strings.HasPrefix(c.Text, "/*line") || strings.HasPrefix(c.Text, "//export") {
+				return false
+			}
+		}
+	}
+	f := &roleFile{path: path, text: text, ast: file, used: map[string]bool{}, stubs: map[*ast.FuncLit]bool{}}
+	for _, s := range file.Imports {
+		name := r.nameOf(s)
+		if name == "" || name == "." {
+			return false
+		}
+		if importPath(s) == module {
+			f.mr = name
+		}
+	}
+	for _, d := range file.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Body != nil && fn.Name.Name != "main" && fn.Name.Name != "init" {
+			r.funcs[fn.Name.Name] = &roleFunc{decl: fn, file: f}
+		}
+	}
+	r.files = append(r.files, f)
+	return true
+}
+
+func importPath(s *ast.ImportSpec) string { return strings.Trim(s.Path.Value, "\"`") }
+
+// nameOf is what a file calls a package; "" if that isn't known.
+func (r *roleSources) nameOf(s *ast.ImportSpec) string {
+	if s.Name != nil {
+		return s.Name.Name
+	}
+	if p := r.packages[importPath(s)]; p != nil {
+		return p.Name
+	}
+	return ""
+}
+
+// findLive finds the functions that something in this role refers to, by name alone: whatever has a
+// function's name counts as a reference to it.
+func (r *roleSources) findLive() {
+	for _, f := range r.files {
+		for _, d := range f.ast.Decls {
+			if r.function(d) == nil {
+				r.visit(f, d)
+			}
+		}
+	}
+	visited := map[*roleFunc]bool{}
+	for more := true; more; {
+		more = false
+		for _, fn := range r.funcs {
+			if fn.live && !visited[fn] {
+				visited[fn], more = true, true
+				r.visit(fn.file, fn.decl.Type)
+				r.visit(fn.file, fn.decl.Body)
+			}
+		}
+	}
+	for _, fn := range r.funcs {
+		if fn.given && !fn.live { // its signature is left
+			r.visit(fn.file, fn.decl.Type)
+		}
+	}
+}
+
+// function is what is known of a declaration, if it is one of those functions.
+func (r *roleSources) function(d ast.Decl) *roleFunc {
+	if decl, ok := d.(*ast.FuncDecl); ok {
+		if fn := r.funcs[decl.Name.Name]; fn != nil && fn.decl == decl {
+			return fn
+		}
+	}
+	return nil
+}
+
+// visit notes what a live piece of a file refers to.
+func (r *roleSources) visit(f *roleFile, n ast.Node) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			return r.call(f, n)
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Obj == nil {
+				f.used[x.Name] = true
+			}
+		case *ast.Ident:
+			if fn := r.funcs[n.Name]; fn != nil {
+				fn.live = true
+			}
+		}
+		return true
+	})
+}
+
+// call handles a call of an option that this role drops; false if it was one.
+func (r *roleSources) call(f *roleFile, c *ast.CallExpr) bool {
+	s, ok := c.Fun.(*ast.SelectorExpr)
+	if !ok || f.mr == "" || len(c.Args) != 1 || !slices.Contains(r.dropped, s.Sel.Name) {
+		return true
+	}
+	if x, ok := s.X.(*ast.Ident); !ok || x.Name != f.mr || x.Obj != nil {
+		return true
+	}
+	switch arg := c.Args[0].(type) {
+	case *ast.FuncLit:
+		f.stubs[arg] = true
+		r.visit(f, arg.Type)
+	case *ast.Ident:
+		fn := r.funcs[arg.Name]
+		if fn == nil || arg.Obj != nil && arg.Obj.Decl != fn.decl {
+			return true
+		}
+		fn.given = true
+	default:
+		return true
+	}
+	f.used[f.mr] = true
+	return false
+}
