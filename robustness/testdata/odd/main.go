@@ -1,7 +1,8 @@
 // Odd is a job whose mapper misbehaves, as its environment says: the tests of faults run
 // it. MR_ODD=WHAT:FILE makes it do WHAT once, in the process that creates FILE;
 // MR_ODD=while:FILE makes it fail as long as FILE exists. MR_ODD=nap,A,B:FILE makes each task
-// sleep for A, and the one that creates FILE for B.
+// sleep for A, and the one that creates FILE for B. MR_ODD=choke:TEXT makes it fail on each line that
+// begins with TEXT, having emitted its first word.
 package main
 
 import (
@@ -41,8 +42,12 @@ func (words) Map(line string, emit mr.Emit[string, int64]) error {
 	if err := misbehave(); err != nil {
 		return err
 	}
+	choke, on := strings.CutPrefix(os.Getenv("MR_ODD"), "choke:")
 	for word := range strings.FieldsSeq(line) {
 		emit(word, 1)
+		if on && strings.HasPrefix(line, choke) {
+			panic("choked")
+		}
 	}
 	return nil
 }
@@ -50,7 +55,7 @@ func (words) Map(line string, emit mr.Emit[string, int64]) error {
 // misbehave does the odd thing in the first process that comes here.
 func misbehave() error {
 	what, file, ok := strings.Cut(os.Getenv("MR_ODD"), ":")
-	if !ok || strings.HasPrefix(what, "nap") {
+	if !ok || what == "choke" || strings.HasPrefix(what, "nap") {
 		return nil
 	}
 	if what == "while" {
