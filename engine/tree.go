@@ -84,32 +84,36 @@ func leavesOf(o *lineage.Output) int64 {
 }
 
 // orderTree puts the runs that a reduce attempt reads into its order: the largest nodes on
-// record in place of their runs. Nodes that are not on record are to be kept where that may
-// pay: where all maps below were hits, so that the job is a rerun and they have stayed
-// the same since.
+// record in place of their runs. The largest of the others are to be kept where that may
+// pay: where all maps below were hits, so that the job is a rerun and they have stayed the
+// same since. Whoever changes a run below them later misses them, and keeps what is left.
 func (l *loop) orderTree(w *plan.Work, j *job, t *taskInfo) {
 	w.Seps = t.seps
 	runs := w.Runs
-	covered := make([]*treeNode, len(runs))
+	known := make([]*treeNode, len(runs))    // that is read in the place of a run
+	kept := make([]bool, len(runs))          // below a node that is to be kept
 	for i := len(t.nodes) - 1; i >= 0; i-- { // from the root down
-		if n := &t.nodes[i]; n.run != 0 && covered[n.From] == nil {
+		n := &t.nodes[i]
+		switch {
+		case known[n.From] != nil:
+		case n.run != 0:
 			for at := n.From; at < n.To; at++ {
-				covered[at] = n
+				known[at] = n
+			}
+		case !kept[n.From] && l.worthKeeping(j, t, n):
+			w.Nodes = append(w.Nodes, plan.NodeOrder{Key: n.key, From: n.From, To: n.To})
+			for at := n.From; at < n.To; at++ {
+				kept[at] = true
 			}
 		}
 	}
 	w.Runs = nil
-	for at, n := range covered {
+	for at, n := range known {
 		switch {
 		case n == nil:
 			w.Runs, w.At, w.Leaves = append(w.Runs, runs[at]), append(w.At, at), append(w.Leaves, 0)
 		case n.From == at:
 			w.Runs, w.At, w.Leaves = append(w.Runs, n.run), append(w.At, at), append(w.Leaves, n.leaves)
-		}
-	}
-	for i := range t.nodes {
-		if n := &t.nodes[i]; covered[n.From] == nil && l.worthKeeping(j, t, n) {
-			w.Nodes = append(w.Nodes, plan.NodeOrder{Key: n.key, From: n.From, To: n.To})
 		}
 	}
 }
