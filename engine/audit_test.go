@@ -92,6 +92,9 @@ func auditTasks(c *core, j *coreJob, k plan.Kind) error {
 func idle(c *core) error {
 	free := 0
 	for _, w := range c.workers {
+		if w.silent {
+			continue
+		}
 		if !c.awake(-1) || !c.now.Before(w.rests) {
 			free += w.slots - w.busy
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
@@ -20,7 +21,8 @@ type checker struct {
 	jobs  map[mr.JobID]*jobView
 	live  map[plan.Attempt]*attemptView
 	slots map[workerID]int
-	busy  map[workerID]int // attempts that must have a slot of their own
+	signs map[workerID]time.Time // the last sign of life of leased workers
+	busy  map[workerID]int       // attempts that must have a slot of their own
 	all   map[workerID]int
 }
 
@@ -66,6 +68,7 @@ func newChecker(w *world) *checker {
 func (k *checker) restart() {
 	k.jobs, k.live = map[mr.JobID]*jobView{}, map[plan.Attempt]*attemptView{}
 	k.slots, k.busy, k.all = map[workerID]int{}, map[workerID]int{}, map[workerID]int{}
+	k.signs = map[workerID]time.Time{}
 }
 
 func (k *checker) fail(format string, args ...any) {
@@ -142,8 +145,13 @@ func (k *checker) event(ev event) (h heard) {
 		k.mustFail(e.job, e.err)
 	case evWorker:
 		k.slots[e.worker] = e.slots
+	case evJoined:
+		k.slots[e.worker], k.signs[e.worker] = e.slots, k.w.now
+	case evBeat:
+		k.signs[e.worker] = k.w.now
 	case evWorkerGone:
 		delete(k.slots, e.worker)
+		delete(k.signs, e.worker)
 		for id, a := range k.live {
 			if a.worker == e.worker {
 				delete(k.live, id)
@@ -283,8 +291,15 @@ func (k *checker) action(ev event, h heard, a action) {
 	switch a := a.(type) {
 	case actTaskStart:
 		k.start(a)
+	case actFence:
+		at := k.live[a.attempt]
+		k.must(at != nil, "attempt %s is fenced, and was not on the books", a.attempt)
+		k.must(k.w.now.Sub(k.signs[at.worker]) > simLease, "attempt %s is fenced within its lease", a.attempt)
+		k.answered(a.attempt)
 	case actStart:
 		at := k.live[a.attempt]
+		sign, leased := k.signs[a.worker]
+		k.must(!leased || !k.w.core.workers[a.worker].silent || k.w.now.Sub(sign) <= simLease, "a task is given to worker %d, which is silent", a.worker)
 		at.worker = a.worker
 		k.all[a.worker]++
 		if !at.small {

@@ -98,7 +98,7 @@ func newWorld(seed uint64) *world {
 	if w.chance(10) {
 		w.faults = 0
 	}
-	w.slow = w.chance(40)
+	w.slow, w.ticking = w.chance(40), w.chance(50)
 	pool := 1 + w.rng.IntN(6)
 	size := 1 + w.rng.IntN(4)
 	if w.chance(15) {
@@ -139,6 +139,9 @@ func (w *world) advance() {
 	for range n {
 		w.happen()
 	}
+	if w.ticking {
+		w.live()
+	}
 	w.turn()
 }
 
@@ -150,8 +153,10 @@ func (w *world) happen() {
 		w.queue = append(w.queue, evTick{})
 	case n < 12:
 		w.join()
-	case n < 14:
+	case n < 13:
 		w.zombie()
+	case n < 14:
+		w.stop()
 	case n < 15:
 		if w.fault(60) {
 			w.vanish()
@@ -198,9 +203,38 @@ func (w *world) submit() {
 func (w *world) join() {
 	if len(w.workers) < 3 {
 		w.lastWorker++
-		x := simWorker{w.lastWorker, 1 + w.rng.IntN(3)}
+		x := simWorker{id: w.lastWorker, slots: 1 + w.rng.IntN(3), leased: w.ticking && w.chance(60)}
 		w.workers = append(w.workers, x)
-		w.queue = append(w.queue, evWorker{x.id, x.slots})
+		if x.leased {
+			w.queue = append(w.queue, evJoined{x.id, x.slots, fmt.Sprintf("w%d", x.id%3), simLease})
+		} else {
+			w.queue = append(w.queue, evWorker{x.id, x.slots})
+		}
+	}
+}
+
+// simLease is a few steps of the world's time.
+const simLease = 3 * time.Second
+
+// live lets time be seen to pass, and leased workers give signs of life, unless they are stopped.
+func (w *world) live() {
+	if !w.chance(90) { // else the engine was away itself
+		return
+	}
+	for i := range w.workers {
+		x := &w.workers[i]
+		if x.leased && !x.stopped && w.chance(90) {
+			w.queue = append(w.queue, evBeat{x.id})
+		}
+	}
+	w.queue = append(w.queue, evTick{})
+}
+
+// stop stops a leased worker, or continues it.
+func (w *world) stop() {
+	if len(w.workers) > 0 {
+		x := &w.workers[w.rng.IntN(len(w.workers))]
+		x.stopped = x.leased && !x.stopped && w.fault(60)
 	}
 }
 

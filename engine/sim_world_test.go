@@ -15,15 +15,16 @@ import (
 // things, the catalog, the runs on disk, and workers that answer when the dice say so.
 // Nothing in it is concurrent, and all its randomness comes from one seed.
 type world struct {
-	rng    *rand.Rand
-	core   *core
-	check  *checker
-	now    time.Time
-	faults int  // how much may still go wrong
-	slow   bool // some attempts take their time
-	twins  bool // the core may speculate
-	small  int  // slots for small tasks
-	log    func(format string, args ...any)
+	rng     *rand.Rand
+	core    *core
+	check   *checker
+	now     time.Time
+	faults  int  // how much may still go wrong
+	slow    bool // some attempts take their time
+	ticking bool // time is seen to pass at every step, and leases may run out
+	twins   bool // the core may speculate
+	small   int  // slots for small tasks
+	log     func(format string, args ...any)
 
 	// On disk; survives a crash.
 	jobs    []*simJob
@@ -45,8 +46,10 @@ type world struct {
 }
 
 type simWorker struct {
-	id    workerID
-	slots int
+	id      workerID
+	slots   int
+	leased  bool // it is in another process
+	stopped bool // and gives no sign of life
 }
 
 type simOutput struct {
@@ -310,6 +313,11 @@ func (w *world) carryOut(a action) {
 				w.zombies = append(w.zombies, f)
 				w.queue = append(w.queue, evFailed{attempt: f.id, kind: plan.Cancelled, err: "abandoned"})
 			}
+		}
+	case actFence:
+		if f := w.flight(a.attempt); f != nil {
+			w.drop(f)
+			w.zombies = append(w.zombies, f)
 		}
 	case actDiscard:
 		if f := w.flight(a.attempt); f != nil {

@@ -176,6 +176,10 @@ func formatEvent(ev event) string {
 		return fmt.Sprintf("unplannable %s %q", e.job, e.err)
 	case evWorker:
 		return fmt.Sprintf("worker %d %d", e.worker, e.slots)
+	case evJoined:
+		return fmt.Sprintf("joined %d %d %s %s", e.worker, e.slots, e.name, e.lease)
+	case evBeat:
+		return fmt.Sprintf("beat %d", e.worker)
 	case evWorkerGone:
 		return fmt.Sprintf("gone %d", e.worker)
 	case evIdentified:
@@ -246,6 +250,8 @@ func formatAction(a action) string {
 		return fmt.Sprintf("proceed %s", a.attempt)
 	case actAbandon:
 		return fmt.Sprintf("abandon %s", a.attempt)
+	case actFence:
+		return fmt.Sprintf("fence %s", a.attempt)
 	case actDiscard:
 		return fmt.Sprintf("discard %s", a.attempt)
 	case actCut:
