@@ -1,8 +1,11 @@
 package mrtest_test
 
 import (
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,5 +144,83 @@ func TestNodesAreTheCombinersOwn(t *testing.T) {
 	}
 	if want := mrtest.New(t, sums("product")).Run("sums", files, o); r.Output != want.Output {
 		t.Error("the output is not that of a cold run")
+	}
+}
+
+// What a combiner sees is in its nodes' keys, also what no map task sees.
+func TestNodesKnowTheReducersParameters(t *testing.T) {
+	scaled := func() *mr.Definition {
+		return mr.JobFunc("scaled", func(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
+			scale := fs.Float64("scale", 1, "is the reducer's alone")
+			return func([]string) ([]mr.Option, error) {
+				return []mr.Option{
+					mr.ReduceOnly("scale"),
+					mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, float64]) error {
+						emit(line[:6], 1)
+						return nil
+					}),
+					mr.Combine(func(a, b float64) float64 { return a + *scale*b }),
+				}, nil
+			}
+		})
+	}
+	var lines strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&lines, "key%03d and more\n", i%400)
+	}
+	files := mrtest.Files{"a.txt": lines.String()}
+	m := mrtest.New(t, scaled())
+	o := mrtest.Options{SplitSize: smallSplit, Incremental: true}
+	if r := m.Run("scaled", files, o); r.Status.Merge.Run == 0 {
+		t.Fatalf("no node was kept: %+v", r.Status.Merge)
+	}
+	o.Args = []string{"--scale", "2"}
+	r := m.Run("scaled", files, o)
+	if r.Status.Map.Run > 0 || r.Status.Merge.Cached > 0 {
+		t.Errorf("%d maps ran; of nodes %+v", r.Status.Map.Run, r.Status.Merge)
+	}
+	if want := mrtest.New(t, scaled()).Run("scaled", files, o); r.Output != want.Output {
+		t.Error("the output is not that of a cold run")
+	}
+}
+
+// Whatever is done to files, one store for all makes what a new one makes.
+func TestNodesThroughManyEdits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	m := mrtest.New(t, sums("1"))
+	files := mrtest.Files{}
+	for i := range 4 {
+		files[fmt.Sprint("f", i)] = numbers(uint64(i), 1500)
+	}
+	names := func() []string { return slices.Sorted(maps.Keys(files)) }
+	read := 0
+	for step := range 14 {
+		all := names()
+		name := all[rng.IntN(len(all))]
+		lines := strings.SplitAfter(files[name], "\n")
+		at := rng.IntN(len(lines))
+		switch rng.IntN(6) {
+		case 0, 1:
+			files[name] += numbers(uint64(100+step), 60)
+		case 2:
+			files[name] = strings.Join(lines[:at], "") + numbers(uint64(100+step), 3) + strings.Join(lines[at:], "")
+		case 3:
+			files[fmt.Sprint("g", step)] = numbers(uint64(100+step), 800)
+		case 4:
+			if len(all) > 2 {
+				delete(files, name)
+			}
+		default:
+			files[name] = strings.Join(lines[:at], "")
+		}
+		o := mrtest.Options{SplitSize: smallSplit, Reducers: rng.IntN(4), Incremental: rng.IntN(2) == 0}
+		r := m.Run("sums", files, o)
+		read += r.Status.Merge.Cached
+		if r.Output != cold(t, files, mrtest.Options{}) {
+			t.Fatalf("step %d: the output is not that of a cold run", step)
+		}
+	}
+	if read == 0 {
+		t.Error("no node was ever read")
 	}
 }

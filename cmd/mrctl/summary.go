@@ -51,7 +51,7 @@ func (a *app) summary(s mr.Status) string {
 	row("input", join(bytesOf(s.Bytes.Input), records(s.Counters, "map_input_records"), readWords(s)))
 	row("map", join(phaseWords(s.Map), seconds(s.Seconds.Map)))
 	if s.Reduce.Tasks > 0 {
-		row("reduce", join(phaseWords(s.Reduce), seconds(s.Seconds.Reduce)))
+		row("reduce", join(phaseWords(s.Reduce), mergeWords(s.Merge), seconds(s.Seconds.Reduce)))
 	}
 	row("output", join(plural(partsOf(s), "part"), records(s.Counters, outputCounter(s)), bytesOf(s.Bytes.Output)))
 	b.WriteString("\n")
@@ -99,6 +99,18 @@ func phaseWords(p mr.PhaseStatus) string {
 		if n.n > 0 {
 			words = append(words, comma(n.n)+" "+n.what)
 		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// mergeWords says what the reduce tasks found folded already, and what they kept for later.
+func mergeWords(m mr.MergeStatus) string {
+	var words []string
+	if m.Cached > 0 {
+		words = append(words, plural(m.Cached, "merge")+" from cache")
+	}
+	if m.Run > 0 {
+		words = append(words, comma(m.Run)+" kept")
 	}
 	return strings.Join(words, ", ")
 }

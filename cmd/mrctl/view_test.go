@@ -108,3 +108,13 @@ func TestDidYouMean(t *testing.T) {
 		}
 	}
 }
+
+func TestSummaryTellsOfMerges(t *testing.T) {
+	for want, m := range map[string]mr.MergeStatus{
+		"": {}, "1 merge from cache": {Cached: 1}, "3 kept": {Run: 3}, "2 merges from cache, 1 kept": {Cached: 2, Run: 1},
+	} {
+		if got := mergeWords(m); got != want {
+			t.Errorf("%+v: %q, want %q", m, got, want)
+		}
+	}
+}
