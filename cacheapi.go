@@ -33,9 +33,12 @@ type CacheReport struct {
 	Held    int64 // bytes of runs that jobs under way use
 	Pinned  int64 // bytes of runs that are pinned
 	Evicted int   // outputs on record whose bytes were evicted
-	Lost    int   // outputs on record whose bytes were lost
-	Jobs    []CacheJob
-	Pins    []CachePin
+	// Binaries are the job binaries that are kept, and BinaryBytes what they take, which Disk includes.
+	Binaries    int
+	BinaryBytes int64
+	Lost        int // outputs on record whose bytes were lost
+	Jobs        []CacheJob
+	Pins        []CachePin
 }
 
 // CacheJob is what the jobs of one name have in the store, those with most bytes first.
@@ -87,6 +90,8 @@ type CacheFreed struct {
 	Disk    int64   // bytes given back to the file system; unknown (0) after a dry run
 	Jobs    int     // records of old jobs removed
 	InUse   int     // outputs that jobs under way go on using until they end
+
+	Binaries int // job binaries removed: built again where they are needed
 }
 
 // Tracer answers what needs code to be executed again.

@@ -17,7 +17,12 @@ func (c Catalog) CacheReport(ctx context.Context) (rep mr.CacheReport, err error
 	if rep.Stats, err = c.CacheStats(ctx); err != nil {
 		return rep, err
 	}
-	rep.Disk = c.Store.DiskBytes()
+	kept, err := binaries(c.Store)
+	if err != nil {
+		return rep, mr.Errorf(mr.Failed, "listing job binaries: %w", err)
+	}
+	rep.Binaries, rep.BinaryBytes = len(kept), bytesOfBinaries(kept)
+	rep.Disk = c.Store.DiskBytes() + rep.BinaryBytes
 	names := map[mr.JobID]string{}
 	jobs := map[string]*mr.CacheJob{}
 	of := func(name string) *mr.CacheJob {
@@ -195,21 +200,35 @@ func (e *Engine) CacheGC(ctx context.Context, req mr.CacheGC) (freed mr.CacheFre
 	if req.DryRun {
 		return e.dryGC(ctx, limit)
 	}
-	if limit > 0 && e.o.Store.DiskBytes() > limit {
-		if freed, err = e.shrink(ctx, limit); err != nil {
-			return freed, err
+	var spared mr.CacheFreed
+	if limit > 0 {
+		if spared, err = e.trimBinaries(limit); err != nil {
+			return spared, err
+		}
+		if room := e.room(limit); e.o.Store.DiskBytes() > room {
+			if freed, err = e.shrink(ctx, room); err != nil {
+				return freed, err
+			}
 		}
 	}
 	freed.Jobs = e.prune(ctx)
 	n, err := e.o.Store.GC(ctx)
-	freed.Disk += n
+	freed.Disk += n + spared.Disk
+	freed.Binaries = spared.Binaries
 	return freed, err
 }
 
 // dryGC is CacheGC that changes nothing.
 func (e *Engine) dryGC(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
-	if limit > 0 && e.o.Store.DiskBytes() > limit {
-		vs, _, err := e.victims(ctx, limit/20*evictTo)
+	if limit > 0 {
+		gone, _, err := e.spareBinaries(limit / binaryShare)
+		if err != nil {
+			return freed, err
+		}
+		freed.Binaries = len(gone)
+	}
+	if room := e.room(limit); limit > 0 && e.o.Store.DiskBytes() > room {
+		vs, _, err := e.victims(ctx, room/20*evictTo)
 		if err != nil {
 			return freed, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -39,6 +40,8 @@ type keeper struct {
 	mu     sync.Mutex    // one eviction, invalidation, change of pins at a time
 	parked map[uint64]bool
 	warned time.Time // guarded by mu
+
+	binaries atomic.Int64 // bytes that job binaries take
 }
 
 // kick says that the store has grown.
@@ -57,13 +60,13 @@ func (e *Engine) keepBounded() {
 	if e.o.CacheSize <= 0 {
 		return
 	}
-	e.o.Store.Bound(e.o.CacheSize / 20 * 18)
+	e.boundBinaries()
 	defer e.o.Store.Bound(0)
 	ticker := time.NewTicker(evictTick) // what is being written is not committed yet
 	defer ticker.Stop()
 	for e.ctx.Err() == nil {
-		if e.o.Store.DiskBytes() > e.o.CacheSize/20*evictFrom {
-			freed, err := e.shrink(e.ctx, e.o.CacheSize)
+		if bound := e.room(e.o.CacheSize); e.o.Store.DiskBytes() > bound/20*evictFrom {
+			freed, err := e.shrink(e.ctx, bound)
 			if err != nil && e.ctx.Err() == nil {
 				e.log.Warn("keeping the store within its bound", "err", err)
 			}

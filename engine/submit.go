@@ -54,7 +54,7 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	if err := failpoint.Hit("engine/submit-recorded"); err != nil {
 		return "", err
 	}
-	if err := e.request(ctx, func(l *loop) { l.add(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
+	if err := e.request(ctx, func(l *loop) { l.addSubmitted(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
 		return "", err
 	}
 	return j.rec.ID, nil

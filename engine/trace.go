@@ -48,6 +48,9 @@ func (e *Engine) originOf(output string) (o *origin, err error) {
 			return err
 		})
 	})
+	if err == nil {
+		err = needBinary(o.rec)
+	}
 	if err == nil && len(o.maps) == 0 {
 		err = mr.Errorf(mr.NotFound, "the map tasks of job %s, which wrote %s, are not on record any more", o.rec.ID, output)
 	}

@@ -20,6 +20,9 @@ type CacheReportReply struct {
 	Lost    int             `json:"lost"`
 	Jobs    []CacheJob      `json:"jobs"`
 	Pins    []CachePinReply `json:"pins"`
+
+	Binaries    int   `json:"binaries"`
+	BinaryBytes int64 `json:"binary_bytes"`
 }
 
 // CacheJob is mr.CacheJob.
@@ -95,6 +98,8 @@ type CacheFreedReply struct {
 	Disk    int64   `json:"disk"`
 	Jobs    int     `json:"jobs"`
 	InUse   int     `json:"in_use"`
+
+	Binaries int `json:"binaries"`
 }
 
 // TraceKeyRequest is mr.TraceRequest.

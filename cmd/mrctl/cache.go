@@ -61,6 +61,8 @@ type cacheJSON struct {
 	Pinned       int64          `json:"pinned"`
 	Evicted      int            `json:"evicted"`
 	Lost         int            `json:"lost"`
+	Binaries     int            `json:"binaries"`
+	BinaryBytes  int64          `json:"binary_bytes"`
 	Jobs         []cacheJobJSON `json:"jobs"`
 	Pins         []cachePinJSON `json:"pins"`
 }
@@ -121,7 +123,7 @@ func cacheToJSON(r mr.CacheReport) cacheJSON {
 	out := cacheJSON{
 		Outputs: c.Outputs, Runs: c.Runs, RunBytes: c.RunBytes, CatalogBytes: c.CatalogBytes, VolumeBytes: c.VolumeBytes,
 		Volumes: c.Volumes, Hits: c.Hits, Misses: c.Misses, SavedSeconds: c.SavedSeconds,
-		Limit: r.Limit, Disk: r.Disk, Held: r.Held, Pinned: r.Pinned, Evicted: r.Evicted, Lost: r.Lost,
+		Limit: r.Limit, Disk: r.Disk, Held: r.Held, Pinned: r.Pinned, Evicted: r.Evicted, Lost: r.Lost, Binaries: r.Binaries, BinaryBytes: r.BinaryBytes,
 		Jobs: []cacheJobJSON{}, Pins: []cachePinJSON{},
 	}
 	for _, j := range r.Jobs {
@@ -142,6 +144,9 @@ func cacheText(r mr.CacheReport) string {
 		row("gone", join(comma(r.Evicted)+" evicted", comma(r.Lost)+" lost"))
 	}
 	row("on disk", join(bytesOf(c.VolumeBytes)+" in "+plural(c.Volumes, "volume"), bytesOf(c.CatalogBytes)+" of catalog"))
+	if r.Binaries > 0 {
+		row("binaries", join(comma(r.Binaries)+" of jobs' code", bytesOf(r.BinaryBytes)))
+	}
 	if r.Limit > 0 {
 		row("bound", fmt.Sprintf("%s, %.0f%% of it taken", bytesOf(r.Limit), 100*float64(r.Disk)/float64(r.Limit)))
 	}
@@ -358,6 +363,8 @@ type freedJSON struct {
 	Disk    int64   `json:"disk"`
 	Jobs    int     `json:"jobs"`
 	InUse   int     `json:"in_use"`
+
+	Binaries int `json:"binaries"`
 }
 
 func (a *app) printFreed(verb string, f mr.CacheFreed) error {
@@ -373,6 +380,9 @@ func (a *app) printFreed(verb string, f mr.CacheFreed) error {
 	}
 	if f.Jobs > 0 {
 		words = append(words, plural(f.Jobs, "old job")+" off the record")
+	}
+	if f.Binaries > 0 {
+		words = append(words, comma(f.Binaries)+" job binaries")
 	}
 	if f.InUse > 0 {
 		words = append(words, comma(f.InUse)+" in use until their jobs end")
