@@ -135,6 +135,13 @@ type Bytes struct {
 // Seconds of a job, wall clock from the monotonic clock.
 type Seconds struct {
 	Elapsed, Plan, Map, Reduce, Commit float64
+
+	// Where the phases' time went: a phase's wall clock, shared out as its attempts spent
+	// their own. Read and Sort are in Map: reading and digesting the input, and sorting,
+	// compressing and writing runs when all is mapped; what is left is the mapper's and the
+	// combiner's. Merge and Output are in Reduce: reading and merging runs, and writing,
+	// digesting and syncing parts; what is left is the reducer's.
+	Read, Sort, Merge, Output float64
 }
 
 // LogLine is one line of a job's log: an event of the engine or a line that a task wrote.

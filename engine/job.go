@@ -45,6 +45,7 @@ type record struct {
 	Merge       mr.MergeStatus
 	Bytes       mr.Bytes
 	Seconds     mr.Seconds
+	Steps       stepTimes
 	Counters    mr.Counters
 	Warnings    []string
 }
@@ -182,29 +183,18 @@ func (j *job) status(now time.Time) mr.Status {
 		s.Seconds.Elapsed += now.Sub(j.begun).Seconds()
 		add(&s.Seconds, j.rec.Phase, now.Sub(j.phaseBegun).Seconds())
 	}
+	j.rec.Steps.share(&s.Seconds)
 	return s
 }
 
 func (r *record) status() mr.Status {
-	return mr.Status{
+	s := mr.Status{
 		Job: r.ID, Name: r.Traits.Job, Spec: r.Spec, State: r.State, Phase: r.Phase,
 		Output: r.Spec.Output, Error: r.Error,
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended,
 		Map: r.Map, Reduce: r.Reduce, Merge: r.Merge, Bytes: r.Bytes, Seconds: r.Seconds,
 		Counters: append(mr.Counters{}, r.Counters...), Warnings: append([]string{}, r.Warnings...),
 	}
-}
-
-// add books seconds to the phase they were spent in.
-func add(s *mr.Seconds, phase string, seconds float64) {
-	switch phase {
-	case "planning":
-		s.Plan += seconds
-	case "map":
-		s.Map += seconds
-	case "shuffle", "reduce":
-		s.Reduce += seconds
-	case "commit":
-		s.Commit += seconds
-	}
+	r.Steps.share(&s.Seconds)
+	return s
 }

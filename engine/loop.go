@@ -294,6 +294,7 @@ func (l *loop) answered(call *rpc.Call) {
 	if res.Read > 0 {
 		j.rec.Bytes.Read += res.Read
 	}
+	j.rec.Steps.book(f.task.kind, res)
 	for _, line := range res.Log {
 		l.log(j, l.attemptName(f), line)
 	}

@@ -161,6 +161,7 @@ type Result struct {
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt
 	Counters   mr.Counters
+	Steps      Steps          // of this leg of the attempt
 	Log        []string       // what the task printed, cut to size
 	Skipped    []mr.BadRecord // in the order of the input
 	Failure    Failure
@@ -169,6 +170,14 @@ type Result struct {
 	// the time that it was held for the master's word is in it.
 	Began, Ended Moment
 	Took         time.Duration
+}
+
+// Steps are what parts of CPU went into.
+type Steps struct {
+	Read   time.Duration // reading and digesting the split
+	Sort   time.Duration // from the end of the split to that of the run
+	Merge  time.Duration // reading and merging runs
+	Output time.Duration // writing the part file and its copy
 }
 
 // FailureKind tells what a failure means for the task. Wire values: append only.

@@ -122,10 +122,7 @@ func statusToWire(s mr.Status) Status {
 		Submitted: nanos(s.Submitted), Started: nanos(s.Started), Ended: nanos(s.Ended),
 		Map: phaseToWire(s.Map), Reduce: phaseToWire(s.Reduce), Merge: Merge(s.Merge),
 		Bytes: Bytes(s.Bytes),
-		Seconds: Seconds{
-			Elapsed: s.Seconds.Elapsed, Plan: s.Seconds.Plan, Map: s.Seconds.Map,
-			Reduce: s.Seconds.Reduce, Commit: s.Seconds.Commit,
-		},
+		Seconds: Seconds(s.Seconds),
 		Counters: countersToWire(s.Counters), Warnings: s.Warnings, Version: s.Version,
 	}
 }
@@ -140,10 +137,7 @@ func statusFromWire(w Status) mr.Status {
 		Submitted: moment(w.Submitted), Started: moment(w.Started), Ended: moment(w.Ended),
 		Map: phaseFromWire(w.Map), Reduce: phaseFromWire(w.Reduce), Merge: mr.MergeStatus(w.Merge),
 		Bytes: mr.Bytes(w.Bytes),
-		Seconds: mr.Seconds{
-			Elapsed: w.Seconds.Elapsed, Plan: w.Seconds.Plan, Map: w.Seconds.Map,
-			Reduce: w.Seconds.Reduce, Commit: w.Seconds.Commit,
-		},
+		Seconds: mr.Seconds(w.Seconds),
 		Counters: each(w.Counters, counterFromWire), Warnings: w.Warnings, Version: w.Version,
 	}
 }

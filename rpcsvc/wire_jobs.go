@@ -179,6 +179,10 @@ type Seconds struct {
 	Map     float64 `json:"map"`
 	Reduce  float64 `json:"reduce"`
 	Commit  float64 `json:"commit"`
+	Read    float64 `json:"read"`
+	Sort    float64 `json:"sort"`
+	Merge   float64 `json:"merge"`
+	Output  float64 `json:"output"`
 }
 
 // Counter is mr.Counter.

@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"encoding/binary"
+	"time"
 
 	"github.com/mrd-io/mr/collect"
 )
@@ -47,6 +48,7 @@ type batches struct {
 	readers []*Reader // those not at their end, in order
 	batch   *collect.Batch
 	sums    bool
+	took    time.Duration
 	added   int64  // records that were added into others
 	step    uint64 // how far above the least key the next limit is, as a difference of heads
 
@@ -82,6 +84,15 @@ func Added(merged collect.Cursor) int64 {
 		return m.added
 	}
 	return 0
+}
+
+// Took returns how long the merge has worked, if it knows.
+func Took(merged collect.Cursor) (time.Duration, bool) {
+	m, ok := merged.(*batches)
+	if !ok {
+		return 0, false
+	}
+	return m.took, true
 }
 
 // Next steps to the next record.
@@ -133,6 +144,7 @@ func (m *batches) end() {
 
 // fill makes the next batch.
 func (m *batches) fill() {
+	defer func(start time.Time) { m.took += time.Since(start) }(time.Now())
 	if len(m.readers) == 0 {
 		m.end()
 		return

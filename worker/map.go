@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -25,10 +26,11 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	}
 	defer rest()
 	if loaded == nil {
+		start := time.Now()
 		if loaded, err = s.load(a); err != nil {
 			return err
 		}
-		res.Read = loaded.Read()
+		res.Read, res.Steps.Read = loaded.Read(), time.Since(start)
 		identify(res, loaded)
 		if err := failpoint.Hit("worker/split-read"); err != nil {
 			loaded.Close()
@@ -68,7 +70,9 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 		return placed(err, loaded.Split())
 	}
 	a.skips.into(res, loaded.Split())
-	return sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
+	err = sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
+	res.Steps.Sort = in.sinceEnd()
+	return err
 }
 
 func identify(res *plan.Result, l *input.Loaded) {
@@ -154,15 +158,28 @@ func sealRun(a *attempt, sink RunSink, w *run.Writer, rest func(), made *plan.Ma
 	return nil
 }
 
-// watchedBlocks remembers the reader's own error, so that it isn't taken for the mapper's.
+// watchedBlocks remembers the reader's own error, so that it isn't taken for the mapper's,
+// and when the blocks came to their end.
 type watchedBlocks struct {
-	next mr.BlockReader
-	err  error
+	next  mr.BlockReader
+	err   error
+	ended time.Time
+}
+
+// sinceEnd returns how long ago the blocks ended, 0 if they did not.
+func (b *watchedBlocks) sinceEnd() time.Duration {
+	if b.ended.IsZero() {
+		return 0
+	}
+	return time.Since(b.ended)
 }
 
 func (b *watchedBlocks) Next() (mr.Block, error) {
 	blk, err := b.next.Next()
-	if err != nil && err != io.EOF {
+	switch {
+	case err == io.EOF:
+		b.ended = time.Now()
+	case err != nil:
 		b.err = err
 	}
 	return blk, err

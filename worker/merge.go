@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/collect"
@@ -16,6 +17,7 @@ type cursorReader struct {
 	c       collect.Cursor
 	err     error
 	records int64
+	took    time.Duration // by steps of the cursor, an estimate
 
 	// Of runs that are folded in a tree.
 	levels *plan.Levels // nil: they are not
@@ -32,7 +34,7 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 	if r.records&(everySo-1) == 0 && r.enough != nil && r.enough() {
 		return nil, nil, io.EOF
 	}
-	if r.c.Next() {
+	if r.step() {
 		r.records++
 		return r.c.Key(), r.c.Value(), nil
 	}
@@ -40,6 +42,32 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 		return nil, nil, r.err
 	}
 	return nil, nil, io.EOF
+}
+
+// timedEvery is how many steps of a cursor pass for one whose time is taken.
+const timedEvery = 61
+
+// step steps the cursor.
+func (r *cursorReader) step() bool {
+	if r.records%timedEvery != 0 {
+		return r.c.Next()
+	}
+	start := time.Now()
+	ok := r.c.Next()
+	took := time.Since(start)
+	if r.records > 0 { // the first step opens the runs
+		took *= timedEvery
+	}
+	r.took += took
+	return ok
+}
+
+// merging returns how long stepping the cursor took, about.
+func (r *cursorReader) merging() time.Duration {
+	if exact, ok := run.Took(r.c); ok {
+		return exact
+	}
+	return r.took
 }
 
 // read returns how many records were read, with those that the merge has added up.

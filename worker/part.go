@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -37,6 +38,7 @@ type partWriter struct {
 	noValue bool
 	records int64
 	bytes   int64
+	took    time.Duration // writing what is in the buffer
 	done    bool
 
 	kept     RunSink // nil if not, or no longer, kept
@@ -80,6 +82,7 @@ func (p *partWriter) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
+	defer func(start time.Time) { p.took += time.Since(start) }(time.Now())
 	if _, err := p.f.Write(b); err != nil {
 		return err
 	}

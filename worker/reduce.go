@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
@@ -73,7 +74,10 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	}
 	rest()
 	nodes.report(res, m, in)
-	return part.finish(a.ctx, &res.Made)
+	start := time.Now()
+	err = part.finish(a.ctx, &res.Made)
+	res.Steps = plan.Steps{Merge: in.merging(), Output: part.took + time.Since(start)}
+	return err
 }
 
 func copyRecords(in *cursorReader, out mr.RecordSink) error {

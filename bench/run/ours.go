@@ -13,7 +13,7 @@ type status struct {
 	Error   string `json:"error"`
 	Map     phase  `json:"map"`
 	Reduce  phase  `json:"reduce"`
-	Seconds struct{ Elapsed, Map, Reduce, Plan, Commit float64 }
+	Seconds struct{ Elapsed, Map, Reduce, Plan, Commit, Read, Sort, Merge, Output float64 }
 }
 
 type phase struct {
@@ -50,7 +50,8 @@ func (l *lab) run(ctx context.Context, c command, out string) (s sample, st stat
 // times says where the time went, as the engine tells it. Phases overlap.
 func (st status) times() string {
 	t := st.Seconds
-	return fmt.Sprintf("job %.2f s: plan %.2f, map %.2f, reduce %.2f, commit %.2f", t.Elapsed, t.Plan, t.Map, t.Reduce, t.Commit)
+	return fmt.Sprintf("job %.2f s: plan %.2f, map %.2f (read %.2f, sort %.2f), reduce %.2f (merge %.2f, output %.2f), commit %.2f",
+		t.Elapsed, t.Plan, t.Map, t.Read, t.Sort, t.Reduce, t.Merge, t.Output, t.Commit)
 }
 
 func statusOf(s sample) (st status, err error) {

@@ -158,7 +158,7 @@ func (f *fakeJobs) status(job mr.JobID) mr.Status {
 		Reduce:  mr.PhaseStatus{Tasks: 4, Run: 4, Attempts: 4, BytesTotal: 1 << 20, BytesDone: 1 << 20},
 		Merge:   mr.MergeStatus{Cached: 3, Run: 1},
 		Bytes:   mr.Bytes{Input: 1 << 30, Read: 1 << 26, Intermediate: 1 << 22, Output: 1 << 21},
-		Seconds: mr.Seconds{Elapsed: 2.5, Plan: 0.25, Map: 1.5, Reduce: 0.5, Commit: 0.125},
+		Seconds: mr.Seconds{Elapsed: 2.5, Plan: 0.25, Map: 1.5, Reduce: 0.5, Commit: 0.125, Read: 0.375, Sort: 0.75, Merge: 0.0625, Output: 0.1875},
 		Counters: mr.Counters{
 			{Group: "app", Name: "malformed", Value: 3}, {Group: "mr", Name: "map_input_records", Value: 1000}, {Group: "mr", Name: "reduce_output_records", Value: 98765},
 		},

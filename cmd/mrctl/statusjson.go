@@ -61,6 +61,18 @@ type secondsJSON struct {
 
 	Plan   float64 `json:"plan"`
 	Commit float64 `json:"commit"`
+
+	Read   float64 `json:"read"`
+	Sort   float64 `json:"sort"`
+	Merge  float64 `json:"merge"`
+	Output float64 `json:"output"`
+}
+
+func secondsToJSON(s mr.Seconds) secondsJSON {
+	return secondsJSON{
+		Elapsed: s.Elapsed, Map: s.Map, Reduce: s.Reduce, Plan: s.Plan, Commit: s.Commit,
+		Read: s.Read, Sort: s.Sort, Merge: s.Merge, Output: s.Output,
+	}
 }
 
 func toJSON(s mr.Status) statusJSON {
@@ -68,7 +80,7 @@ func toJSON(s mr.Status) statusJSON {
 		Job: s.Job, State: s.State, Output: s.Output, Error: s.Error,
 		Map: phaseToJSON(s.Map), Reduce: phaseToJSON(s.Reduce),
 		Bytes:    bytesJSON(s.Bytes),
-		Seconds:  secondsJSON{Elapsed: s.Seconds.Elapsed, Map: s.Seconds.Map, Reduce: s.Seconds.Reduce, Plan: s.Seconds.Plan, Commit: s.Seconds.Commit},
+		Seconds:  secondsToJSON(s.Seconds),
 		Counters: countersToJSON(s.Counters),
 		Name:     s.Name, Phase: s.Phase, Submitted: timeToJSON(s.Submitted), Started: timeToJSON(s.Started), Ended: timeToJSON(s.Ended),
 		Warnings: append([]string{}, s.Warnings...),
