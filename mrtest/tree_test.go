@@ -224,3 +224,41 @@ func TestNodesThroughManyEdits(t *testing.T) {
 		t.Error("no node was ever read")
 	}
 }
+
+// Data that arrives under new keys leaves the parts of the others as they are, job after job.
+func TestNewHoursLeaveOldParts(t *testing.T) {
+	hours := mr.Job("hours", mr.Version("1"),
+		mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, float64]) error {
+			emit(line[:21], 1)
+			return nil
+		}),
+		mr.Combine(func(a, b float64) float64 { return a + b }))
+	m := mrtest.New(t, hours)
+	var log strings.Builder
+	hour := 0
+	arrive := func(n int) {
+		for range n {
+			for host := range 2000 {
+				fmt.Fprintf(&log, "hour%05d host%07d of an access log\n", hour, host*7919%10000)
+			}
+			hour++
+		}
+	}
+	arrive(100)
+	o := mrtest.Options{SplitSize: 1 << 20}
+	first := m.Run("hours", mrtest.Files{"log": log.String()}, o)
+	if first.Status.Reduce.Tasks < 4 {
+		t.Fatalf("%d reduce tasks", first.Status.Reduce.Tasks)
+	}
+	for range 6 {
+		arrive(4)
+		r := m.Run("hours", mrtest.Files{"log": log.String()}, o)
+		// The last range, or the two that it was cut into, or two that were joined besides.
+		if p := r.Status.Reduce; p.Run > 3 || p.Cached < first.Status.Reduce.Tasks-2 {
+			t.Errorf("after %d hours: %d reduce tasks ran, and %d were cached", hour, p.Run, p.Cached)
+		}
+		if got := strings.Count(r.Output, "\n"); got != hour*2000 {
+			t.Errorf("%d keys, want %d", got, hour*2000)
+		}
+	}
+}
