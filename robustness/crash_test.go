@@ -149,7 +149,7 @@ func (r *round) rotten() bool {
 func (p plannedJob) spec(t *testing.T, c *corpus, out string) mr.Spec {
 	s := mr.Spec{
 		Job: p.name, Inputs: []string{c.dir}, Output: out, SplitSize: p.split, Reducers: p.reducers,
-		Overwrite: p.overwrite, NoCache: p.noCache,
+		Overwrite: p.overwrite, NoCache: p.noCache, Incremental: true,
 	}
 	if p.name == "odd" {
 		s.Job, s.Code = "", mr.Code{Kind: mr.Binary, Path: program(t, "odd"), Source: "odd"}

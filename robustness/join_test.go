@@ -89,10 +89,13 @@ func rightOnce(t *testing.T, c *corpus, s mr.Status, out string) {
 	if s.Map.Run != s.Map.Tasks || s.Reduce.Run != s.Reduce.Tasks {
 		t.Errorf("tasks were committed more or less than once: %+v %+v", s.Map, s.Reduce)
 	}
+	if s.Merge.Run == 0 {
+		t.Error("no inner node of a merge was kept")
+	}
 }
 
 func joinSpec(c *corpus, out string) mr.Spec {
-	return mr.Spec{Job: "wordcount", Inputs: []string{c.dir}, Output: out, SplitSize: 128 << 10, Reducers: 5}
+	return mr.Spec{Job: "wordcount", Inputs: []string{c.dir}, Output: out, SplitSize: 128 << 10, Reducers: 5, Incremental: true}
 }
 
 func socket(d *daemon) string { return "unix:" + filepath.Join(d.store, "mrd.sock") }
