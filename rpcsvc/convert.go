@@ -121,8 +121,8 @@ func statusToWire(s mr.Status) Status {
 		Output: s.Output, Error: s.Error,
 		Submitted: nanos(s.Submitted), Started: nanos(s.Started), Ended: nanos(s.Ended),
 		Map: phaseToWire(s.Map), Reduce: phaseToWire(s.Reduce), Merge: Merge(s.Merge),
-		Bytes: Bytes(s.Bytes),
-		Seconds: Seconds(s.Seconds),
+		Bytes:    Bytes(s.Bytes),
+		Seconds:  Seconds(s.Seconds),
 		Counters: countersToWire(s.Counters), Warnings: s.Warnings, Version: s.Version,
 	}
 }
@@ -136,8 +136,8 @@ func statusFromWire(w Status) mr.Status {
 		Output: w.Output, Error: w.Error,
 		Submitted: moment(w.Submitted), Started: moment(w.Started), Ended: moment(w.Ended),
 		Map: phaseFromWire(w.Map), Reduce: phaseFromWire(w.Reduce), Merge: mr.MergeStatus(w.Merge),
-		Bytes: mr.Bytes(w.Bytes),
-		Seconds: mr.Seconds(w.Seconds),
+		Bytes:    mr.Bytes(w.Bytes),
+		Seconds:  mr.Seconds(w.Seconds),
 		Counters: each(w.Counters, counterFromWire), Warnings: w.Warnings, Version: w.Version,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/rpc"
 	"os"
 	"strings"
 	"sync"
@@ -150,6 +151,15 @@ func (s *Server) converse(c *conn, trusted bool, greeted func()) error {
 				return err
 			}
 		case httpDialect:
+			if trusted && first[0] == 'C' {
+				connected, err := s.connect(c)
+				if err != nil {
+					return err
+				}
+				if connected {
+					continue // what follows is net/rpc
+				}
+			}
 			c.greetBy = time.Time{}
 			return s.serveHTTP(c, trusted, greeted)
 		case jsonDialect, gobDialect:
@@ -176,6 +186,35 @@ func (s *Server) converse(c *conn, trusted bool, greeted func()) error {
 			c.greetBy = time.Time{}
 		}
 	}
+}
+
+// connect answers rpc.DialHTTP: a CONNECT to net/rpc's path, after which the connection is
+// net/rpc's. That dialler can send neither token nor header, so it is for those who are
+// trusted already. ok is false for what is no CONNECT at all; nothing of it is consumed.
+func (s *Server) connect(c *conn) (ok bool, err error) {
+	const method, most = "CONNECT ", 32 // lines
+	if b, err := c.br.Peek(len(method)); err != nil || string(b) != method {
+		return false, nil
+	}
+	line, err := readLine(c.br, maxGreeting)
+	path, _, _ := strings.Cut(strings.TrimPrefix(line, method), " ")
+	for n := 0; err == nil && strings.TrimRight(line, "\r") != ""; n++ {
+		if n == most {
+			return false, errors.New("a CONNECT of too many lines")
+		}
+		line, err = readLine(c.br, maxGreeting)
+	}
+	if err != nil {
+		return false, err
+	}
+	answer := "HTTP/1.0 200 Connected to Go RPC\n\n" // as net/rpc's client expects it
+	if path != rpc.DefaultRPCPath {
+		answer, err = "HTTP/1.0 404 Not Found\n\n", fmt.Errorf("CONNECT to %q", path)
+	}
+	if _, werr := c.Write([]byte(answer)); err == nil {
+		err = werr
+	}
+	return err == nil, err
 }
 
 // local reports whether the peer is on this machine.

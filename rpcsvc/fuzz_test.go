@@ -50,7 +50,7 @@ func converseWith(t *testing.T, input []byte, network string, trusted bool) (dec
 	}
 	jobs := newFakeJobs()
 	jobs.patient = time.Millisecond
-	s := NewServer(jobs, ServerOptions{MaxRequest: fuzzBudget, Auth: TokenAuth("secret")})
+	s := NewServer(jobs, ServerOptions{MaxRequest: fuzzBudget, Auth: TokenAuth("secret"), Crew: fuzzCrew{}})
 	nc := &memConn{in: bytes.NewReader(input), network: network}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -84,7 +84,27 @@ func gobStream(t testing.TB, calls ...any) []byte {
 	return out.Bytes()
 }
 
+// fuzzCrew takes everybody, calls once, and reads streams to their end.
+type fuzzCrew struct{}
+
+func (fuzzCrew) Join(context.Context, JoinRequest) (JoinReply, error) { return JoinReply{Seat: 1}, nil }
+
+func (fuzzCrew) Work(_ context.Context, _ uint64, c *rpc.Client, gone <-chan struct{}) {
+	c.Go("Worker.RunTask", &JoinRequest{Name: "order"}, &HelloReply{}, make(chan *rpc.Call, 1))
+	<-gone
+}
+
+func (fuzzCrew) Stream(_ context.Context, _ uint64, conn net.Conn) error {
+	_, err := io.Copy(io.Discard, conn)
+	return err
+}
+
+func (fuzzCrew) Leave(uint64) {}
+
 func FuzzGob(f *testing.F) {
+	answers := gobStream(f, "Workers.Join", JoinRequest{Name: "w"})
+	f.Add(append(answers, gobStream(f, "Worker.RunTask", HelloReply{Version: "x", Features: []string{"a"}})...))
+	f.Add(append(gobStream(f, "Workers.Stream", StreamRequest{Seat: 1}), "bytes"...))
 	f.Add(gobStream(f, "Jobs.Submit", SubmitRequest{SubmitID: "a", Spec: specToWire(someSpec)}, "Jobs.List", ListRequest{All: true}))
 	f.Add(gobStream(f, "Jobs.Wait", WaitRequest{Job: "x", Since: 3}, "Meta.Hello", HelloRequest{Wire: 9}))
 	f.Add(gobStream(f, "Jobs.None", map[string][]any{"a": {1, "b"}}, "Jobs.Kill", []string{"a"}))
@@ -110,6 +130,7 @@ func FuzzJSON(f *testing.F) {
 func FuzzHTTP(f *testing.F) {
 	f.Add([]byte("POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{\"method\":\"Jobs.List\"}"))
 	f.Add([]byte("POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n{"))
+	f.Add(append([]byte("CONNECT /_goRPC_ HTTP/1.0\n\n"), gobStream(f, "Jobs.List", ListRequest{All: true})...))
 	f.Add([]byte("GET / HTTP/1.0\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		if len(input) == 0 || dialectOf(input[0]) != httpDialect {
