@@ -11,6 +11,14 @@ import (
 // This file is the core's handling of attempts: identification, completion, failure,
 // loss.
 
+// maxFailures is how many failed attempts of one task fail its job, as in the MapReduce
+// and Hadoop tradition. Cancelled attempts, lost runs and full disks don't count.
+const maxFailures = 4
+
+// maxLosses is how often the output of one map task may be lost within a job. What is computed
+// again each time would otherwise go on for ever where storage keeps nothing.
+const maxLosses = 4
+
 // start begins an attempt of a ready task, or a twin of the one that runs.
 func (c *core) start(id taskID, w workerID, twin bool) {
 	j, t := c.task(id)

@@ -12,14 +12,6 @@ import (
 // those that persist, in one transaction, then the others. The core's state moves when
 // an event comes; the loop does not go on until the records of that move are durable.
 
-// maxFailures is how many failed attempts of one task fail its job, as in the MapReduce
-// and Hadoop tradition. Cancelled attempts, lost runs and full disks don't count.
-const maxFailures = 4
-
-// maxLosses is how often the output of one map task may be lost within a job. What is computed
-// again each time would otherwise go on for ever where storage keeps nothing.
-const maxLosses = 4
-
 // taskID names a task within the engine.
 type taskID struct {
 	job   mr.JobID

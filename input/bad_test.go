@@ -48,7 +48,7 @@ func TestLongLinesAreSkipped(t *testing.T) {
 		}
 		file = append(append(file, l...), '\n')
 	}
-	for range 400 {
+	for range 250 {
 		line(rng.IntN(200))
 		switch rng.IntN(20) {
 		case 0:
@@ -72,7 +72,7 @@ func TestLongLinesAreSkipped(t *testing.T) {
 	}
 	packed := write(t, t.TempDir()+"/f.gz", gz.Bytes())
 	for _, path := range []string{path, torn, packed} {
-		for _, size := range []int64{777, 4096, 100_000, 1 << 20, 1 << 30} {
+		for _, size := range []int64{4096, 100_000, 1 << 30} {
 			for _, buffer := range []int64{1, 1 << 30} {
 				got, skipped := readSkipping(t, path, Options{RecordLimit: limit, Buffer: buffer}, size)
 				if !bytes.Equal(got, want) {
