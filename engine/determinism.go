@@ -16,12 +16,12 @@ import (
 
 // Reuse stands on equal code making equal output of equal input. What an author's code
 // can't be kept from seeing (the clock, random numbers, the order of a Go map) is found
-// out instead: the first map task of a stage that has no verdict is executed once more,
+// out instead: the first map or reduce task of a stage that has no verdict is executed once more,
 // and until that has come out the same nothing of the stage is shared with other jobs;
 // and one hit in a hundred is executed again when nothing else is to do. Built-ins are
 // held to their golden outputs by this project's own tests and need no trial.
 
-// verdict is what is known of a map stage. Recorded values: append only.
+// verdict is what is known of a stage. Recorded values: append only.
 type verdict byte
 
 const (
@@ -47,22 +47,29 @@ func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
 // mayShare reports whether a job may use an output: one of its own, or one of a stage
 // that has passed its trial.
 func mayShare(tx *store.Tx, r *record, out *lineage.Output) bool {
-	if r.Spec.Code.Kind != mr.Binary || out.Kind != plan.Map || out.Job == r.ID {
+	if r.Spec.Code.Kind != mr.Binary || out.Kind == plan.Merge || out.Job == r.ID {
 		return true
 	}
 	v := verdictOf(tx, out.Stage)
 	return v == deterministic || v == unordered
 }
 
-// tryStage starts the trial of a job's map stage, once, with a task that was just done.
-func (l *loop) tryStage(j *job, f *flight) {
-	if j.tried || j.rec.Spec.Code.Kind != mr.Binary || j.rec.Spec.NoCache {
+// mostTried bounds the input of a reduce task that is executed once more. Where all have
+// more, the stage stays untried, and its parts, which are large, are made anew by other jobs.
+const mostTried = 256 << 20
+
+// tryStage starts the trial of one of a job's stages, once, with a task that was just done.
+func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
+	switch {
+	case j.tried[k] || j.rec.Spec.Code.Kind != mr.Binary || j.rec.Spec.NoCache:
+		return
+	case k == plan.Reduce && (f.work.Copy || f.work.Unsorted || j.reduces[f.task.index].bytes > mostTried):
 		return
 	}
-	j.tried = true
-	known := untried
+	j.tried[k] = true
+	known, stage := untried, j.stage(k)
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		known = verdictOf(tx, j.rec.MapStage)
+		known = verdictOf(tx, stage)
 		return nil
 	})
 	if err != nil || known != untried {
@@ -71,36 +78,37 @@ func (l *loop) tryStage(j *job, f *flight) {
 	work := f.work
 	work.Expect = f.result.Split
 	made, id := f.result.Made, j.rec.ID
-	j.onTrial = true
+	j.onTrial++
 	l.after = append(l.after, func() { // its run is on record now
 		l.e.spawn(func() {
 			v, err := l.e.rehearse(l.e.ctx, &work, made)
-			l.e.request(l.e.ctx, func(l *loop) { l.wasTried(id, plan.TaskName(plan.Map, work.Index), v, err) }) //nolint:errcheck // stopped: tried again in the next life
+			l.e.request(l.e.ctx, func(l *loop) { l.wasTried(id, k, plan.TaskName(k, work.Index), v, err) }) //nolint:errcheck // stopped: tried again in the next life
 		})
 	})
 }
 
 // wasTried records a verdict, and lets a job go on to its commit that waited for it.
-func (l *loop) wasTried(id mr.JobID, task string, v verdict, err error) {
+func (l *loop) wasTried(id mr.JobID, k plan.Kind, task string, v verdict, err error) {
 	j := l.jobs[id]
 	if j == nil {
 		return
 	}
-	j.onTrial = false
+	j.onTrial--
 	if err != nil {
 		l.logf(j, task, "could not be executed once more, so its outputs are not shared yet: %v", err)
 	} else {
 		l.logf(j, task, "executed once more: %s", v)
-		l.judge(j, j.rec.MapStage, v)
+		l.judge(j, k, v)
 	}
-	if j.commitWaits {
+	if j.commitWaits && j.onTrial == 0 {
 		j.commitWaits = false
 		l.commit(id)
 	}
 }
 
 // judge records a verdict on a stage. A worse one replaces a better one.
-func (l *loop) judge(j *job, stage mr.Digest, v verdict) {
+func (l *loop) judge(j *job, k plan.Kind, v verdict) {
+	stage := j.stage(k)
 	err := l.e.o.Store.Update(func(tx *store.Tx) error {
 		if verdictOf(tx, stage) >= v {
 			return nil
@@ -111,32 +119,20 @@ func (l *loop) judge(j *job, stage mr.Digest, v verdict) {
 		l.e.log.Error("recording a verdict", "stage", stage.Short(), "err", err)
 	}
 	if v == indeterminate {
-		l.warn(j, "the job's code is not deterministic: a map task that was executed again made other records; its outputs are not used by other jobs")
+		l.warn(j, "the job's code is not deterministic: a "+phaseOf(k)+" task that was executed again made other records; its outputs are not used by other jobs")
 	}
 }
 
-// rehearse executes a map task again and compares what it makes with what was made.
+// rehearse executes a task again and compares what it makes with what was made.
 func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (verdict, error) {
-	c, err := e.anyWorker(ctx)
-	if err != nil {
-		return untried, err
-	}
-	var r plan.Rehearsal
-	call := c.Go("Worker.Rehearse", w, &r, make(chan *rpc.Call, 1))
-	select {
-	case <-call.Done:
-	case <-ctx.Done():
-		return untried, ctx.Err()
-	}
+	r, err := e.again(ctx, w)
 	switch {
-	case call.Error != nil:
-		return untried, call.Error
-	case r.Failure.Kind != plan.NoFailure:
-		return untried, fmt.Errorf("%s", r.Failure.Message)
-	case r.Split != w.Expect:
-		return untried, fmt.Errorf("the input has changed meanwhile")
+	case err != nil:
+		return untried, err
 	case r.Digest == made.Digest:
 		return deterministic, nil
+	case w.Kind == plan.Reduce:
+		return e.rehearsePart(ctx, w, made, r)
 	}
 	src, err := e.o.Store.OpenRun(store.RunID(made.Run))
 	if err != nil {
@@ -148,6 +144,45 @@ func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (ve
 	case err != nil:
 		return untried, err
 	case all == r.Multiset:
+		return unordered, nil
+	}
+	return indeterminate, nil
+}
+
+// again executes a task again.
+func (e *Engine) again(ctx context.Context, w *plan.Work) (r plan.Rehearsal, err error) {
+	c, err := e.anyWorker(ctx)
+	if err != nil {
+		return r, err
+	}
+	call := c.Go("Worker.Rehearse", w, &r, make(chan *rpc.Call, 1))
+	select {
+	case <-call.Done:
+	case <-ctx.Done():
+		return plan.Rehearsal{}, ctx.Err()
+	}
+	switch {
+	case call.Error != nil:
+		return r, call.Error
+	case r.Failure.Kind != plan.NoFailure:
+		return r, fmt.Errorf("%s", r.Failure.Message)
+	case r.Split != w.Expect:
+		return r, fmt.Errorf("the input has changed meanwhile")
+	}
+	return r, nil
+}
+
+// rehearsePart judges a part that came out different. Of the part itself only its bytes
+// are left, not its records; so a third execution tells whether their order alone differs.
+func (e *Engine) rehearsePart(ctx context.Context, w *plan.Work, made plan.Made, second plan.Rehearsal) (verdict, error) {
+	if second.Records != made.Records || second.Raw != made.Raw {
+		return indeterminate, nil
+	}
+	third, err := e.again(ctx, w)
+	switch {
+	case err != nil:
+		return untried, err
+	case third.Multiset == second.Multiset && third.Digest != second.Digest:
 		return unordered, nil
 	}
 	return indeterminate, nil

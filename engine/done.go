@@ -46,9 +46,7 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 		}
 		b.putOutput(j, a.task, t, f)
 		b.putNodes(j, a.task, t, f)
-		if a.task.kind == plan.Map {
-			l.tryStage(j, f)
-		}
+		l.tryStage(j, a.task.kind, f)
 	} else {
 		b.foundOutput(j, a.task, t)
 	}
@@ -131,9 +129,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	}
 	if old != nil && old.Made.Digest != o.Made.Digest {
 		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again")
-		if id.kind == plan.Map {
-			b.after(func() { l.judge(j, j.rec.MapStage, indeterminate) })
-		}
+		b.after(func() { l.judge(j, id.kind, indeterminate) })
 	}
 	b.add(func(tx *store.Tx) error {
 		if err := lineage.Forget(tx, o.Key, lineage.Replaced, o.Created); err != nil {

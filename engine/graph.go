@@ -110,6 +110,9 @@ func (d *grapher) task(name, kind string, t *lineage.Task) mr.LineageNode {
 	}
 	if out, err := lineage.GetOutput(d.tx, t.Key); err == nil && out != nil {
 		n.CPU, n.Job, n.Attempt = out.CPU.Seconds(), out.Job, out.Attempt.String()
+		if v := verdictOf(d.tx, out.Stage); v == unordered || v == indeterminate {
+			n.Code += ", " + v.String()
+		}
 	}
 	return n
 }

@@ -103,9 +103,9 @@ type job struct {
 	resumed    bool // from an earlier life
 
 	// See determinism.go.
-	tried       bool // the trial of its map stage was considered
-	onTrial     bool // and is under way
-	commitWaits bool // for the trial's end
+	tried       [2]bool // the trial of its map or reduce stage was considered
+	onTrial     int     // how many are under way
+	commitWaits bool    // for their end
 	watchers    []chan struct{}
 	warned      map[string]bool
 	full        bool // nothing but reading tells what its inputs are: see verify_input.go

@@ -81,7 +81,7 @@ func (l *loop) commit(id mr.JobID) {
 	if j == nil {
 		return
 	}
-	if j.onTrial {
+	if j.onTrial > 0 {
 		j.commitWaits = true
 		return
 	}

@@ -244,7 +244,7 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree 
 		return err
 	}
 	out, err := lineage.GetOutput(tx, t.Key)
-	if err != nil || out == nil {
+	if err != nil || out == nil || !mayShare(tx, rec, out) {
 		return err
 	}
 	t.keepAs, t.link = out.Made.Digest, old[out.Made.Digest]

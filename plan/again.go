@@ -33,10 +33,13 @@ type FoundRecord struct {
 	Exact  bool
 }
 
-// Rehearsal is what a map task makes when it is executed again: nothing is stored.
+// Rehearsal is what a task makes when it is executed again: nothing is stored.
 type Rehearsal struct {
 	Split  mr.Digest
 	Digest mr.Digest
+
+	// Records and Raw are how many there are and their bytes: of a reduce task only.
+	Records, Raw int64
 
 	// Multiset is a digest of the records that does not depend on their order.
 	Multiset mr.Digest

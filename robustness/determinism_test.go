@@ -2,9 +2,9 @@ package robustness
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -14,6 +14,7 @@ type result struct {
 	State    string   `json:"state"`
 	Warnings []string `json:"warnings"`
 	Map      struct{ Tasks, Cached, Run int }
+	Reduce   struct{ Tasks, Cached, Run int }
 }
 
 // mrctl runs the program on a store and returns what it prints.
@@ -37,19 +38,23 @@ func runJSON(t *testing.T, store string, args ...string) (r result) {
 	return r
 }
 
-// TestIndeterminateCodeIsNotShared: the first use of new code executes one task twice.
-// Code that makes other records is named, and its outputs are not used again; code that
-// makes the same records in another order is.
+// TestIndeterminateCodeIsNotShared: the first use of new code executes one map task and
+// one reduce task twice. Code that makes other records is named, and its outputs are not
+// used again; code that makes the same records in another order is. The job itself is
+// consistent whatever its code does.
 func TestIndeterminateCodeIsNotShared(t *testing.T) {
 	c := newCorpus(t, 3, 2, 300<<10)
 	for _, test := range []struct {
-		job    string // below testdata
-		shared bool
-		log    string
+		job          string // below testdata
+		maps, parts  string // what its stages turn out to be
+		mapsAreNamed bool   // the stage that is not deterministic
 	}{
-		{"dice", false, "indeterminate"},
-		{"shuffled", true, "unordered"},
-		{"../../examples/wordcount", true, "deterministic"},
+		{"dice", "indeterminate", "deterministic", true},
+		{"clock", "indeterminate", "deterministic", true},
+		{"shuffled", "unordered", "deterministic", true},
+		{"draw", "deterministic", "indeterminate", false},
+		{"jumble", "deterministic", "unordered", false},
+		{"../../examples/wordcount", "deterministic", "deterministic", false},
 	} {
 		t.Run(filepath.Base(test.job), func(t *testing.T) {
 			st := filepath.Join(t.TempDir(), "store")
@@ -59,25 +64,38 @@ func TestIndeterminateCodeIsNotShared(t *testing.T) {
 			}
 			out := func(name string) string { return filepath.Join(filepath.Dir(st), name) }
 			first := runJSON(t, st, pkg, "--input", c.dir, "--split-size", "64KiB", "--output", out("o1"))
-			if log, _ := mrctl(t, st, "logs", "last"); !strings.Contains(log, "executed once more: "+test.log) {
-				t.Errorf("the log does not tell of a trial that came out %s:\n%s", test.log, log)
+			log, _ := mrctl(t, st, "logs", "last")
+			for _, want := range []string{"m-.*executed once more: " + test.maps, "r-.*executed once more: " + test.parts} {
+				if !regexp.MustCompile(want).MatchString(log) {
+					t.Errorf("the log lacks %q:\n%s", want, log)
+				}
 			}
 			second := runJSON(t, st, pkg, "--input", c.dir, "--split-size", "64KiB", "--output", out("o2"))
 			if first.State != "SUCCEEDED" || second.State != "SUCCEEDED" {
 				t.Fatalf("%+v, %+v", first, second)
 			}
-			if shared := second.Map.Run == 0; shared != test.shared {
+			shared := test.maps != "indeterminate"
+			if (second.Map.Run == 0) != shared {
 				t.Errorf("of the second job's %d maps %d ran", second.Map.Tasks, second.Map.Run)
 			}
-			if why, _ := mrctl(t, st, "explain", "last"); strings.Contains(why, "indeterminate: ") == test.shared {
+			if shared && (second.Reduce.Run == 0) != (test.parts != "indeterminate") {
+				t.Errorf("of the second job's %d reduces %d ran", second.Reduce.Tasks, second.Reduce.Run)
+			}
+			bad := !shared || test.parts == "indeterminate"
+			if why, _ := mrctl(t, st, "explain", "last"); strings.Contains(why, "indeterminate: ") != bad {
 				t.Errorf("explain says\n%s", why)
 			}
-			if warned := len(first.Warnings) > 0; warned == test.shared {
+			lineage, _ := mrctl(t, st, "lineage", out("o2"), "--json")
+			for _, v := range []string{"indeterminate", "unordered"} {
+				if strings.Contains(lineage, ", "+v) != (test.maps == v || test.parts == v) {
+					t.Errorf("lineage does not tell %s as it is:\n%s", v, lineage)
+				}
+			}
+			if warned := len(first.Warnings) > 0; warned != bad || bad && !strings.Contains(first.Warnings[0], "a "+map[bool]string{true: "map", false: "reduce"}[test.mapsAreNamed]+" task") {
 				t.Errorf("warnings: %q", first.Warnings)
 			}
-			if _, err := os.Stat(filepath.Join(out("o2"), "_SUCCESS")); err != nil {
-				t.Error(err)
-			}
+			mrctl(t, st, "verify", out("o1"))
+			mrctl(t, st, "verify", out("o2"))
 		})
 	}
 }
