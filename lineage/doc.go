@@ -4,7 +4,8 @@
 //
 //   - An Output says what one task made, under the task's key: a run of a map task or
 //     the part of a reduce task, with the stage and the split or range it came from,
-//     what it cost, and where the bytes are. The record outlives the bytes: with Run 0
+//     what it cost, and where the bytes are. An inner node of a reduce task's merge that
+//     was kept is an Output as well, of kind Merge: the reduce task's, made beside its part. The record outlives the bytes: with Run 0
 //     the output is known but must be computed again.
 //   - A Task says what a job's task came to: the key of its output, computed or found.
 //   - A Stage holds the named components of a stage's digest, once for all its tasks.

@@ -8,6 +8,8 @@
 //     two stages can be compared and the first difference named.
 //   - A key is the digest of a stage and of one task's own input. Two tasks with equal
 //     keys have equal outputs; that is the promise on which all reuse stands.
+//   - A tree says in which order a combiner folds the runs of a job; its inner nodes have
+//     keys of their own.
 //   - A Range is a half-open interval of key bytes; the ranges of a job's reduce tasks
 //     cover all keys, in order.
 //

@@ -259,3 +259,39 @@ func TestKeysHoldTheShape(t *testing.T) {
 		t.Error("a node's key depends on what is before it")
 	}
 }
+
+// FuzzTree holds that every tree, and every part of one, folds each run once and in order,
+// and is in its least form.
+func FuzzTree(f *testing.F) {
+	f.Add([]byte("some runs, of which some close nodes"), uint64(5))
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, ^uint64(0))
+	f.Fuzz(func(t *testing.T, data []byte, choice uint64) {
+		ds := make([]mr.Digest, min(len(data), 2000))
+		var some []int
+		for i := range ds {
+			ds[i] = mr.Digest{data[i], data[len(data)-1-i]}
+			if choice>>(i%64)&1 == 1 {
+				some = append(some, i)
+			}
+		}
+		seps := TreeOf(ds)
+		least := Restrict(seps, some)
+		var order []int
+		draw(least, func(i int) string { order = append(order, i); return "" })
+		if len(order) != len(some) || !slices.IsSorted(order) {
+			t.Fatalf("%v folds %v of %d runs", least, order, len(some))
+		}
+		all := make([]int, len(some))
+		for i := range all {
+			all[i] = i
+		}
+		if again := Restrict(least, all); !bytes.Equal(again, least) {
+			t.Fatalf("%v is not the least form: %v", least, again)
+		}
+		for _, n := range InnerNodes(least) {
+			if n.To-n.From < 2 || n.To-n.From >= len(some) {
+				t.Fatalf("%v has a node %v", least, n)
+			}
+		}
+	})
+}
