@@ -4,7 +4,10 @@
 // a second process serves a clock with a skew and a drift, over net/rpc and over SNTP,
 // and both sides compute the truth from the monotonic clock that they share.
 //
-//	cd bench/ntp && go run . [-rounds 500]
+//	cd bench/ntp && go run . [-rounds 500] [-reads 100000]
+//
+// With -reads the clock that is kept over the unix socket is read so many times besides, and so is one behind
+// a relay that holds each request up for 20 ms and no reply. It prints rows for bench/RESULTS.md.
 //
 // It is a module of its own, so that the engine does not depend on an NTP client.
 package main
@@ -40,9 +43,10 @@ const (
 func main() {
 	log.SetFlags(0)
 	rounds := flag.Int("rounds", 500, "rounds; each asks in every way once")
+	reads := flag.Int("reads", 0, "read the kept clocks so many times besides")
 	socket := flag.String("serve", "", "internal: serve on this `socket`, and two ports")
 	flag.Parse()
-	run := measure
+	run := func(rounds int) error { return measure(rounds, *reads) }
 	if *socket != "" {
 		run = func(int) error { return serve(*socket) }
 	}
@@ -171,7 +175,7 @@ type way struct {
 	missed        int // answers whose bound did not hold
 }
 
-func measure(rounds int) error {
+func measure(rounds, reads int) error {
 	dir, err := os.MkdirTemp("", "ntpbench")
 	if err != nil {
 		return err
@@ -228,7 +232,10 @@ func measure(rounds int) error {
 		fmt.Printf("| %s | %v | %v | %v | %v | %d of %d |\n", w.name,
 			at(w.wrong, 50), at(w.wrong, 99), at(w.bounds, 50), at(w.bounds, 99), w.missed, rounds)
 	}
-	return nil
+	if reads == 0 {
+		return nil
+	}
+	return readMany(ctx, socket, reads)
 }
 
 // prepare connects in every way.
