@@ -248,3 +248,28 @@ func TestTheLastRangeOfAGrowingLogIsCut(t *testing.T) {
 		}
 	}
 }
+
+// An inner node is its combiner's, with all that it may see, and nobody else's: how the
+// output is grouped and written is the reducer's alone.
+func TestNodeStageIsWhatACombinerSees(t *testing.T) {
+	traits := mr.Traits{Job: "j", Version: "1", Params: []mr.Param{{Name: "a", Value: "1", ReduceOnly: true}}, Prefix: 1}
+	binary := mr.Code{Kind: mr.Binary, Digest: mr.Digest{1}}
+	base := NodeStage(traits, binary, nil).Digest
+	grouped := traits
+	grouped.Prefix = 2
+	if NodeStage(grouped, binary, nil).Digest != base {
+		t.Error("the grouping is in the key of nodes")
+	}
+	other := traits
+	other.Params = []mr.Param{{Name: "a", Value: "2", ReduceOnly: true}}
+	for name, d := range map[string]mr.Digest{
+		"a parameter of the reducer": NodeStage(other, binary, nil).Digest,
+		"the binary":                 NodeStage(traits, mr.Code{Kind: mr.Binary, Digest: mr.Digest{2}}, nil).Digest,
+		"a declared variable":        NodeStage(traits, binary, []Component{{Name: "A", Value: "1"}}).Digest,
+		"being a node":               ReduceStage(traits, binary, nil, "").Digest,
+	} {
+		if d == base {
+			t.Errorf("%s is not in the key of nodes", name)
+		}
+	}
+}
