@@ -32,7 +32,7 @@ func (r *roleSources) rewrite(f *roleFile) ([]byte, bool) {
 				label += " " + specName(d.Specs[0])
 			}
 		case *ast.FuncDecl:
-			if fn := r.function(d); fn != nil && !fn.live && !fn.given {
+			if fn := r.function(d); fn != nil && !fn.live && !fn.given && !fn.makes {
 				continue
 			}
 			label = "func " + d.Name.Name
@@ -65,7 +65,11 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 		at = r.offset(body.Rbrace) + 1
 	}
 	if fn := r.function(d); fn != nil && !fn.live {
-		replace(fn.decl.Body, stubBody, "")
+		body := stubBody
+		if fn.makes {
+			body = "return nil"
+		}
+		replace(fn.decl.Body, body, "")
 	} else {
 		n := 0
 		ast.Inspect(d, func(node ast.Node) bool {

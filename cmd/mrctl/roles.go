@@ -21,7 +21,8 @@ import (
 // line table. So the role is built of sources in which that cannot be seen (go build -overlay):
 //
 //   - The body of a function that only the dropped options are given (mr.Reduce in the role of the
-//     mapper) is replaced by a panic. Functions that nothing else refers to go, too.
+//     mapper) is replaced by a panic, and of one that only makes such functions by a return of nil.
+//     Functions that nothing else refers to go, too.
 //   - An import that is not used then is dropped if other packages of the program import it all the
 //     same, so that it is initialised as before; else it becomes a blank import.
 //   - Lines count from the beginning of each declaration: main.go, func words:3.
@@ -66,6 +67,7 @@ type roleFunc struct {
 	file  *roleFile
 	live  bool // something in this role refers to it
 	given bool // a dropped option is given it
+	makes bool // a dropped option is given what it returns, and nobody can tell what that is
 }
 
 type roleFile struct {
@@ -245,7 +247,7 @@ func (r *roleSources) findLive() {
 		}
 	}
 	for _, fn := range r.funcs {
-		if fn.given && !fn.live { // its signature is left
+		if (fn.given || fn.makes) && !fn.live { // its signature is left
 			r.visit(fn.file, fn.decl.Type)
 		}
 	}
@@ -299,9 +301,42 @@ func (r *roleSources) call(f *roleFile, c *ast.CallExpr) bool {
 			return true
 		}
 		fn.given = true
+	case *ast.CallExpr:
+		id, ok := arg.Fun.(*ast.Ident)
+		if !ok || !r.silent(arg, 0) {
+			return true
+		}
+		r.funcs[id.Name].makes = true
+		for _, a := range arg.Args {
+			r.visit(f, a)
+		}
 	default:
 		return true
 	}
 	f.used[f.mr] = true
+	return false
+}
+
+// mostSilent bounds how deep calls are followed.
+const mostSilent = 8
+
+// silent reports whether evaluating an expression can have no effect and cannot fail, because it makes
+// functions of functions and nothing else.
+func (r *roleSources) silent(e ast.Expr, depth int) bool {
+	switch e := e.(type) {
+	case *ast.FuncLit, *ast.Ident, *ast.BasicLit:
+		return true
+	case *ast.CallExpr:
+		id, ok := e.Fun.(*ast.Ident)
+		if !ok || depth > mostSilent {
+			return false
+		}
+		fn := r.funcs[id.Name]
+		if fn == nil || id.Obj != nil && id.Obj.Decl != fn.decl || len(fn.decl.Body.List) != 1 || slices.ContainsFunc(e.Args, func(a ast.Expr) bool { return !r.silent(a, depth+1) }) {
+			return false
+		}
+		ret, ok := fn.decl.Body.List[0].(*ast.ReturnStmt)
+		return ok && len(ret.Results) == 1 && r.silent(ret.Results[0], depth+1)
+	}
 	return false
 }

@@ -101,6 +101,19 @@ func main() {
 			t.Errorf("%s: should hold %q and lack %q\n%s", c.name, c.holds, c.lacks, now)
 		}
 	}
+	for _, c := range []struct{ call, funcs, holds, lacks string }{
+		{"most(n, func() {})", "func most(n int, f func()) func() { return pick(n, f) }\nfunc pick(n int, f func()) func() { return func() { total(n) } }",
+			"func most(n int, f func()) func() { return nil }", "total"},
+		{"most(n)", "func most(n int) func() { println(n); return func() { total(n) } }", "println", "nil"},
+		{"most(n.x)", "func most(n int) func() { return func() { total(n) } }", "func() { total(n) }", "nil"},
+		{"most(n)", "func most(n int) func() { return func() { total(n) } }\nvar _ = most", "func() { total(n) }", "nil"},
+		{"most(n)", "func most(n int) func() { return most(n) }", "return most(n)", "nil"}, // for ever
+	} {
+		now, ok := rewritten(t, strings.Replace(roleJob, "mr.Reduce(total)", "mr.Reduce("+c.call+")", 1)+c.funcs)
+		if !ok || !strings.Contains(now, c.holds) || strings.Contains(now, c.lacks) {
+			t.Errorf("%s of %s: should hold %q and lack %q\n%s", c.call, c.funcs, c.holds, c.lacks, now)
+		}
+	}
 	for _, c := range []string{"//go:embed x", "//go:linkname a b", "//line x:1", "//export f"} {
 		if _, ok := rewritten(t, strings.Replace(roleJob, "// help helps total alone.", c, 1)); ok {
 			t.Errorf("%s was not refused", c)
