@@ -52,6 +52,7 @@ type daemon struct {
 	env      func(string) string
 	dir      string // what relative paths are relative to
 	version  string
+	cpus     int // tasks at once, if --workers does not say; 0: as the engine chooses
 	open     func(store string, o options, log *slog.Logger) (engine, error)
 }
 
@@ -131,6 +132,9 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 		return o, false, mr.Errorf(mr.Usage, "--workers %d: the number of tasks at once cannot be negative", o.workers)
 	case o.logFormat != "text" && o.logFormat != "json":
 		return o, false, mr.Errorf(mr.Usage, "--log-format %q is not known; use text or json", o.logFormat)
+	}
+	if o.workers == 0 {
+		o.workers = d.cpus
 	}
 	if o.store, err = where.Store(o.store, d.env, d.dir); err != nil {
 		return o, false, err
