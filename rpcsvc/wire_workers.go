@@ -11,6 +11,7 @@ type JoinRequest struct {
 	Incarnation int64    `json:"incarnation"` // grows from one process of that name to the next
 	Slots       int      `json:"slots"`
 	Version     string   `json:"version"`
+	Build       string   `json:"build"` // of a program without a version: its digest
 	Platform    string   `json:"platform"`
 	Wire        int      `json:"wire"`
 	Features    []string `json:"features"`

@@ -193,11 +193,18 @@ func redial(attempt int) time.Duration {
 const joinTime = 10 * time.Second
 
 func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
+	build := ""
+	if w.version == local.Development {
+		var err error
+		if build, err = local.Build(); err != nil {
+			return nil, mr.Errorf(mr.Failed, "reading this program: %w", err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
 	return rpcsvc.Join(ctx, w.o.addr, w.auth, rpcsvc.JoinRequest{
 		Name: w.o.name, Host: w.host, PID: os.Getpid(), Incarnation: w.born,
-		Slots: w.o.workers + 1, Version: w.version, Platform: local.Platform(), // one more: see worker.Options.Cores
+		Slots: w.o.workers + 1, Version: w.version, Build: build, Platform: local.Platform(), // one more: see worker.Options.Cores
 	})
 }
 

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -56,6 +57,29 @@ func newCrew(n *Node, silence time.Duration) *crew {
 // floating-point operations on some machines and not on others.
 func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
+// Development is the version of programs that were built from a working copy.
+const Development = "(devel)"
+
+// Build tells programs of version Development apart, by the digest of what runs.
+func Build() (string, error) {
+	path := "/proc/self/exe" // what runs, even if the file was replaced since
+	if _, err := os.Stat(path); err != nil {
+		if path, err = os.Executable(); err != nil {
+			return "", err
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
+
 // Crew takes the workers that join this node, as a server offers them; nil for a node that
 // was opened for reading.
 func (n *Node) Crew() rpcsvc.Crew {
@@ -73,6 +97,11 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 		return rep, mr.Errorf(mr.Usage, "a worker needs a name and room for one task at least")
 	case req.Platform != Platform():
 		return rep, mr.Errorf(mr.Refused, "worker %q runs on %s, and the daemon on %s: their results could differ", req.Name, req.Platform, Platform())
+	}
+	if req.Version == Development {
+		if build, err := Build(); err != nil || build != req.Build {
+			return rep, mr.Errorf(mr.Refused, "worker %q is another build than the daemon, of no version; run the same program on both", req.Name)
+		}
 	}
 	s := &seat{id: rand.Uint64()&(1<<53-1) | 1, req: req, fence: make(chan string, 1)}
 	s.desk = worker.NewDesk(worker.DeskOptions{Runs: runs{c.n.store}, Binary: c.n.binary, Holds: c.n.holds})
