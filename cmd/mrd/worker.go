@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -155,7 +157,8 @@ func (w *joiner) run(ctx context.Context) error {
 	if err := os.MkdirAll(w.o.cache, 0o700); err != nil {
 		return mr.Errorf(mr.Failed, "making the folder of job binaries: %w", err)
 	}
-	if w.tmp, err = os.MkdirTemp(w.o.cache, "tmp-*"); err != nil {
+	w.sweep()
+	if w.tmp, err = os.MkdirTemp(w.o.cache, fmt.Sprintf("%s%d-*", w.tmpPrefix(), os.Getpid())); err != nil {
 		return mr.Errorf(mr.Failed, "making a folder for temporary files: %w", err)
 	}
 	defer os.RemoveAll(w.tmp) //nolint:errcheck // what is left is small, and swept with the cache
@@ -180,6 +183,21 @@ func (w *joiner) run(ctx context.Context) error {
 		case <-time.After(redial(attempt)):
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// tmpPrefix begins the names of temporary folders of this host's workers; the cache may be
+// on a file system that others share.
+func (w *joiner) tmpPrefix() string { return "tmp-" + w.host + "-" }
+
+// sweep removes the temporary folders of workers that were killed.
+func (w *joiner) sweep() {
+	old, _ := filepath.Glob(filepath.Join(w.o.cache, w.tmpPrefix()+"*")) // fails for no such pattern
+	for _, dir := range old {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), w.tmpPrefix()), "-")
+		if n, err := strconv.Atoi(pid); err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			os.RemoveAll(dir) //nolint:errcheck // tried again at the next start
 		}
 	}
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWorkerFlags(t *testing.T) {
+	env := func(string) string { return "" }
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"--help"}, 0, "mrd worker --join ADDR"},
+		{nil, 2, "needs --join ADDR"},
+		{[]string{"--join", "nowhere"}, 2, "neither unix:PATH nor tcp:HOST:PORT"},
+		{[]string{"--join", "tcp:h:1", "--workers", "-1"}, 2, "cannot be negative"},
+		{[]string{"--join", "tcp:h:1", "--auth", "/none"}, 5, "mrctl auth init makes the keys"},
+		{[]string{"--join", "tcp:h:1", "more"}, 2, "takes flags only"},
+	} {
+		var out bytes.Buffer
+		w := joiner{out: &out, err: &out, env: env, dir: t.TempDir(), version: "v1"}
+		t.Setenv("HOME", t.TempDir())
+		if status := w.main(t.Context(), c.args); status != c.status || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: status %d, %q", c.args, status, out.String())
+		}
+	}
+}
+
+// What killed workers have left behind goes; what others use, and other hosts', stays.
+func TestSweep(t *testing.T) {
+	w := joiner{host: "here", o: joinOptions{cache: t.TempDir()}}
+	dead := fmt.Sprintf("tmp-here-%d-1", 1<<30)
+	keep := []string{fmt.Sprintf("tmp-here-%d-1", os.Getpid()), fmt.Sprintf("tmp-there-%d-1", 1<<30), "bin", "tmp-here-x"}
+	for _, name := range append(keep, dead) {
+		if err := os.Mkdir(filepath.Join(w.o.cache, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.sweep()
+	for _, name := range keep {
+		if _, err := os.Stat(filepath.Join(w.o.cache, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(w.o.cache, dead)); err == nil {
+		t.Errorf("%s is left", dead)
+	}
+}
+
+func TestRedialJitter(t *testing.T) {
+	least, most := time.Hour, time.Duration(0)
+	for range 1000 {
+		d := redial(10)
+		least, most = min(least, d), max(most, d)
+	}
+	if least > time.Second || most < 4*time.Second || most > 6*time.Second {
+		t.Errorf("from %v to %v", least, most)
+	}
+}
