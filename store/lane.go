@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -312,16 +313,9 @@ func (v *volume) usable(s *Store) (used int64, err error) {
 	if !v.writes {
 		return 0, errors.New("opened for reading only")
 	}
-	err = guard(func() error {
-		return v.bf.db.View(func(b *bolt.Tx) error {
-			used = b.Size()
-			p := pages{r: v.bf.f, pageSize: v.bf.db.Info().PageSize}
-			p.highWater = uint64(used) / uint64(p.pageSize)
-			if root := uint64(b.Bucket(blobsBucket()).Root()); root != 0 {
-				return p.spine(root)
-			}
-			return nil
-		})
+	err = v.view(func(b *bolt.Tx) error {
+		used = b.Size()
+		return v.followable(b)
 	})
 	if err != nil {
 		v.spoil(err)
@@ -330,19 +324,46 @@ func (v *volume) usable(s *Store) (used int64, err error) {
 	return used, err
 }
 
+// followable verifies the pages that an append follows, and that of the free ones.
+func (v *volume) followable(b *bolt.Tx) error {
+	m, err := readMeta(v.bf.f, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	p := pages{r: v.bf.f, pageSize: m.pageSize, highWater: uint64(b.Size()) / uint64(m.pageSize)}
+	if m.freelist != noFreelist {
+		if _, err := p.read(m.freelist); err != nil {
+			return err
+		}
+	}
+	if err := p.spine(m.root); err != nil {
+		return err
+	}
+	if root := uint64(b.Bucket(blobsBucket()).Root()); root != 0 {
+		return p.spine(root)
+	}
+	return nil
+}
+
 // append writes the chunks to v in one transaction.
 func (l *lane) append(v *volume, batch []*chunk) error {
 	// bbolt inserts ascending keys fastest.
 	slices.SortStableFunc(batch, func(a, b *chunk) int {
 		return cmp.Or(cmp.Compare(a.run.id, b.run.id), cmp.Compare(a.first, b.first))
 	})
+	v.appending.Lock()
+	defer v.appending.Unlock()
 	if err := v.damage(); err != nil {
 		return err
 	}
-	b, err := v.bf.db.Begin(true)
+	b, err := v.begin(true)
 	if err == nil {
 		var used int64
 		err = guard(func() error {
+			// They were good when the lane came here; that may be long ago.
+			if err := v.followable(b); err != nil {
+				return errors.Join(err, b.Rollback())
+			}
 			bucket := b.Bucket(blobsBucket())
 			bucket.FillPercent = 1
 			for _, c := range batch {
@@ -361,7 +382,7 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 			if err := failpoint.Hit("store/volume-committed"); err != nil {
 				return err
 			}
-			return v.bf.db.View(func(b *bolt.Tx) error { used = b.Size(); return nil })
+			return v.view(func(b *bolt.Tx) error { used = b.Size(); return nil })
 		})
 		if err == nil {
 			v.bf.forgetPages(used)
@@ -374,7 +395,7 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 	// A panic leaves bbolt's locks as they were, and a failed growth no map: either
 	// way the handle is done for, while the bytes before are whole.
 	var p *panicked
-	if errors.As(err, &p) || errors.Is(err, bolt.ErrInvalidMapping) {
+	if errors.As(err, &p) || errors.Is(err, bolt.ErrInvalidMapping) || isDamage(err) || errors.Is(err, ErrDamaged) {
 		v.spoil(err)
 		l.s.mu.Lock()
 		v.retired = true

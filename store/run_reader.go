@@ -129,7 +129,7 @@ func (r *RunReader) Close() {
 func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) ([]byte, error) {
 	var out []byte
 	err := guard(func() error {
-		b, err := v.bf.db.Begin(false)
+		b, err := v.begin(false)
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) ([]byte
 		return out, nil
 	}
 	var perr *panicked
-	if isDamage(err) || errors.As(err, &perr) || errors.Is(err, syscall.EIO) {
+	if isDamage(err) || errors.Is(err, ErrDamaged) || errors.As(err, &perr) || errors.Is(err, syscall.EIO) {
 		return nil, fmt.Errorf("%w: volume %s: %w", ErrDamaged, volumeName(v.number), err)
 	}
 	return nil, fmt.Errorf("volume %s: %w", v.path, err)

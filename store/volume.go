@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,6 +49,32 @@ type volume struct {
 	bf      *boltFile
 	failed  error // damage: sticky
 	writes  bool  // opened for appending
+
+	appending sync.Mutex // one at a time: bbolt's lock is never given back after a panic
+}
+
+// begin starts a transaction. bbolt looks at the file's header there, with locks held that
+// everybody needs, also to end a transaction, and where it finds none it panics and keeps
+// them. So the header is looked at before.
+func (v *volume) begin(write bool) (b *bolt.Tx, err error) {
+	if _, err := readMeta(v.bf.f, math.MaxInt64); err != nil {
+		v.spoil(err)
+		return nil, v.damage()
+	}
+	err = guard(func() (err error) { b, err = v.bf.db.Begin(write); return err })
+	return b, err
+}
+
+// view is bbolt's View by way of begin.
+func (v *volume) view(fn func(*bolt.Tx) error) error {
+	b, err := v.begin(false)
+	if err != nil {
+		return err
+	}
+	return guard(func() error {
+		defer b.Rollback() //nolint:errcheck // of a transaction that only reads
+		return fn(b)
+	})
 }
 
 // listVolumes finds the volume files. None is opened: opening a store must not cost more
