@@ -76,7 +76,7 @@ func (w *workersService) Join(req *JoinRequest, rep *JoinReply) (err error) {
 	c, seat := req.conn, rep.Seat
 	c.successor = func() error {
 		gone := make(chan struct{})
-		codec := newCodec(&afterConn{Conn: c.nc, c: c}, new(atomic.Int64))
+		codec := newCodec(newOutbox(&afterConn{Conn: c.nc, c: c}), new(atomic.Int64))
 		codec.over = gone
 		client := rpc.NewClientWithCodec(codec)
 		defer client.Close() // ErrShutdown, if it is over already

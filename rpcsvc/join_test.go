@@ -157,6 +157,52 @@ func TestJoinIsRefused(t *testing.T) {
 	}
 }
 
+// TestStoppedWorkerHoldsNobodyUp: calls to a worker that does not read return at once.
+func TestStoppedWorkerHoldsNobodyUp(t *testing.T) {
+	crew, addr, _ := crewServer(t)
+	m, err := Join(t.Context(), addr, nil, JoinRequest{Name: "w", Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	c := <-crew.client
+	done := make(chan struct{})
+	calls := make(chan *rpc.Call, 100)
+	go func() {
+		defer close(done)
+		for range 10 {
+			c.Go("Worker.Take", &JoinRequest{Name: strings.Repeat("x", 1<<20)}, &Empty{}, calls)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("a call waits for the worker to read")
+	}
+	go m.Serve(rpc.NewServer()) // now it reads, and knows no such method
+	for range 10 {
+		if call := <-calls; call.Error == nil || !strings.Contains(call.Error.Error(), "can't find service") {
+			t.Errorf("%v", call.Error)
+		}
+	}
+}
+
+// TestOutboxIsBounded: what waits for a peer that does not read has an end.
+func TestOutboxIsBounded(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	o := newOutbox(here)
+	defer o.Close()
+	mega := make([]byte, 1<<20)
+	var err error
+	for n := 0; err == nil && n <= maxOutbox>>20+1; n++ {
+		_, err = o.Write(mega)
+	}
+	if !errors.Is(err, errOutbox) {
+		t.Errorf("so much was taken: %v", err)
+	}
+}
+
 // TestShutdownEndsWorkers: a worker's connection does not hold up a server that stops.
 func TestShutdownEndsWorkers(t *testing.T) {
 	crew, addr, s := crewServer(t)
