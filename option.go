@@ -73,7 +73,7 @@ func mapOption[I Input, K, V any](f *mapFuncs[I, K, V]) Option {
 // itself; see role_map_keep.go.
 //
 //go:noinline
-func droppedMap[K, V any]() Option { return newMapOpt[K, V]().set }
+func droppedMap[K, V any]() Option { return newMapOpt[K, V]().set } //nolint:unused // of the role that drops it
 
 func newMapOpt[K, V any]() *mapOpt {
 	return &mapOpt{key: reflect.TypeFor[K](), value: reflect.TypeFor[V](), fold: foldRecords[K, V], emitText: foldText[K, V]}
@@ -111,7 +111,7 @@ func reduceOption[K, V, K2, V2 any](f *reduceFuncs[K, V, K2, V2]) Option {
 // droppedReduce must not be inlined into Reduce, as droppedMap.
 //
 //go:noinline
-func droppedReduce[K, V any]() Option {
+func droppedReduce[K, V any]() Option { //nolint:unused // of the role that drops it
 	return (&reduceOpt{key: reflect.TypeFor[K](), value: reflect.TypeFor[V]()}).set
 }
 

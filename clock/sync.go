@@ -43,7 +43,7 @@ func SyncClock(ctx context.Context, serverAddr string) (*Clock, error) {
 		return nil, fmt.Errorf("clock: asking %s for the time: %w", serverAddr, err)
 	}
 	w := NewWire(conn, 1)
-	defer w.Close() // nothing of it is needed any more
+	defer w.Close() //nolint:errcheck // nothing of it is needed any more
 	c := New(w, Options{})
 	if err := c.Sync(ctx, syncExtra); err != nil {
 		return nil, fmt.Errorf("clock: asking %s for the time: %w", serverAddr, err)

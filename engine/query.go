@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -286,11 +285,4 @@ func latest(tx *store.Tx, output string) (*record, error) {
 		err = mr.Errorf(mr.NotFound, "no job on record has written %s", output)
 	}
 	return found, err
-}
-
-func clip(s []string, n int) []string {
-	if len(s) > n {
-		return slices.Clip(s[:n])
-	}
-	return s
 }

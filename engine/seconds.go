@@ -41,14 +41,15 @@ func (s *stepTimes) book(kind plan.Kind, res *plan.Result) {
 }
 
 // share fills in the steps of sec's phases: attempts go on at the same time, so their
-// steps have a phase's wall clock in the proportions of their own.
+// steps have a phase's wall clock in the proportions of their own. Some steps are
+// estimates, which together may come to more than the whole.
 func (s *stepTimes) share(sec *mr.Seconds) {
-	part := func(of float64, step, all time.Duration) float64 {
-		if all <= 0 {
-			return 0
+	parts := func(phase float64, all, a, b time.Duration) (float64, float64) {
+		if all = max(all, a+b); all <= 0 {
+			return 0, 0
 		}
-		return of * min(step.Seconds()/all.Seconds(), 1)
+		return phase * a.Seconds() / all.Seconds(), phase * b.Seconds() / all.Seconds()
 	}
-	sec.Read, sec.Sort = part(sec.Map, s.Steps.Read, s.Map), part(sec.Map, s.Steps.Sort, s.Map)
-	sec.Merge, sec.Output = part(sec.Reduce, s.Steps.Merge, s.Reduce), part(sec.Reduce, s.Steps.Output, s.Reduce)
+	sec.Read, sec.Sort = parts(sec.Map, s.Map, s.Steps.Read, s.Steps.Sort)
+	sec.Merge, sec.Output = parts(sec.Reduce, s.Reduce, s.Steps.Merge, s.Steps.Output)
 }

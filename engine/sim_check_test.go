@@ -423,13 +423,13 @@ func (k *checker) done(ev event, h heard, a actTaskDone) {
 func (k *checker) end(a actJobEnd) {
 	v := k.jobs[a.job]
 	k.must(v != nil, "%s ends twice", a.job)
-	switch {
-	case a.state == mr.Succeeded:
+	switch a.state {
+	case mr.Succeeded:
 		k.must(v.success && v.commit && v.reason == "" && !v.killed, "%s succeeded, which it has not", a.job)
-	case a.state == mr.FailedJob:
+	case mr.FailedJob:
 		k.must(v.reason != "", "%s failed without a reason: %s", a.job, a.err)
 		k.must(v.reason == a.err, "%s failed because %q; it says %q", a.job, v.reason, a.err)
-	case a.state == mr.Killed:
+	case mr.Killed:
 		k.must(v.killed, "nobody has killed %s", a.job)
 	}
 	k.must(a.state == mr.Succeeded || v.finish, "%s ended before it was cleaned up", a.job)

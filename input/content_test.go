@@ -19,7 +19,6 @@ import (
 type shelf struct {
 	data  []byte
 	stamp Stamp
-	reads int64
 }
 
 func newShelf(data []byte) *shelf {

@@ -29,7 +29,7 @@ const maxWrite = 16 * time.Millisecond
 
 func stampOf(st *unix.Stat_t) Stamp {
 	return Stamp{
-		Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
+		Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, //nolint:unconvert // of another type elsewhere
 		Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(),
 	}
 }

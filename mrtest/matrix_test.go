@@ -77,7 +77,6 @@ type shape struct {
 	noCombine bool
 	mapOnly   bool
 	positions bool
-	prefix    int
 	env       []string
 }
 

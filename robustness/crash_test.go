@@ -135,16 +135,6 @@ func drawRound(s seed, points []string) *round {
 	return r
 }
 
-// rotten says whether a life of the round damages volumes.
-func (r *round) rotten() bool {
-	for _, l := range r.lives {
-		if l.live || l.rest {
-			return true
-		}
-	}
-	return false
-}
-
 // spec is a job of the round in a folder.
 func (p plannedJob) spec(t *testing.T, c *corpus, out string) mr.Spec {
 	s := mr.Spec{

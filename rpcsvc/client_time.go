@@ -83,7 +83,7 @@ func (t *TimeConn) Close() error {
 	defer t.mu.Unlock()
 	t.done = true
 	if t.wire != nil {
-		t.wire.Close() // closed already, if it broke
+		t.wire.Close() //nolint:errcheck // closed already, if it broke
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func SampleTime(ctx context.Context, addr string, o ClientOptions, n int) (clock
 	if err != nil {
 		return clock.Report{}, err
 	}
-	defer x.Close()
+	defer x.Close() //nolint:errcheck // all was read
 	c := clock.New(x, clock.Options{})
 	if err := c.Sync(ctx, n); err != nil {
 		return c.Report(), mr.Errorf(mr.Unreachable, "%s: %w", addr, err)

@@ -2,6 +2,7 @@ package rpcsvc
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func TestStockClientsOnUnix(t *testing.T) {
 		submitStock(t, c)
 	})
 	t.Run("http", func(t *testing.T) {
-		hc := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+		hc := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
 		defer hc.CloseIdleConnections()
 		submitHTTP(t, hc, "http://mr/rpc", "")
 	})

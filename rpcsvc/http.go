@@ -102,11 +102,11 @@ func (s *Server) serveHTTP(c *conn, trusted bool, authorised func()) error {
 		defer close(drained)
 		select {
 		case <-s.stopping:
-			srv.Shutdown(c.ctx) // ends when the request in flight does, or the connection
+			srv.Shutdown(c.ctx) //nolint:errcheck // ends when the request in flight does, or the connection
 		case <-over:
 		}
 	}()
-	srv.Serve(&oneConn{h: h, closed: make(chan struct{})}) // always net.ErrClosed or ErrServerClosed
+	srv.Serve(&oneConn{h: h, closed: make(chan struct{})}) //nolint:errcheck // always net.ErrClosed or ErrServerClosed
 	<-h.done
 	close(over)
 	<-drained
@@ -151,7 +151,7 @@ func (s *Server) post(h *httpConn, w http.ResponseWriter, r *http.Request) {
 		answerHTTP(w, http.StatusBadRequest, jsonReply{Error: httpError{"usage", "request: more than one JSON value"}})
 		return
 	}
-	s.rpc.ServeRequest(codec) // its error is in the reply, or there is nobody to tell
+	s.rpc.ServeRequest(codec) //nolint:errcheck // its error is in the reply, or there is nobody to tell
 	if codec.answered {
 		answerHTTP(w, codec.status, codec.reply)
 	}
@@ -174,7 +174,7 @@ func answerHTTP(w http.ResponseWriter, status int, reply jsonReply) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(reply) // a write error is the peer's absence; http.Server closes
+	json.NewEncoder(w).Encode(reply) //nolint:errcheck // a write error is the peer's absence; http.Server closes
 }
 
 // httpCodec is a net/rpc codec of one request.

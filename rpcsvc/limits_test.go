@@ -374,7 +374,7 @@ func TestDrainAnswersHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := func() *http.Client {
-		hc := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
+		hc := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
 		t.Cleanup(hc.CloseIdleConnections)
 		return hc
 	}

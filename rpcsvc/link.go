@@ -175,7 +175,7 @@ func (k *clientCodec) WriteRequest(r *rpc.Request, body any) error {
 		err = k.w.Flush()
 	}
 	if err != nil {
-		k.Close() // the stream is out of step, and net/rpc would go on
+		k.Close() //nolint:errcheck // the stream is out of step, and net/rpc would go on
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		defer close(drained)
 		drain, cancel := context.WithTimeout(life, s.o.DrainTime)
 		defer cancel()
-		s.Shutdown(drain) // its error says that calls were cut off, which their callers learn
+		s.Shutdown(drain) //nolint:errcheck // its error says that calls were cut off, which their callers learn
 	})
 	var own sync.WaitGroup
 	defer func() {

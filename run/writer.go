@@ -143,7 +143,7 @@ func (w *Writer) endBlock() {
 	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.wary)
 	w.wary = blob[4] == codecNone
 	if err := w.sink.WriteBlock(blob); err != nil {
-		w.fail(err)
+		w.err = err
 		return
 	}
 	b := &w.block

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/failpoint"
@@ -126,8 +127,8 @@ func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile
 // isDamage tells a damaged file from one that can't be opened for now.
 func isDamage(err error) bool {
 	var p *panicked
-	return errors.Is(err, errBadPage) || errors.As(err, &p) || errors.Is(err, bolt.ErrInvalid) ||
-		errors.Is(err, bolt.ErrChecksum) || errors.Is(err, bolt.ErrVersionMismatch)
+	return errors.Is(err, errBadPage) || errors.As(err, &p) || errors.Is(err, bolterrors.ErrInvalid) ||
+		errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch)
 }
 
 // createCatalog makes an empty catalog under another name first, so that a crash leaves
@@ -257,7 +258,7 @@ func (s *Store) revive() error {
 	if err == nil {
 		return b.Rollback()
 	}
-	if !errors.Is(err, bolt.ErrInvalidMapping) {
+	if !errors.Is(err, bolterrors.ErrInvalidMapping) {
 		return s.catalogError(err)
 	}
 	if err := old.db.Close(); err != nil {
@@ -277,9 +278,9 @@ func (s *Store) catalogError(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, bolt.ErrDatabaseNotOpen):
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		return ErrClosed
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return mr.Errorf(mr.Unreachable, "store %s: another program has catalog.db open; close it", s.dir)
 	case isDamage(err):
 		return s.catalogDamaged(err)

@@ -121,7 +121,7 @@ func (s *Store) checkBolt(bf *boltFile) error {
 		if err != nil {
 			return err
 		}
-		defer b.Rollback()
+		defer b.Rollback() //nolint:errcheck // read only
 		if err := walkFile(bf.f); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mrd-io/mr/internal/failpoint"
 )
@@ -239,7 +240,7 @@ func (s *Store) settle(b *bolt.Tx, txid int, cause error) error {
 // rollback ends b without a trace.
 func (s *Store) rollback(b *bolt.Tx) error {
 	err := guard(b.Rollback)
-	if err == nil || errors.Is(err, bolt.ErrTxClosed) {
+	if err == nil || errors.Is(err, bolterrors.ErrTxClosed) {
 		return nil
 	}
 	// bbolt may hold its writer's lock for ever now: the handle must not be closed.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mrd-io/mr/internal/failpoint"
 )
@@ -395,7 +396,7 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 	// A panic leaves bbolt's locks as they were, and a failed growth no map: either
 	// way the handle is done for, while the bytes before are whole.
 	var p *panicked
-	if errors.As(err, &p) || errors.Is(err, bolt.ErrInvalidMapping) || isDamage(err) || errors.Is(err, ErrDamaged) {
+	if errors.As(err, &p) || errors.Is(err, bolterrors.ErrInvalidMapping) || isDamage(err) || errors.Is(err, ErrDamaged) {
 		v.spoil(err)
 		l.s.mu.Lock()
 		v.retired = true

@@ -134,7 +134,7 @@ func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) ([]byte
 			return err
 		}
 		// Until b ends, bbolt uses none of the pages it can see for anything else.
-		defer b.Rollback()
+		defer b.Rollback() //nolint:errcheck // read only
 		out, err = v.readIn(b, p, key, limit, dst)
 		return err
 	})

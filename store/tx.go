@@ -128,7 +128,7 @@ func (tx *Tx) Last(t Table, prefix []byte) (k, v []byte) {
 	c := tx.bucket(t).Cursor()
 	if end := after(prefix); end == nil {
 		k, v = c.Last()
-	} else if k, v = c.Seek(end); k == nil {
+	} else if k, _ = c.Seek(end); k == nil {
 		k, v = c.Last()
 	} else {
 		k, v = c.Prev()

@@ -56,7 +56,7 @@ func run(path string, workers int, stats bool, profile string) error {
 	if info.Size() < collectFrom {
 		debug.SetGCPercent(-1) // nearly all memory is live to the end
 	}
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if stats {
 		log = os.Stderr
 	}

@@ -13,7 +13,6 @@ type logs struct {
 	words *vocabulary
 	milli int64  // of the current line, since the epoch
 	stamp []byte // of its second, formatted
-	buf   []byte
 }
 
 // The first line's time. Lines come about ten a second.

@@ -34,7 +34,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return errors.New("which kind?\n" + usage)
+		return fmt.Errorf("which kind?\n%s", strings.TrimSuffix(usage, "\n"))
 	}
 	fs := flag.NewFlagSet("gen", flag.ContinueOnError)
 	fs.Usage = func() { fmt.Fprint(os.Stderr, usage) }
@@ -47,7 +47,7 @@ func run(args []string) error {
 		return err
 	}
 	if fs.NArg() != 1 {
-		return errors.New("give one OUT, after the flags\n" + usage)
+		return fmt.Errorf("give one OUT, after the flags\n%s", strings.TrimSuffix(usage, "\n"))
 	}
 	return generate(args[0], fs.Arg(0), corpus.Profile(*profile), *seed, bytes, *files)
 }

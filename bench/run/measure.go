@@ -82,7 +82,7 @@ func (c command) measure(ctx context.Context) (s sample, err error) {
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		s.cpu = time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 		// The largest process, which the samples may have missed if it was a short one.
-		s.peak = max(s.peak, int64(usage.Maxrss)*maxrssUnit)
+		s.peak = max(s.peak, int64(usage.Maxrss)*maxrssUnit) //nolint:unconvert // of another type elsewhere
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", c.argv[0], err, lastLines(stderr.String(), 3))

@@ -103,7 +103,7 @@ func (a *app) watchTime(ctx context.Context, c *clock.Clock, addr string) error 
 	go func() { done <- c.Run(running) }()
 	defer func() {
 		stop()
-		<-done
+		<-done //nolint:errcheck // nil, when running ends
 	}()
 	before, after := "", "\n"
 	if a.outTerminal && !a.json {

@@ -228,7 +228,7 @@ func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
 
 // session works until the connection ends. Its error is a reason not to join again.
 func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
-	defer m.Close() // it is over already, as a rule
+	defer m.Close() //nolint:errcheck // it is over already, as a rule
 	w.keepTime(ctx)
 	remote := worker.NewRemote(w.o.workers+1, func() (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), joinTime)
@@ -268,7 +268,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 		m.Serve(srv)
 	}()
 	err := w.await(ctx, m, heard, leave)
-	m.Close()
+	m.Close() //nolint:errcheck // it is over already, as a rule
 	service.Close()
 	remote.Close()
 	<-served
@@ -311,7 +311,7 @@ func (w *joiner) keepTime(ctx context.Context) {
 	w.ticker.Do(func() {
 		x := rpcsvc.NewTimeConn(w.o.addr, rpcsvc.ClientOptions{Auth: w.auth})
 		w.clock = clock.New(x, clock.Options{Interval: 500 * time.Millisecond})
-		go w.clock.Run(ctx) // nil, when ctx ends, and the process with it
+		go w.clock.Run(ctx) //nolint:errcheck // nil, when ctx ends, and the process with it
 	})
 }
 

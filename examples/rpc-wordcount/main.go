@@ -53,7 +53,7 @@ func run(out io.Writer, serve, call, text string) error {
 			fmt.Fprintln(out, "serving on", l.Addr())
 			return accept(server, l)
 		}
-		go accept(server, l) // ends when l is closed
+		go accept(server, l) //nolint:errcheck // ends when l is closed
 		call = l.Addr().String()
 	}
 	client, err := rpc.Dial("tcp", call)

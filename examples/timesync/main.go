@@ -53,7 +53,7 @@ func run(out io.Writer, serve, ask string, watch time.Duration) error {
 			fmt.Fprintln(out, "serving on", l.Addr())
 			return accept(server, l)
 		}
-		go accept(server, l) // ends when l is closed
+		go accept(server, l) //nolint:errcheck // ends when l is closed
 		ask = l.Addr().String()
 	}
 	t, err := clock.SyncTime(ask)
@@ -78,7 +78,7 @@ func keep(out io.Writer, ask string, watch time.Duration) error {
 		return err
 	}
 	wire := clock.NewWire(conn, 1)
-	defer wire.Close()
+	defer wire.Close() //nolint:errcheck // all was read
 	c := clock.New(wire, clock.Options{})
 	if err := c.Sync(ctx, 0); err != nil {
 		return err

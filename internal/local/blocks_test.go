@@ -5,4 +5,4 @@ import (
 	"syscall"
 )
 
-func blocks(info fs.FileInfo) int64 { return int64(info.Sys().(*syscall.Stat_t).Blocks) }
+func blocks(info fs.FileInfo) int64 { return int64(info.Sys().(*syscall.Stat_t).Blocks) } //nolint:unconvert // of another type elsewhere
