@@ -88,6 +88,7 @@ type counter struct {
 	desk   *Desk
 	remote *Remote
 	held   map[plan.Attempt]string
+	losing plan.Attempt // is off the books after it was asked for once
 	from   string
 	binary []byte
 	errs   chan error
@@ -99,7 +100,11 @@ func newCounter(t *testing.T) *counter {
 		Runs:   c.s,
 		Binary: func(mr.Digest) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.binary)), nil },
 		Holds: func(a plan.Attempt, part, from string) bool {
-			return c.held[a] == part && (from == "" || from == c.from)
+			held := c.held[a]
+			if a == c.losing {
+				delete(c.held, a)
+			}
+			return held == part && (from == "" || from == c.from)
 		},
 	})
 	c.remote = NewRemote(1, func() (net.Conn, error) {
@@ -250,6 +255,14 @@ func TestRemoteParts(t *testing.T) {
 	<-c.errs // its stream is over
 	if _, err := os.Stat(path + ".8"); err == nil {
 		t.Error("a discarded part is there")
+	}
+	late := filepath.Join(dir, "gone", "job", "part")
+	c.held[11], c.losing = late, 11
+	if _, err := parts.Create(11, late); !errors.Is(err, errFenced) {
+		t.Errorf("an attempt that was fenced meanwhile made a part: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "gone")); err == nil {
+		t.Error("it left a folder")
 	}
 	digest := mr.Digest(blake3.Sum256([]byte(text)))
 	c.held[9], c.from = path+".9", path
