@@ -270,7 +270,7 @@ func TestTruthInside(t *testing.T) {
 		reads += w.reads
 		alarms += w.core.past.alarms
 	}
-	t.Logf("%d worlds, %d readings, %d alarms", cases, reads, alarms)
+	t.Logf("a row for bench/RESULTS.md:\n| %d simulated cases | %d readings, all inside | %d alarms |", cases, reads, alarms)
 	if reads < int(cases) || alarms < int(cases)/10 {
 		t.Errorf("too little happened: %d readings, %d alarms in %d worlds", reads, alarms, cases)
 	}
