@@ -117,7 +117,7 @@ func TestExplainOfAJobUnderWay(t *testing.T) {
 	in := filepath.Join(dir, "in.txt")
 	var text strings.Builder // splits that don't count as small, so that slots are few
 	for i := range 60_000 {
-		fmt.Fprintf(&text, "%s %06d\n", [2]string{"go", "stop"}[i/15_000%2], i)
+		fmt.Fprintf(&text, "%s %06d\n", [2]string{"go", "stop"}[i/40_000], i)
 	}
 	if err := os.WriteFile(in, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
