@@ -173,21 +173,6 @@ func tightRound(t *testing.T, c *corpus, s seed) {
 	checkStore(t, d.store)
 }
 
-// mount makes a small file system of the test's own.
-func mount(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("mounting a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { // after the daemon's end, which was registered later
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // leave fills a disk up to so many bytes.
 func leave(t *testing.T, disk, filler string, room int64) {
 	t.Helper()
