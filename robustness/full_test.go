@@ -183,7 +183,7 @@ func leave(t *testing.T, disk, filler string, room int64) {
 	if err := syscall.Statfs(disk, &st); err != nil {
 		t.Fatal(err)
 	}
-	n := int64(st.Bavail)*st.Bsize - room
+	n := int64(st.Bavail)*int64(st.Bsize) - room //nolint:unconvert // of another type elsewhere
 	if n <= 0 {
 		n = 0
 	}
