@@ -99,7 +99,7 @@ func (c *core) identified(e evIdentified) {
 func (c *core) rekey(t *task, id taskID, key mr.Digest) {
 	if t.key != key {
 		c.dropInflight(t.key, id)
-		t.key = key
+		t.key, t.stale = key, false
 	}
 }
 
@@ -169,7 +169,7 @@ func (c *core) finishTask(j *coreJob, t *task, id taskID, a plan.Attempt, cached
 		c.abandon(twin)
 	}
 	before := t.out
-	t.state, t.cached, t.run, t.out = taskDone, cached, run, out
+	t.state, t.cached, t.run, t.out, t.stale = taskDone, cached, run, out, false
 	j.left[id.kind]--
 	c.do(actTaskDone{id, a, cached})
 	if id.kind != plan.Map {
@@ -208,10 +208,11 @@ func (c *core) failed(e evFailed) {
 		c.settle(j)
 		return
 	}
+	t.stale = t.stale || e.changed
 	if t.live() == 0 {
 		c.dropInflight(t.key, a.task)
-		if e.changed {
-			t.key = mr.Digest{} // what is under the old key is no longer what the split holds
+		if t.stale {
+			t.key, t.stale = mr.Digest{}, false // what is under the old key is no longer what the split holds
 		}
 	}
 	kind := e.kind

@@ -34,6 +34,7 @@ type task struct {
 	tiny     bool // has little input; see small
 	state    taskState
 	key      mr.Digest // of a map task: zero until known
+	stale    bool      // an attempt found that the split is not what key says
 	out      mr.Digest // digest of what it made, also after that was lost: others have read it
 	run      uint64
 	cached   bool

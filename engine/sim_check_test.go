@@ -33,12 +33,14 @@ type jobView struct {
 	killed  bool
 	closing bool   // committing or ending: nothing may start
 	reason  string // why it must fail, in its words
+	inVain  string // likewise, of outputs that are lost again and again
 	finish  bool
 	commit  bool
 	success bool
 }
 
 type taskView struct {
+	losses   int
 	done     bool
 	tiny     bool
 	run      uint64
@@ -318,6 +320,10 @@ func (k *checker) action(ev event, h heard, a action) {
 		if a.task.kind == plan.Map {
 			k.must(slices.Contains(lostBy(ev), t.run), "%s was given up, but its run r%d is not lost", formatTask(a.task), t.run)
 			k.must(a.run == t.run, "%s stood on r%d, not r%d", formatTask(a.task), t.run, a.run)
+			if t.losses++; t.losses >= maxLosses {
+				v.inVain = fmt.Sprintf("%s: storage has lost its output %d times (); check the disk below the store, then submit the job again",
+					plan.TaskName(plan.Map, a.task.index), t.losses)
+			}
 		} else {
 			k.must(!slices.Equal(t.on, v.outs()), "%s was given up, but it stands on what the maps made", formatTask(a.task))
 		}
@@ -371,7 +377,7 @@ func lostBy(ev event) []uint64 {
 func (k *checker) start(a actTaskStart) {
 	v := k.jobs[a.task.job]
 	t := v.task(a.task)
-	k.must(t != nil && !v.closing && !v.killed && v.reason == "", "%s starts, but its job is at its end", formatTask(a.task))
+	k.must(t != nil && !v.closing && !v.killed && v.reason+v.inVain == "", "%s starts, but its job is at its end", formatTask(a.task))
 	k.must(!t.done, "%s is done and starts again", formatTask(a.task))
 	k.must(!k.used[a.attempt] && a.attempt.Epoch() == k.w.epoch, "attempt %s has been used", a.attempt)
 	k.used[a.attempt] = true
@@ -425,8 +431,11 @@ func (k *checker) end(a actJobEnd) {
 	k.must(v != nil, "%s ends twice", a.job)
 	switch a.state {
 	case mr.Succeeded:
-		k.must(v.success && v.commit && v.reason == "" && !v.killed, "%s succeeded, which it has not", a.job)
+		k.must(v.success && v.commit && v.reason+v.inVain == "" && !v.killed, "%s succeeded, which it has not", a.job)
 	case mr.FailedJob:
+		if v.reason == "" {
+			v.reason = v.inVain
+		}
 		k.must(v.reason != "", "%s failed without a reason: %s", a.job, a.err)
 		k.must(v.reason == a.err, "%s failed because %q; it says %q", a.job, v.reason, a.err)
 	case mr.Killed:

@@ -196,7 +196,9 @@ func TestDaemonDiesUnderWorkers(t *testing.T) {
 	t.Parallel()
 	c := shared(t)
 	dir := t.TempDir()
-	d := startDaemon(t, filepath.Join(dir, "store"))
+	// The daemon's own workers are slow as well, so that the job outlives all lives but the last.
+	slow := launch{store: filepath.Join(dir, "store"), env: []string{"MR_FAILPOINTS=worker/split-read=sleep:400ms"}}
+	d := start(t, slow)
 	w := join(t, socket(d), "faithful", []string{slowSeal})
 	cl := d.client()
 	crewed(t, cl, "a worker", there)
@@ -205,7 +207,7 @@ func TestDaemonDiesUnderWorkers(t *testing.T) {
 	for range 3 {
 		crewed(t, cl, "a task on the worker", busy)
 		d.kill()
-		d = startDaemon(t, d.store)
+		d = start(t, slow)
 		cl = d.client()
 		crewed(t, cl, "the worker's return", there)
 	}
