@@ -471,31 +471,3 @@ func (c *core) setReady(j *coreJob, k plan.Kind, i int) {
 	j.tasks(k)[i].state = taskReady
 	j.ready[k] = append(j.ready[k], i)
 }
-
-func (c *core) wasCut(e evCut) {
-	j := c.alive(e.job)
-	if j == nil || j.phase != phaseCutting {
-		return
-	}
-	switch {
-	case e.err != "":
-		c.end(j, mr.FailedJob, e.err)
-	case len(e.lost) > 0:
-		j.phase = phaseMap
-		if !c.lose(e.lost, e.where) && j.left[plan.Map] == 0 && j.remade == j.cutAt {
-			c.end(j, mr.FailedJob, "outputs of map tasks cannot be read, and it is not known whose they are")
-			return
-		}
-		if j.phase == phaseEnding {
-			return
-		}
-		c.do(actJobPhase{j.id})
-		c.advance(j)
-	default:
-		j.cut = true
-		j.phase = phaseReduce
-		j.reduces = c.adopt(j, plan.Reduce, e.reduces)
-		c.do(actJobPhase{j.id})
-		c.advance(j)
-	}
-}
