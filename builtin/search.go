@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
-// search finds the places of a literal. It looks for two of its bytes at once, the two that
+// search finds the places of a literal. It looks for three of its bytes at once, those that
 // should be the rarest, at eight places with each step: in text, one byte that must be
-// looked for alone turns up every thirty bytes, even if it is a rare one.
+// looked for alone turns up every thirty bytes, even if it is a rare one, and two that
+// make a syllable not much less often.
 type search struct {
 	literal
-	first, second probe
+	probes [probes]probe
 }
+
+const probes = 3
 
 // probe is a byte of a literal, to be compared with eight bytes of a block at once.
 type probe struct {
@@ -27,26 +31,19 @@ type probe struct {
 const common = " etaoinsrhldcumfpgwybvkxjqz0123456789_-.,"
 
 func (l literal) search() *search {
-	s := &search{literal: l}
-	best, next := -1, -1
-	var first, second int
+	at := make([]int, len(l.text))
+	rank := make([]int, len(l.text))
 	for i, c := range l.text {
-		rank := strings.IndexByte(common, c)
-		if rank < 0 {
-			rank = len(common)
-		}
-		switch {
-		case rank > best:
-			next, second = best, first
-			best, first = rank, i
-		case rank > next:
-			next, second = rank, i
+		at[i] = i
+		if rank[i] = strings.IndexByte(common, c); rank[i] < 0 {
+			rank[i] = len(common)
 		}
 	}
-	if next < 0 {
-		second = first
+	slices.SortStableFunc(at, func(i, j int) int { return rank[j] - rank[i] })
+	s := &search{literal: l}
+	for i := range s.probes {
+		s.probes[i] = l.probe(at[min(i, len(at)-1)])
 	}
-	s.first, s.second = l.probe(first), l.probe(second)
 	return s
 }
 
@@ -62,18 +59,18 @@ func (l literal) probe(at int) probe {
 // zeros sets the highest bit of each byte of x that is zero, and maybe of some above it.
 func zeros(x uint64) uint64 { return (x - ones) &^ x & highs }
 
-// differ is zero in the bytes where both probes match. a and b begin where they look.
-func (s *search) differ(a, b []byte) uint64 {
-	return (binary.LittleEndian.Uint64(a) | s.first.fold) ^ s.first.want | (binary.LittleEndian.Uint64(b) | s.second.fold) ^ s.second.want
-}
-
 // next returns where the first literal is in block that begins at from or behind, or -1.
 func (s *search) next(block []byte, from int) int {
 	const step = 32
-	reach := max(len(s.text), step+max(s.first.at, s.second.at))
+	p, q, r := s.probes[0], s.probes[1], s.probes[2]
+	// differ is zero in the bytes where all probes match.
+	differ := func(a, b, c []byte) uint64 {
+		return (binary.LittleEndian.Uint64(a) | p.fold) ^ p.want | (binary.LittleEndian.Uint64(b) | q.fold) ^ q.want | (binary.LittleEndian.Uint64(c) | r.fold) ^ r.want
+	}
+	reach := max(len(s.text), step+max(p.at, q.at, r.at))
 	for ; from+reach <= len(block); from += step {
-		a, b := block[from+s.first.at:][:step], block[from+s.second.at:][:step]
-		w, x, y, z := s.differ(a, b), s.differ(a[8:], b[8:]), s.differ(a[16:], b[16:]), s.differ(a[24:], b[24:])
+		a, b, c := (*[step]byte)(block[from+p.at:]), (*[step]byte)(block[from+q.at:]), (*[step]byte)(block[from+r.at:])
+		w, x, y, z := differ(a[:8], b[:8], c[:8]), differ(a[8:16], b[8:16], c[8:16]), differ(a[16:24], b[16:24], c[16:24]), differ(a[24:], b[24:], c[24:])
 		if zeros(w)|zeros(x)|zeros(y)|zeros(z) == 0 {
 			continue
 		}
