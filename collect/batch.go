@@ -19,10 +19,6 @@ type Batch struct {
 	memoryCursor
 }
 
-// BatchCost is about how many bytes a record takes in a Batch, beside its key and value
-// if these have more than a few.
-const BatchCost = 48
-
 // NewBatch returns an empty Batch, to be released after use. sums: values are signed varints,
 // as of encoding/binary, to be added up by key, by somebody who gets the records; the batch
 // does so beforehand where it is quick.
@@ -125,6 +121,22 @@ func (b *Batch) Sort() {
 	b.sorter.sort(b.entries, b.sorter.scratch(len(b.entries)), false, 0)
 	b.memoryCursor.entries, b.memoryCursor.near = b.entries, 0
 	b.memoryCursor.same = false
+}
+
+// Middle sorts what was added and returns the key of the n-th record, or nil if there is none
+// or no key is less than that one. After that the batch is to be reset.
+func (b *Batch) Middle(n int) []byte {
+	b.Sort()
+	var least, key []byte
+	for i := 0; i <= n && b.Next(); i++ {
+		if key = append(key[:0], b.Key()...); i == 0 {
+			least = bytes.Clone(key)
+		}
+	}
+	if bytes.Equal(least, key) {
+		return nil
+	}
+	return key
 }
 
 // Release gives the batch's memory back.

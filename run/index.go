@@ -8,7 +8,6 @@ import (
 	"sort"
 
 	"github.com/mrd-io/mr"
-	"github.com/mrd-io/mr/collect"
 )
 
 // Index says what a run holds and where. Its slices are read-only.
@@ -87,17 +86,14 @@ func (b *BlockInfo) reachesBack(lo []byte) bool {
 	return bytes.HasPrefix(lo, b.FirstKey)
 }
 
-// ReaderMemory returns about how many bytes a Reader of this run, and its share of a Merge,
-// need at most.
+// ReaderMemory returns how many bytes a Reader of this run needs at most.
 func (ix *Index) ReaderMemory() int64 {
-	var size, payload, records int
+	var size, payload int
 	for i := range ix.Blocks {
 		size = max(size, ix.Blocks[i].Size)
 		payload = max(payload, ix.Blocks[i].Payload)
-		records = max(records, ix.Blocks[i].Records)
 	}
-	// Stored, decoded, a key as long as that, and what a merge has of a block in a batch.
-	return int64(size) + 3*int64(payload) + int64(records)*collect.BatchCost
+	return int64(size) + 2*int64(payload) // stored, decoded, and a key as long as that
 }
 
 // The payload of an index, with numbers as uvarints and digests of 32 bytes:

@@ -33,18 +33,20 @@ func Merge(cs []collect.Cursor, sums bool) collect.Cursor {
 	if len(rs) < batchReaders || atHand > batchMemory {
 		return collect.Merge(cs)
 	}
-	return &batches{readers: rs, step: 1, sums: sums}
+	return newBatches(rs, batchMost, sums)
 }
 
 const (
 	batchReaders = 8       // with fewer, a tree of losers is as fast
 	batchRecords = 8 << 10 // aim for a batch: its entries and their scratch fit into the second cache
 	batchBytes   = 24      // a record's mean size beyond which moving it costs more than comparing
+	batchMost    = 1 << 17 // records beyond which a batch is given up, and made anew with a lower limit
 	batchMemory  = 2 << 30 // bytes that may be at hand: half of what a batch can address
 )
 
 // batches merges readers by batches.
 type batches struct {
+	most    int       // records of a batch that are too many
 	readers []*Reader // those not at their end, in order
 	batch   *collect.Batch
 	sums    bool
@@ -60,6 +62,10 @@ type batches struct {
 
 	done bool
 	err  error
+}
+
+func newBatches(rs []*Reader, most int, sums bool) *batches {
+	return &batches{readers: rs, most: most, sums: sums, step: 1}
 }
 
 func (m *batches) Key() []byte {
@@ -150,19 +156,21 @@ func (m *batches) fill() {
 		return
 	}
 	limit, least := m.limit()
-	m.batch.Reset(limit)
-	live := m.readers[:0]
-	for _, r := range m.readers {
-		if r.gather(m.batch) {
-			live = append(live, r)
-		} else if m.stop(r.err) {
-			return
+	m.tie = append(m.tie[:0], least...)
+	for !m.gather(limit) {
+		// The step was too long for what comes. If one key alone has so many records, the
+		// limit becomes that key, and they are handed out as a tie.
+		m.step = max(m.step/4, 1)
+		if limit = m.batch.Middle(min(batchRecords, m.most/2)); limit == nil {
+			limit = m.tie
 		}
 	}
-	m.readers = live
+	if !m.advance() {
+		return
+	}
 	switch n := m.batch.Len(); {
 	case n == 0:
-		m.tied, m.tie, m.at = true, append(m.tie[:0], least...), -1
+		m.tied, m.at = true, -1
 		return
 	case n > 2*batchRecords:
 		m.step = max(m.step/4, 1)
@@ -173,6 +181,38 @@ func (m *batches) fill() {
 	}
 	m.added += int64(m.batch.Added())
 	m.batch.Sort()
+}
+
+// gather makes a batch of what lies below the limit. If that is too much, it puts all readers
+// back to where they were and returns false.
+func (m *batches) gather(limit []byte) bool {
+	m.batch.Reset(limit)
+	for i, r := range m.readers {
+		if m.batch.Len() > m.most {
+			for _, r := range m.readers[:i] {
+				r.rewind()
+			}
+			return false
+		}
+		r.mark()
+		r.gather(m.batch)
+	}
+	return true
+}
+
+// advance moves readers that are at the end of their block to the next one, and drops those
+// that are at their end. It returns false after an error, which ends the merge.
+func (m *batches) advance() bool {
+	live := m.readers[:0]
+	for _, r := range m.readers {
+		if r.settle() {
+			live = append(live, r)
+		} else if m.stop(r.err) {
+			return false
+		}
+	}
+	m.readers = live
+	return true
 }
 
 // limit returns the limit of the next batch, nil if there is none, and a key that is the
@@ -230,17 +270,46 @@ func (r *Reader) bound() []byte {
 	return r.hi
 }
 
+// marked is a place in a block to come back to.
+type marked struct {
+	parser parser // without its buffer
+	key    []byte
+	spent  bool // the block has no more records
+}
+
+// mark remembers the current record.
+func (r *Reader) mark() {
+	m := &r.marked
+	m.parser, m.key, m.spent = r.block, append(m.key[:0], r.block.key...), false
+}
+
+// rewind goes back to the record that was marked, whose block is still the current one.
+func (r *Reader) rewind() {
+	m := &r.marked
+	buf := append(r.block.keyBuf[:0], m.key...)
+	r.block = m.parser
+	r.block.keyBuf, r.block.key, m.spent = buf, buf, false
+}
+
 // gather adds the records below b's limit, which is not above r.bound, to b, from the
-// current one on, and steps to the next. It returns false at the end.
-func (r *Reader) gather(b *collect.Batch) bool {
+// current one on, and steps to the next, or to the end of the block.
+func (r *Reader) gather(b *collect.Batch) {
 	p := &r.block
 	for b.Add(p.key, p.value) {
 		p.gatherShort(b)
 		if !p.next() {
-			return r.Next()
+			r.marked.spent = true
+			return
 		}
 	}
-	if r.hi != nil && r.next > r.hiFrom && bytes.Compare(p.key, r.hi) >= 0 {
+}
+
+// settle makes what gather has stepped to the current record, and returns false at the end.
+func (r *Reader) settle() bool {
+	if r.marked.spent {
+		return r.Next()
+	}
+	if r.hi != nil && r.next > r.hiFrom && bytes.Compare(r.block.key, r.hi) >= 0 {
 		r.finish()
 		return false
 	}

@@ -68,10 +68,11 @@ func TestMergeAddsUp(t *testing.T) {
 			return cs
 		}
 		wantKeys, want := addUp(t, read(t, collect.Merge(open())))
-		m := &batches{step: 1, sums: true}
+		var readers []*Reader
 		for _, c := range open() {
-			m.readers = append(m.readers, c.(*Reader))
+			readers = append(readers, c.(*Reader))
 		}
+		m := newBatches(readers, []int{batchMost, 300}[seed%2], true)
 		got := read(t, m)
 		if int64(len(got))+Added(m) != int64(total) {
 			t.Errorf("seed %d: %d records handed out and %d added, of %d", seed, len(got), Added(m), total)

@@ -77,10 +77,15 @@ func TestMergeByBatchesIsTheMerge(t *testing.T) {
 		if _, ok := m.(*batches); !ok && shape != 3 {
 			t.Fatalf("seed %d: %T", seed, m)
 		}
-		b := &batches{step: 1}
+		var readers []*Reader
 		for _, c := range open() {
-			b.readers = append(b.readers, c.(*Reader))
+			readers = append(readers, c.(*Reader))
 		}
+		most := batchMost
+		if seed%2 == 0 {
+			most = 1 + rng.IntN(600) // it is given up and begun anew all the time
+		}
+		b := newBatches(readers, most, false)
 		want := read(t, collect.Merge(open()))
 		if got := read(t, b); !slices.Equal(got, want) {
 			t.Fatalf("seed %d, shape %d, range [%q, %q): %d records differ from the %d of a tree of losers", seed, shape, lo, hi, len(got), len(want))
@@ -158,11 +163,11 @@ func BenchmarkMerge(b *testing.B) {
 						}
 						m := collect.Merge(cs)
 						if kind == "batches" {
-							by := &batches{step: 1, sums: data == "words"}
+							var rs []*Reader
 							for _, c := range cs {
-								by.readers = append(by.readers, c.(*Reader))
+								rs = append(rs, c.(*Reader))
 							}
-							m = by
+							m = newBatches(rs, batchMost, data == "words")
 						}
 						for m.Next() {
 							_, _ = m.Key(), m.Value()
@@ -171,6 +176,49 @@ func BenchmarkMerge(b *testing.B) {
 					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/total, "ns/record")
 				})
 			}
+		}
+	}
+}
+
+// However many records are at hand at once, and however alike their keys, a batch stays
+// small: runs that hold the same keys end their blocks at the same ones.
+func TestMergeBatchesStaySmall(t *testing.T) {
+	for name, key := range map[string]func(i int) string{
+		"one head":  func(i int) string { return fmt.Sprintf("user0000%06d", i) },
+		"one key":   func(int) string { return "user" },
+		"few keys":  func(i int) string { return fmt.Sprintf("user0000%d", i/4000) },
+		"two heads": func(i int) string { return fmt.Sprintf("%08d%06d", i/4000, i%4000) },
+	} {
+		const readers, each = 24, 12000
+		var stored []blobs
+		for r := range readers {
+			recs := make([]record, each)
+			for i := range recs {
+				recs[i] = record{key(i), fmt.Sprint(r, i%3)}
+			}
+			b, _ := write(t, recs, Options{})
+			stored = append(stored, b)
+		}
+		open := func() (cs []collect.Cursor) {
+			for _, b := range stored {
+				cs = append(cs, NewReader(b, b.index(t), nil, nil))
+			}
+			return cs
+		}
+		want := collect.Merge(open())
+		m := Merge(open(), false).(*batches)
+		n, most := 0, 0
+		for m.Next() {
+			if !want.Next() || string(m.Key()) != string(want.Key()) || string(m.Value()) != string(want.Value()) {
+				t.Fatalf("%s: record %d is %q, %q; want %q, %q", name, n, m.Key(), m.Value(), want.Key(), want.Value())
+			}
+			n, most = n+1, max(most, m.batch.Len())
+		}
+		if n != readers*each || m.Err() != nil {
+			t.Errorf("%s: %d records, %v", name, n, m.Err())
+		}
+		if most > batchMost+each {
+			t.Errorf("%s: a batch of %d records", name, most)
 		}
 	}
 }

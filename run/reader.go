@@ -19,6 +19,7 @@ type Reader struct {
 	hiFrom        int // keys of blocks from here on are compared with hi
 	*readerMemory     // nil before the first block and after the last
 	block         parser
+	marked        marked
 	err           error
 	done          bool
 }
