@@ -167,6 +167,7 @@ func TestRefusals(t *testing.T) {
 			chmod(t, path, info.Mode().Perm()&0o555)
 		}
 		refused(t, start(t, launch{store: st, uid: stranger()}), "permission denied")
+		chmod(t, st, 0o755) // for whoever cleans up
 	})
 	t.Run("missing parent", func(t *testing.T) {
 		t.Parallel()
