@@ -102,6 +102,7 @@ func setup(e *testscript.Env) error {
 	}
 	// Packages that scripts build find what was built before, and look for nothing on the network.
 	e.Setenv("GOCACHE", orElse(os.Getenv("GOCACHE"), filepath.Join(cache, "go-build")))
+	e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".tmp", "cache")) // what mrctl builds is gone with the test
 	e.Setenv("GOFLAGS", "-mod=mod")
 	e.Setenv("GOPROXY", "off")
 	repo, err := filepath.Abs("../..")
