@@ -71,7 +71,7 @@ func (o *outbox) send() {
 			o.mu.Lock()
 			o.err = err
 			o.mu.Unlock()
-			o.Close() // the reader learns of it
+			o.Close() //nolint:errcheck // the reader learns of it
 			return
 		}
 		if cap(buf) > 1<<20 {
