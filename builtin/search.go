@@ -65,7 +65,7 @@ func (s *search) next(block []byte, from int) int {
 	p, q, r := s.probes[0], s.probes[1], s.probes[2]
 	// differ is zero in the bytes where all probes match.
 	differ := func(a, b, c []byte) uint64 {
-		return (binary.LittleEndian.Uint64(a) | p.fold) ^ p.want | (binary.LittleEndian.Uint64(b) | q.fold) ^ q.want | (binary.LittleEndian.Uint64(c) | r.fold) ^ r.want
+		return ((binary.LittleEndian.Uint64(a) | p.fold) ^ p.want) | ((binary.LittleEndian.Uint64(b) | q.fold) ^ q.want) | ((binary.LittleEndian.Uint64(c) | r.fold) ^ r.want)
 	}
 	reach := max(len(s.text), step+max(p.at, q.at, r.at))
 	for ; from+reach <= len(block); from += step {

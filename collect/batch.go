@@ -144,7 +144,7 @@ func (b *Batch) Release() {
 	b.arena.release()
 	memory.keepSortable(b.sorter.tmp)
 	memory.keepSortable(b.entries)
-	if b.totals != nil {
+	if b.totals != nil && len(b.totals.at) == minTotals { // each reset of a larger one costs more
 		b.totals.reset()
 		memory.totals.Put(b.totals)
 	}

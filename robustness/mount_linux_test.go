@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// mount makes a small file system of the test's own.
+// mount makes a small file system of the test's own. Where this process may not, the test
+// is skipped: the failpoints of TestFull are what there is then.
 func mount(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
