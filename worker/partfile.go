@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
+	"unsafe"
 
 	"github.com/zeebo/blake3"
 
@@ -43,7 +45,7 @@ func (localParts) Create(_ plan.Attempt, path string) (PartFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return localPart{f}, nil
+	return &localPart{f: f}, nil
 }
 
 // Link reads the whole of the old file: manifests are hopes. It was synced when it was
@@ -64,13 +66,112 @@ func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int
 	return n, ok
 }
 
-type localPart struct{ f *os.File }
+// A large part goes past the page cache: writing a gigabyte into fresh pages of it costs as
+// much as all else that is done for that gigabyte in a reduce task, and pushes out what
+// others have there. The first piece stays cached, and so does a part that is no larger.
+const (
+	cachedPart = 16 << 20 // a multiple of directUnit
+	partPiece  = 1 << 20  // written at once; likewise
+	directUnit = 4 << 10  // what direct writes, their memory and their place are multiples of
+)
 
-func (p localPart) Write(b []byte) (int, error) { return p.f.Write(b) }
+// localPart writes a part file front to back. Beyond cachedPart one piece is written while
+// the next is gathered.
+type localPart struct {
+	f      *os.File
+	size   int64  // bytes handed to the file: all but those in piece
+	piece  []byte // being gathered; nil in a small part
+	spare  []byte
+	done   chan error // nil, or of the piece that is being written
+	direct bool       // of whoever writes
+	err    error      // sticky
+}
 
-func (p localPart) Seal() error { return errors.Join(p.f.Sync(), p.f.Close()) }
+func (p *localPart) Write(b []byte) (int, error) {
+	n := len(b)
+	if cached := min(int64(n), cachedPart-p.size); cached > 0 && p.err == nil {
+		_, p.err = p.f.WriteAt(b[:cached], p.size)
+		p.size += cached
+		b = b[cached:]
+	}
+	for len(b) > 0 && p.err == nil {
+		if p.piece == nil {
+			p.piece, p.spare = alignedPiece(), alignedPiece()
+			p.direct = setDirect(p.f, true) == nil
+		}
+		k := min(len(b), partPiece-len(p.piece))
+		p.piece = append(p.piece, b[:k]...)
+		b = b[k:]
+		if len(p.piece) == partPiece && p.wait() == nil {
+			p.start()
+		}
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return n, nil
+}
 
-func (p localPart) Discard() {
-	p.f.Close()           //nolint:errcheck // the file goes
+// start begins to write the piece, and a new one.
+func (p *localPart) start() {
+	b, off, done := p.piece, p.size, make(chan error, 1)
+	p.piece, p.spare = p.spare, b[:0]
+	p.size += partPiece
+	p.done = done
+	go func() { done <- p.put(b, off) }()
+}
+
+// put writes at off.
+func (p *localPart) put(b []byte, off int64) error {
+	_, err := p.f.WriteAt(b, off)
+	if p.direct && errors.Is(err, syscall.EINVAL) { // not on this file system
+		p.direct = false
+		if err = setDirect(p.f, false); err == nil {
+			_, err = p.f.WriteAt(b, off)
+		}
+	}
+	return err
+}
+
+// wait waits until nothing is being written, and returns the first error.
+func (p *localPart) wait() error {
+	if p.done != nil {
+		err := <-p.done
+		p.done = nil
+		if p.err == nil {
+			p.err = err
+		}
+	}
+	return p.err
+}
+
+func (p *localPart) Seal() error {
+	whole := len(p.piece) / directUnit * directUnit
+	if p.wait() == nil && whole > 0 {
+		p.err = p.put(p.piece[:whole], p.size)
+	}
+	if p.err == nil && p.direct {
+		p.direct = false
+		p.err = setDirect(p.f, false)
+	}
+	if rest := p.piece[whole:]; p.err == nil && len(rest) > 0 {
+		p.err = p.put(rest, p.size+int64(whole))
+	}
+	if p.err == nil {
+		p.err = p.f.Sync()
+	}
+	return errors.Join(p.err, p.f.Close())
+}
+
+func (p *localPart) Discard() {
+	_ = p.wait()          // whatever is written goes
+	p.f.Close()           //nolint:errcheck // likewise
 	os.Remove(p.f.Name()) //nolint:errcheck // swept with its folder otherwise
+}
+
+// alignedPiece returns memory for a piece, empty, that direct writes accept.
+func alignedPiece() []byte {
+	b := make([]byte, partPiece+directUnit)
+	off := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % directUnit
+	return b[off : off : off+partPiece]
 }
