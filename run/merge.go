@@ -51,8 +51,13 @@ type batches struct {
 	batch   *collect.Batch
 	sums    bool
 	took    time.Duration
-	added   int64  // records that were added into others
-	step    uint64 // how far above the least key the next limit is, as a difference of heads
+	added   int64 // records that were added into others
+
+	// The next limit is the key that lies this many records ahead in the reader with the least
+	// key: what is dense in one run is mostly so in the others.
+	step    int
+	piloted bool   // the last limit was such a key
+	keyBuf  []byte // its bytes
 
 	// Where one key goes on behind the end of a block, there is no limit above it: its
 	// records are handed out as they come, reader by reader.
@@ -65,7 +70,7 @@ type batches struct {
 }
 
 func newBatches(rs []*Reader, most int, sums bool) *batches {
-	return &batches{readers: rs, most: most, sums: sums, step: 1}
+	return &batches{readers: rs, most: most, sums: sums, step: max(batchRecords/len(rs), 1), keyBuf: make([]byte, 64)}
 }
 
 func (m *batches) Key() []byte {
@@ -168,16 +173,13 @@ func (m *batches) fill() {
 	if !m.advance() {
 		return
 	}
-	switch n := m.batch.Len(); {
-	case n == 0:
+	n := m.batch.Len()
+	if n == 0 {
 		m.tied, m.at = true, -1
 		return
-	case n > 2*batchRecords:
-		m.step = max(m.step/4, 1)
-	case n > batchRecords:
-		m.step = max(m.step/2, 1)
-	case n < batchRecords/2:
-		m.step += min(m.step, ^m.step)
+	}
+	if want := m.step * batchRecords / n; want < m.step || m.piloted {
+		m.step = max(min(want, 2*m.step), m.step/4, 1)
 	}
 	m.added += int64(m.batch.Added())
 	m.batch.Sort()
@@ -218,26 +220,34 @@ func (m *batches) advance() bool {
 // limit returns the limit of the next batch, nil if there is none, and a key that is the
 // least if nothing lies below the limit.
 func (m *batches) limit() (limit, least []byte) {
-	least = m.readers[0].block.key
+	pilot := m.readers[0]
 	for _, r := range m.readers {
 		if b := r.bound(); b != nil && (limit == nil || bytes.Compare(b, limit) < 0) {
 			limit = b
 		}
-		if bytes.Compare(r.block.key, least) < 0 {
-			least = r.block.key
+		if bytes.Compare(r.block.key, pilot.block.key) < 0 {
+			pilot = r
 		}
 	}
-	var head [8]byte
-	copy(head[:], least)
-	h := binary.BigEndian.Uint64(head[:])
-	if h > ^m.step {
-		return limit, least
+	m.piloted = false
+	if key := m.ahead(pilot); key != nil && (limit == nil || bytes.Compare(key, limit) < 0) {
+		limit, m.piloted = key, true
 	}
-	binary.BigEndian.PutUint64(head[:], h+m.step)
-	if limit == nil || bytes.Compare(head[:], limit) < 0 {
-		limit = head[:]
+	return limit, pilot.block.key
+}
+
+// ahead returns a key of the pilot's block above its current one, m.step records on or where
+// the key changes first behind that, or nil if the block ends before.
+func (m *batches) ahead(pilot *Reader) []byte {
+	p := pilot.block // a copy: the reader stays where it is
+	p.keyBuf = append(m.keyBuf[:0], p.keyBuf...)
+	defer func() { m.keyBuf = p.keyBuf }()
+	for n := 0; p.next(); n++ {
+		if n+1 >= m.step && !bytes.Equal(p.key, pilot.block.key) {
+			return p.key
+		}
 	}
-	return limit, least
+	return nil
 }
 
 // nextTied steps to the next record that has the tie for a key, or ends the tie.
