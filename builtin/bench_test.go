@@ -73,7 +73,7 @@ func BenchmarkMap(b *testing.B) {
 		"grep q[xy]j", "sort", "sort --key-bytes 2:12", "index", "count", "count --field 2"} {
 		b.Run(strings.ReplaceAll(args, " ", "_"), func(b *testing.B) {
 			f := strings.Fields(args)
-			d, _ := Lookup(f[0])
+			d, _ := Lookup()(f[0])
 			p, err := d.Configure(f[1:])
 			if err != nil {
 				b.Fatal(err)
@@ -112,7 +112,7 @@ func BenchmarkReduce(b *testing.B) {
 	for _, args := range []string{"wordcount", "sort", "sort --key-bytes 2:12", "index"} {
 		b.Run(strings.ReplaceAll(args, " ", "_"), func(b *testing.B) {
 			f := strings.Fields(args)
-			d, _ := Lookup(f[0])
+			d, _ := Lookup()(f[0])
 			p, err := d.Configure(f[1:])
 			if err != nil {
 				b.Fatal(err)

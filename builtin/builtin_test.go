@@ -74,7 +74,7 @@ func (r *recs) Next() ([]byte, []byte, error) {
 // output's bytes as a worker would write them.
 func run(t testing.TB, name, format string, docs []doc, args ...string) string {
 	t.Helper()
-	d, ok := Lookup(name)
+	d, ok := Lookup()(name)
 	if !ok {
 		t.Fatalf("no job %s", name)
 	}
@@ -403,7 +403,7 @@ func TestRequiredLiteral(t *testing.T) {
 func TestWrongArguments(t *testing.T) {
 	for _, args := range []string{"grep", "grep a b", "grep (", "sort x", "sort --key-bytes 3", "sort --key-bytes 3:3", "count --sep x", "count --field -1", "wordcount --upper", "index x"} {
 		f := strings.Fields(args)
-		d, _ := Lookup(f[0])
+		d, _ := Lookup()(f[0])
 		if _, err := d.Configure(f[1:]); mr.KindOf(err) != mr.Usage || err == nil {
 			t.Errorf("%s: %v", args, err)
 		}
@@ -423,7 +423,7 @@ func TestGoldenOutput(t *testing.T) {
 		{"grep", "1", "[a-c]\\w", "0b9510b1efc8de67"},
 		{"grep", "1", "--count --ignore-case A", "6abee54d2b6c05f9"},
 	} {
-		d, _ := Lookup(c.job)
+		d, _ := Lookup()(c.job)
 		p, err := d.Configure(strings.Fields(c.args))
 		if err != nil {
 			t.Fatal(err)
@@ -462,4 +462,16 @@ func FuzzWords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Who keeps what a definition was configured to finds it again by the definition.
+func TestLookupReturnsTheSame(t *testing.T) {
+	find := Lookup()
+	for _, d := range Jobs() {
+		a, _ := find(d.Name())
+		b, _ := find(d.Name())
+		if a == nil || a != b {
+			t.Errorf("%s: %p, then %p", d.Name(), a, b)
+		}
+	}
 }

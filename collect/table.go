@@ -36,7 +36,7 @@ type Table[V any] struct {
 	codec   Codec[V]
 	sizer   Sizer[V] // nil if the codec isn't one
 
-	slots []slot[V] // rows of ways slots; length a power of two
+	slots []slot[V] // rows of ways slots; length a power of two, or 0 before the first batch
 	shift uint      // 64 minus the logarithm of the number of rows
 	count int       // keys inserted since the table had its length
 	most  int       // length at which the table doesn't grow any more
@@ -105,7 +105,6 @@ func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 		t.most /= 2
 	}
 	t.aging = agingLen * maxSlots
-	t.resize(minSlots)
 	return t
 }
 
@@ -206,6 +205,12 @@ func (t *Table[V]) pass(key []byte, v V) {
 // flush moves the batch into the table.
 func (t *Table[V]) flush() {
 	b := t.batch
+	if b.n == 0 {
+		return
+	}
+	if t.slots == nil { // a task that emits nothing goes without
+		t.resize(minSlots)
+	}
 	for len(t.slots) < t.most && t.count+b.n > len(t.slots)/2 {
 		t.enlarge()
 	}

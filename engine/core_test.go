@@ -7,6 +7,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
 )
 
 // table drives a core by hand, with jobs of n maps that share nothing.
@@ -259,6 +260,20 @@ func TestLostForEver(t *testing.T) {
 		}
 		if j := b.c.jobs["a"]; c.fails && !strings.Contains(j.err, "storage has lost its output 4 times (lost: volume 7 damaged)") {
 			t.Errorf("%v: %q", c.tasks, j.err)
+		}
+	}
+}
+
+// Inputs of small tasks are in memory together.
+func TestSmallTasksFitInMemory(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // nothing was written
+	for memory, want := range map[int64]int{0: 1024, 16 << 20: 64, 1 << 10: 1, 1 << 40: 1024} {
+		if got := New(Options{Store: s, TaskMemory: memory}).loop.core.smallSlots; got != want {
+			t.Errorf("%d bytes for a task: %d small tasks at a time, want %d", memory, got, want)
 		}
 	}
 }

@@ -48,11 +48,11 @@ type Engine struct {
 	cancel     context.CancelFunc
 }
 
-// Map tasks of at most smallInput bytes may be in flight smallSlots to a worker. Their
-// inputs are in memory together.
+// Map tasks of at most smallInput bytes may be in flight smallSlots to a worker, so that many share a
+// commit. Their inputs are in memory together, and may take a quarter of what a task may.
 const (
 	smallInput = 64 << 10
-	smallSlots = 256
+	smallSlots = 1024
 )
 
 // New makes an engine. Jobs that the store holds and that have not ended go on when Run
@@ -75,7 +75,7 @@ func New(o Options) *Engine {
 		log:        o.Logger,
 		events:     make(chan event, 1024),
 		requests:   make(chan func(*loop)),
-		replies:    make(chan *rpc.Call, 1<<14),
+		replies:    make(chan *rpc.Call, 1<<16),
 		stopped:    make(chan struct{}),
 		draining:   make(chan struct{}),
 		describers: make(chan *rpc.Client, 1),
@@ -83,7 +83,7 @@ func New(o Options) *Engine {
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	core := newCore(o.Store.Epoch())
-	core.speculate, core.smallSlots = !o.NoTwins, smallSlots
+	core.speculate, core.smallSlots = !o.NoTwins, int(min(max(o.TaskMemory/4/smallInput, 1), smallSlots))
 	e.loop = loop{
 		e:         e,
 		core:      core,

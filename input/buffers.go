@@ -3,17 +3,37 @@ package input
 import (
 	"math/bits"
 	"sync"
+
+	"github.com/zeebo/blake3"
 )
 
 // buffers is where large buffers rest between tasks, so that a worker doesn't fault in
-// fresh pages for each split. It is the package's only shared state and cannot be observed
-// but by speed; sync.Pool gives what is not used back to the collector.
+// fresh pages for each split. With hashers and keys, which are ten kilobytes each, it is the
+// package's only shared state and cannot be observed but by speed; sync.Pool gives what is
+// not used back to the collector.
 //
 // Sizes are in steps of a quarter of a power of two; a buffer of one of the next steps will do.
 var buffers pool
 
+var (
+	hashers sync.Pool // *blake3.Hasher, reset
+	keys    sync.Pool // *key, empty
+)
+
+func newHasher() *blake3.Hasher {
+	if h, ok := hashers.Get().(*blake3.Hasher); ok {
+		return h
+	}
+	return blake3.New()
+}
+
+func keepHasher(h *blake3.Hasher) {
+	h.Reset()
+	hashers.Put(h)
+}
+
 const (
-	minClass = 16 // log2 of the smallest buffer
+	minClass = 14 // log2 of the smallest buffer
 	classes  = 4 * 40
 )
 

@@ -3,8 +3,6 @@ package input
 import (
 	"context"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/mrd-io/mr"
 )
 
@@ -16,9 +14,11 @@ const (
 
 	// chunk is read, then hashed while it is still in the processor's cache.
 	chunk = 256 << 10
+	// lineRead is what is first read of a line's rest beyond a range.
+	lineRead = 4 << 10
 	// line is the length of a line of the processor's cache.
 	line = 64
-	// slack is room beyond a range for its last record's end.
+	// slack is room beyond a range for its last record's end, if that is not larger than the range.
 	slack = 64 << 10
 )
 
@@ -106,12 +106,13 @@ func load(ctx context.Context, s Split, o Options, dev device) (*Loaded, error) 
 	if l.kept && o.Recall != nil {
 		r.fast = newFastPart(o.FastKey)
 	} else {
-		r.h = blake3.New()
+		r.h = newHasher()
+		defer keepHasher(r.h)
 	}
 	if l.kept {
 		room := total + int64(len(s.Pieces))*line
 		if len(s.Pieces) == 1 && !s.Pieces[0].whole() {
-			room += slack
+			room += min(total+2*lineRead, slack)
 		}
 		l.buf = buffers.get(room)
 	} else {

@@ -271,7 +271,7 @@ func (r *loader) take(b []byte, d *part, i int) {
 // line that was torn at its end then is read as it is now.
 func (r *loader) lineEnd(p *Piece, d *part, off, from int64) error {
 	limit := r.l.o.RecordLimit
-	for n := int64(4 << 10); ; n = min(4*n, chunk) {
+	for n := int64(lineRead); ; n = min(4*n, chunk) {
 		b, err := r.next(off, n)
 		if err != nil {
 			return err

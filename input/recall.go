@@ -3,7 +3,6 @@ package input
 import (
 	"encoding/binary"
 
-	"github.com/zeebo/blake3"
 	"github.com/zeebo/xxh3"
 )
 
@@ -46,7 +45,8 @@ func (r *loader) identify() {
 		l.digest, l.recalled = d, true
 		return
 	}
-	h := blake3.New()
+	h := newHasher()
+	defer keepHasher(h)
 	for i := range l.parts {
 		p := &l.parts[i]
 		h.Reset()

@@ -122,11 +122,14 @@ func (s Split) Positions(start int64) mr.Digest {
 // their length before them.
 type key struct {
 	buf []byte
-	h   *blake3.Hasher // nil as long as all fields fit in buf
+	h   *blake3.Hasher
 }
 
 func newKey(domain string) *key {
-	k := &key{buf: make([]byte, 0, 1<<10)}
+	k, ok := keys.Get().(*key)
+	if !ok {
+		k = &key{buf: make([]byte, 0, 1<<10), h: blake3.New()}
+	}
 	k.string(domain)
 	return k
 }
@@ -147,18 +150,15 @@ func (k *key) string(s string) {
 }
 
 func (k *key) flush() {
-	if k.h == nil {
-		k.h = blake3.New()
-	}
 	_, _ = k.h.Write(k.buf) // a hash's Write has no error
 	k.buf = k.buf[:0]
 }
 
+// sum returns the hash. The key must not be used any more.
 func (k *key) sum() (d mr.Digest) {
-	if k.h == nil {
-		return blake3.Sum256(k.buf)
-	}
 	k.flush()
 	k.h.Sum(d[:0])
+	k.h.Reset()
+	keys.Put(k)
 	return d
 }

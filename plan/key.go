@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/binary"
 	"strconv"
+	"sync"
 
 	"github.com/zeebo/blake3"
 
@@ -218,13 +219,21 @@ func Sum(domain string, b []byte) mr.Digest {
 	return h.sum()
 }
 
+// hasher makes one digest.
 type hasher struct {
 	h   *blake3.Hasher
 	buf []byte
 }
 
+// hashers are at rest, of ten kilobytes each. It is the package's only shared state and
+// cannot be observed but by speed.
+var hashers sync.Pool
+
 func newHasher(domain string) *hasher {
-	h := &hasher{h: blake3.New()}
+	h, ok := hashers.Get().(*hasher)
+	if !ok {
+		h = &hasher{h: blake3.New()}
+	}
 	h.str(domain)
 	return h
 }
@@ -259,8 +268,11 @@ func (h *hasher) opt(b []byte) {
 
 func (h *hasher) digest(d mr.Digest) { h.h.Write(d[:]) }
 
+// sum returns the digest. The hasher must not be used any more.
 func (h *hasher) sum() (d mr.Digest) {
 	h.h.Sum(d[:0])
+	h.h.Reset()
+	hashers.Put(h)
 	return d
 }
 

@@ -240,7 +240,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 	heard := make(chan struct{}, 1)
 	leave := make(chan string, 1)
 	service := worker.New(worker.Options{
-		Runs: remote, Parts: remote.Parts(), Builtin: builtin.Lookup, TempDir: w.tmp, Cores: w.o.workers, Logger: w.log,
+		Runs: remote, Parts: remote.Parts(), Builtin: builtin.Lookup(), TempDir: w.tmp, Cores: w.o.workers, Logger: w.log,
 		Binaries: &worker.Fetched{Children: children, Remote: remote, Dir: filepath.Join(w.o.cache, "bin")},
 		Host:     w.o.name + " (" + w.host + ")",
 		Clock:    w.moment,

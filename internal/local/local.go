@@ -72,7 +72,7 @@ func Open(dir string, o Options) (*Node, error) {
 		o.Memory = DefaultMemory
 	}
 	if o.Builtin == nil {
-		o.Builtin = builtin.Lookup
+		o.Builtin = builtin.Lookup()
 	}
 	if !o.ReadOnly && o.CacheSize == 0 {
 		o.CacheSize = defaultCacheSize(dir)
