@@ -45,15 +45,15 @@ type BlockSource interface {
 const sampleLen = 16 << 10
 
 // sealBlob makes a blob of a payload that has headerLen bytes of room before it. It is framed
-// itself, or, if compression is worth it, in dst's memory. wary: that is not likely, so a
-// piece of it is tried first.
-func sealBlob(framed []byte, magic string, dst []byte, wary bool) (blob, scratch []byte) {
+// itself, or, if compression leaves at most most of it, in dst's memory. wary: that is not
+// likely, so a piece of it is tried first.
+func sealBlob(framed []byte, magic string, dst []byte, most share, wary bool) (blob, scratch []byte) {
 	payload := framed[headerLen:]
 	blob, codec := framed, byte(codecNone)
-	if n := len(payload); !wary || n <= sampleLen || shrinks(payload[:sampleLen], &dst) {
+	if n := len(payload); !wary || n <= sampleLen || shrinks(payload[:sampleLen], most, &dst) {
 		room(&dst, headerLen+s2.MaxEncodedLen(n))
 		stored := s2.Encode(dst[headerLen:cap(dst)], payload)
-		if worth(len(stored), n) {
+		if most.holds(len(stored), n) {
 			blob, codec = dst[:headerLen+len(stored)], codecS2
 		}
 	}
@@ -64,15 +64,23 @@ func sealBlob(framed []byte, magic string, dst []byte, wary bool) (blob, scratch
 	return blob, dst
 }
 
-// worth reports whether it pays to store n bytes as so many. s2 encodes half a gigabyte a
-// second where there is little to find, and a store writes, reads and checks more than that:
-// a saving of less than a quarter costs more than it brings.
-func worth(stored, n int) bool { return stored <= n-n/4 }
+// share is a part of a payload, in quarters: compression that leaves more than that is not worth it.
+type share int
+
+const (
+	// s2 encodes half a gigabyte a second where there is little to find, and a store
+	// writes, reads and checks more than that: a saving of less than a quarter costs more than
+	// it brings.
+	threeQuarters share = 3
+	half          share = 2
+)
+
+func (s share) holds(stored, n int) bool { return stored <= n-n/4*int(4-s) }
 
 // shrinks reports whether b is worth compressing.
-func shrinks(b []byte, scratch *[]byte) bool {
+func shrinks(b []byte, most share, scratch *[]byte) bool {
 	room(scratch, s2.MaxEncodedLen(len(b)))
-	return worth(len(s2.Encode((*scratch)[:cap(*scratch)], b)), len(b))
+	return most.holds(len(s2.Encode((*scratch)[:cap(*scratch)], b)), len(b))
 }
 
 // room makes n bytes of memory of b, whose content doesn't matter.

@@ -134,3 +134,43 @@ func TestRoundTrip(t *testing.T) {
 		})
 	}
 }
+
+// What is compressed depends on how it shrinks and on who will read it.
+func TestCompressedIfThatIsWorthIt(t *testing.T) {
+	rng := rand.New(rand.NewSource(5))
+	noisy := func(noise, of int) string { // so much of it does not shrink
+		b := make([]byte, 64<<10)
+		for i := range b {
+			if i%of < noise {
+				b[i] = byte(rng.Intn(256))
+			}
+		}
+		return string(b)
+	}
+	for _, c := range []struct {
+		name          string
+		value         string
+		usual, halved byte
+	}{
+		{"shrinks to a tenth", noisy(100, 1000), codecS2, codecS2},
+		{"shrinks by a third", noisy(650, 1000), codecS2, codecNone},
+		{"shrinks by a tenth", noisy(900, 1000), codecNone, codecNone},
+	} {
+		for _, o := range []Options{{}, {Halved: true}} {
+			want := c.usual
+			if o.Halved {
+				want = c.halved
+			}
+			recs := []record{{"", c.value}, {"", c.value}}
+			b, _ := write(t, recs, o)
+			for i := range b[:len(b)-1] {
+				if got := b[i][4]; got != want {
+					t.Errorf("%s, %+v: block %d has codec %d, want %d", c.name, o, i, got, want)
+				}
+			}
+			if got := read(t, NewReader(b, b.index(t), nil, nil)); !slices.Equal(got, recs) {
+				t.Errorf("%s, %+v: other records come back", c.name, o)
+			}
+		}
+	}
+}

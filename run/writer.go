@@ -18,6 +18,9 @@ type Options struct {
 	// Unsorted keeps the records as they come, for map-only jobs. Such a run can't
 	// be cut into key ranges.
 	Unsorted bool
+	// Halved blocks are compressed, and others are not: for runs that are read from
+	// beginning to end by somebody who waits. Others are if it saves a quarter.
+	Halved bool
 }
 
 // Summary is what a finished run is made of.
@@ -140,7 +143,7 @@ func (w *Writer) endBlock() {
 		return
 	}
 	var blob []byte
-	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.wary)
+	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.most(), w.wary)
 	w.wary = blob[4] == codecNone
 	if err := w.sink.WriteBlock(blob); err != nil {
 		w.err = err
@@ -161,6 +164,13 @@ func (w *Writer) endBlock() {
 	if cap(w.framed) > keepMax {
 		w.framed, w.scratch = make([]byte, headerLen), nil
 	}
+}
+
+func (w *Writer) most() share {
+	if w.o.Halved {
+		return half
+	}
+	return threeQuarters
 }
 
 // cut returns the block's key in the index.
@@ -192,7 +202,7 @@ func (w *Writer) Close() (Summary, error) {
 		w.ix.Last = upperBound(w.prev)
 	}
 	w.runHash.Sum(w.ix.Digest[:0])
-	blob, _ := sealBlob(w.ix.append(make([]byte, headerLen)), magicIndex, w.scratch, false)
+	blob, _ := sealBlob(w.ix.append(make([]byte, headerLen)), magicIndex, w.scratch, threeQuarters, false)
 	if err := w.sink.WriteBlock(blob); err != nil {
 		return Summary{}, w.fail(err)
 	}

@@ -104,7 +104,7 @@ func (p *partWriter) flush() error {
 // keep begins a copy in the store, given up when the part grows beyond most bytes.
 func (p *partWriter) keep(sink RunSink, most int64) {
 	p.kept, p.keepMost = sink, most
-	p.keptRun = run.NewWriter(sink, run.Options{Unsorted: true})
+	p.keptRun = run.NewWriter(sink, run.Options{Unsorted: true, Halved: true})
 }
 
 func (p *partWriter) dropKept() {
@@ -213,7 +213,7 @@ func (p *partWriter) abort() {
 }
 
 // installPart makes a part that is known without reducing.
-func (s *Service) installPart(a *attempt, res *plan.Result) error {
+func (s *Service) installPart(a *attempt, rest func(), res *plan.Result) error {
 	w := a.work
 	if w.LinkFrom != "" {
 		if n, ok := s.o.Parts.Link(w.Attempt, w.LinkFrom, w.Part, w.CopyDigest); ok {
@@ -224,11 +224,11 @@ func (s *Service) installPart(a *attempt, res *plan.Result) error {
 	if len(w.Runs) == 0 {
 		return &taskFailure{kind: plan.LostRun, err: errors.New("the part to be replaced is not what its manifest says")}
 	}
-	return s.copyPart(a, res)
+	return s.copyPart(a, rest, res)
 }
 
-// copyPart installs a part that the store has kept.
-func (s *Service) copyPart(a *attempt, res *plan.Result) error {
+// copyPart installs a part that the store has kept. Waiting for the disk needs no core.
+func (s *Service) copyPart(a *attempt, rest func(), res *plan.Result) error {
 	w := a.work
 	id := w.Runs[0]
 	lost := func(err error) error { // whatever it is: reducing again needs no copy
@@ -260,6 +260,7 @@ func (s *Service) copyPart(a *attempt, res *plan.Result) error {
 	if err := in.Err(); err != nil {
 		return lost(err)
 	}
+	rest()
 	if err := part.finish(a.ctx, &res.Made); err != nil {
 		return err
 	}

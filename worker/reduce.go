@@ -22,7 +22,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	}
 	defer rest()
 	if w.Copy {
-		return s.installPart(a, res)
+		return s.installPart(a, rest, res)
 	}
 	runner, err := s.runner(a.ctx, &w.Program)
 	if err != nil {
