@@ -350,7 +350,7 @@ func endOutput() {
 // fields writes traits down for the other side; see traitsOf in package worker.
 func (t *Traits) fields() [][]string {
 	fs := [][]string{{"job", t.Job}, {"version", t.Version}, {"map-stage", t.MapStage},
-		{"prefix", strconv.Itoa(t.Prefix)}, {"key-shape", t.KeyShape}}
+		{"prefix", strconv.Itoa(t.Prefix)}, {"key-shape", t.KeyShape}, {"totals", t.Totals}}
 	for _, p := range t.Params {
 		fs = append(fs, []string{"param", p.Name, p.Value, strconv.FormatBool(p.ReduceOnly)})
 	}

@@ -88,6 +88,9 @@ func (p *Program) describe(name string, params []Param) Traits {
 		Positions: p.mapStages.positions,
 		Prefix:    s.prefix, KeyShape: p.key.keyShape(), Raw: s.raw, LikeInput: s.likeInput,
 	}
+	if s.reducer == nil && t.Sums {
+		t.Totals = totals(&p.key, &p.outKey)
+	}
 	if s.reducer == nil || s.reducer.outKey != nil {
 		t.NoKey, t.NoValue = len(p.outKey.parts) == 0, len(p.outValue.parts) == 0
 	}

@@ -53,6 +53,7 @@ type Traits struct {
 	Combine   bool     // has a combiner
 	Tree      bool     // its combiner can fold in a tree: see TreeReader
 	Sums      bool     // its combiner is Sum of 64-bit integers: values are signed varints that may be added in any order and in parts
+	Totals    string   // how Reduce and Combine are done without the job's code, "" if they can't be; see Totals
 	Reduce    bool     // has a reduce phase (false: map-only, parts are named part-m-…)
 	Positions bool     // the mapper sees path and offset of its records
 	Prefix    int      // components of the key that group (0: the whole key; -1: none, all keys are one group)

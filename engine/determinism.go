@@ -19,7 +19,8 @@ import (
 // out instead: the first map or reduce task of a stage that has no verdict is executed once more,
 // and until that has come out the same nothing of the stage is shared with other jobs;
 // and one hit in a hundred is executed again when nothing else is to do. Built-ins are
-// held to their golden outputs by this project's own tests and need no trial.
+// held to their golden outputs by this project's own tests and need no trial; nor does a
+// reduce stage in which nothing of the author's runs (mr.Traits.Totals).
 
 // verdict is what is known of a stage. Recorded values: append only.
 type verdict byte
@@ -50,8 +51,13 @@ func mayShare(tx *store.Tx, r *record, out *lineage.Output) bool {
 	if r.Spec.Code.Kind != mr.Binary || out.Kind == plan.Merge || out.Job == r.ID {
 		return true
 	}
-	v := verdictOf(tx, out.Stage)
-	return v == deterministic || v == unordered
+	switch verdictOf(tx, out.Stage) {
+	case untried:
+		return out.Kind == plan.Reduce && r.Traits.Totals != "" // of the same code, if it is to serve r
+	case indeterminate:
+		return false
+	}
+	return true
 }
 
 // mostTried bounds the input of a reduce task that is executed once more. Where all have
@@ -62,6 +68,8 @@ const mostTried = 256 << 20
 func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	switch {
 	case j.tried[k] || j.rec.Spec.Code.Kind != mr.Binary || j.rec.Spec.NoCache:
+		return
+	case k == plan.Reduce && j.rec.Traits.Totals != "":
 		return
 	case k == plan.Reduce && (f.work.Copy || f.work.Unsorted || j.reduces[f.task.index].bytes > mostTried):
 		return

@@ -86,14 +86,14 @@ func (c *Children) Open(ctx context.Context, path string, digest mr.Digest, job 
 	traits, ok := c.known[key]
 	c.mu.Unlock()
 	if ok && !digest.IsZero() {
-		r.traits = traits
+		r.traits, r.totals = traits, mr.Totals(traits)
 		return r, nil
 	}
 	ch, err := c.start(ctx, &r.spec)
 	if err != nil {
 		return nil, err
 	}
-	r.traits = ch.traits
+	r.traits, r.totals = ch.traits, mr.Totals(ch.traits)
 	c.put(ch)
 	return r, nil
 }
@@ -230,6 +230,7 @@ type childRunner struct {
 	children *Children
 	spec     childSpec
 	traits   mr.Traits
+	totals   *mr.Program // does what it takes no code of the job's for; nil: nothing
 
 	mu      sync.Mutex
 	printed []string
@@ -254,11 +255,17 @@ func (r *childRunner) Map(ctx context.Context, t mr.TaskEnv, in mr.BlockReader, 
 
 // Reduce implements mr.Runner.
 func (r *childRunner) Reduce(ctx context.Context, t mr.TaskEnv, in mr.RecordReader, out mr.RecordSink) (mr.Counters, error) {
+	if r.totals != nil {
+		return r.totals.Reduce(ctx, t, in, out)
+	}
 	return r.run(ctx, "reduce", t, recordFeed{in}, out)
 }
 
 // Combine folds records with the job's combiner; see mr.Program.Combine.
 func (r *childRunner) Combine(ctx context.Context, t mr.TaskEnv, in mr.RecordReader, out mr.RecordSink) (mr.Counters, error) {
+	if r.totals != nil {
+		return r.totals.Combine(ctx, t, in, out)
+	}
 	return r.run(ctx, "combine", t, recordFeed{in}, out)
 }
 

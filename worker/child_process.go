@@ -341,7 +341,7 @@ func traitsOf(fs [][]string) mr.Traits {
 	t := mr.Traits{
 		Job: childproto.One(fs, "job", 0), Version: childproto.One(fs, "version", 0),
 		MapStage: childproto.One(fs, "map-stage", 0), KeyShape: childproto.One(fs, "key-shape", 0),
-		Env: childproto.All(fs, "env"), Combine: is("combine"), Tree: is("tree"), Sums: is("sums"), Reduce: is("reduce"), Positions: is("positions"),
+		Env: childproto.All(fs, "env"), Combine: is("combine"), Tree: is("tree"), Sums: is("sums"), Totals: childproto.One(fs, "totals", 0), Reduce: is("reduce"), Positions: is("positions"),
 		Raw: is("raw"), LikeInput: is("like-input"), NoKey: is("no-key"), NoValue: is("no-value"),
 	}
 	t.Prefix, _ = strconv.Atoi(childproto.One(fs, "prefix", 0))

@@ -231,6 +231,36 @@ func TestChildRunsAJob(t *testing.T) {
 	}
 }
 
+// TestChildIsSparedWhereNothingIsTheAuthors: a job that only adds up is reduced without a
+// process, and one with a reducer isn't.
+func TestChildIsSparedWhereNothingIsTheAuthors(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	adds, reduces := open(t, c, "again"), open(t, c, "count")
+	if tr := adds.Traits(); tr.Totals != "1 bytes" {
+		t.Errorf("traits %+v", tr)
+	}
+	mid, _, err := mapLines(t, adds, "b a b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	for _, test := range []struct {
+		r    mr.Runner
+		want []keyValue
+	}{{adds, []keyValue{{"a", "1"}, {"b", "2"}}}, {reduces, nil}} {
+		out := &records{}
+		_, err = test.r.Reduce(t.Context(), mr.TaskEnv{}, &records{all: mid.all}, out)
+		if (err == nil) != (test.want != nil) || !slices.Equal(out.all, test.want) {
+			t.Errorf("%s: %v, %v", test.r.Traits().Job, out.all, err)
+		}
+		out = &records{}
+		_, err = test.r.(combiner).Combine(t.Context(), mr.TaskEnv{}, &records{all: mid.all}, out)
+		if (err == nil) != (test.want != nil) || err == nil && !slices.Equal(out.all, mid.all) {
+			t.Errorf("%s: nodes %v, %v", test.r.Traits().Job, out.all, err)
+		}
+	}
+}
+
 func TestChildHasTheProgramsFlags(t *testing.T) {
 	c := newTestChildren(t, ChildOptions{})
 	exe, _ := os.Executable()
