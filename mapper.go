@@ -20,20 +20,20 @@ type mapFuncs[I Input, K, V any] struct {
 
 // run executes a map task.
 func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in BlockReader, out RecordSink) (Counters, error) {
-	t := newTask(p.traits.Job)
-	t.mapping, t.positions, t.format = true, p.mapStages.positions, env.Format
+	side := newStrands(ctx, p, env, f, out)
+	if side != nil {
+		env.Memory /= 2 // the strands share the other half
+	}
+	t := newMapping(p, env)
 	e := newEmitter[K, V](p, env, out)
 	defer e.discard()
+	defer side.discard()
 	err := t.guard("map", func() error {
-		m := &mapTask[I, K, V]{ctx: ctx, task: t, format: env.Format, emitter: e, emit: e.emit()}
-		f := f
-		if f.spans != nil {
-			f = &mapFuncs[I, K, V]{block: f.spans(e)}
-		}
+		m := newMapTask(ctx, t, f, e)
 		if env.Skip != nil {
 			m.skip = &skipper{report: env.Skip}
 		}
-		if err := m.run(f, in); err != nil {
+		if err := m.run(f, in, side); err != nil {
 			return err
 		}
 		return e.finish(t)
@@ -44,6 +44,12 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 	return t.sums(), nil
 }
 
+func newMapping(p *Program, env TaskEnv) *Task {
+	t := newTask(p.traits.Job)
+	t.mapping, t.positions, t.format = true, p.mapStages.positions, env.Format
+	return t
+}
+
 // mapTask feeds the records of one task to a mapper.
 type mapTask[I Input, K, V any] struct {
 	ctx     context.Context // of the task; the only call it bounds is run
@@ -52,13 +58,21 @@ type mapTask[I Input, K, V any] struct {
 	emitter *emitter[K, V]
 	emit    Emit[K, V]
 	each    func(t *Task, record I, emit Emit[K, V]) error
+	block   func(t *Task, block []byte, emit Emit[K, V]) error // if set, each is not
 	records int64
 	bytes   int64
 	skip    *skipper // nil: a bad record fails the task
 }
 
-func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
-	m.each = f.each
+func newMapTask[I Input, K, V any](ctx context.Context, t *Task, f *mapFuncs[I, K, V], e *emitter[K, V]) *mapTask[I, K, V] {
+	m := &mapTask[I, K, V]{ctx: ctx, task: t, format: t.format, emitter: e, emit: e.emit(), each: f.each, block: f.block}
+	if f.spans != nil {
+		m.block = f.spans(e)
+	}
+	return m
+}
+
+func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader, side *strands[I, K, V]) error {
 	var mapper Mapper[I, K, V]
 	if f.from != nil {
 		var err error
@@ -67,57 +81,71 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader) error {
 		}
 		m.each = func(_ *Task, record I, emit Emit[K, V]) error { return mapper.Map(record, emit) }
 	}
-	whole := f.block
-	if m.skip != nil && whole != nil {
-		whole = m.carefulBlock(whole)
+	if m.skip != nil && m.block != nil {
+		m.block = m.carefulBlock(m.block)
 	} else if m.skip != nil {
 		m.each = m.careful(m.each)
 	}
-	for {
-		block, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := m.ctx.Err(); err != nil {
-			return err
-		}
-		m.task.block, m.task.pos = block, 0
-		m.bytes += int64(len(block.Data))
-		if whole != nil {
-			err = m.whole(whole, block.Data)
-		} else {
-			err = m.block(block.Data)
-		}
-		if err != nil {
-			return err
-		}
+	n, err := m.blocks(in, side)
+	if err = side.wait(n, err); err != nil {
+		return err
 	}
 	if c, ok := mapper.(interface{ Cleanup(Emit[K, V]) error }); ok {
 		if err := c.Cleanup(m.emitter.through()); err != nil {
 			return m.task.userError("map cleanup", err)
 		}
 	}
+	side.join(m)
 	m.task.Count(system, "map_input_records", m.records)
 	m.task.Count(system, "map_input_bytes", m.bytes)
 	return m.emitter.err
 }
 
+// blocks maps all blocks, but for those that side takes, and returns how many there were up
+// to the first error.
+func (m *mapTask[I, K, V]) blocks(in BlockReader, side *strands[I, K, V]) (n int64, err error) {
+	for !side.broken() {
+		block, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		n++
+		if err == nil {
+			err = m.ctx.Err()
+		}
+		if err == nil && !side.take(n, block) {
+			err = m.next(block)
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// next maps a block.
+func (m *mapTask[I, K, V]) next(block Block) error {
+	m.task.block, m.task.pos = block, 0
+	m.bytes += int64(len(block.Data))
+	if m.block != nil {
+		return m.whole(block.Data)
+	}
+	return m.pieces(block.Data)
+}
+
 // whole hands a block to a block mapper. Its records are counted here, since it may
 // look at them in any way it likes.
-func (m *mapTask[I, K, V]) whole(f func(t *Task, block []byte, emit Emit[K, V]) error, block []byte) error {
+func (m *mapTask[I, K, V]) whole(block []byte) error {
 	m.records += countRecords(m.format, block)
-	if err := f(m.task, block, m.emit); err != nil {
+	if err := m.block(m.task, block, m.emit); err != nil {
 		return m.task.userError("map", err)
 	}
 	return m.emitter.err
 }
 
-// block cuts a block into records. Strings are cut from an immutable copy of a chunk of
+// pieces cuts a block into records. Strings are cut from an immutable copy of a chunk of
 // it, which costs one allocation for many records; []byte records are the block itself.
-func (m *mapTask[I, K, V]) block(data []byte) error {
+func (m *mapTask[I, K, V]) pieces(data []byte) error {
 	var record I
 	switch any(record).(type) {
 	case []byte:
@@ -165,6 +193,7 @@ type emitter[K, V any] struct {
 	key    *layout
 	value  *valueCodec[V]
 	table  *collect.Table[V]
+	beside []*collect.Table[V] // of strands, to be drained with table
 	buffer *collect.Buffer
 	text   *textSink[K, V]
 	out    RecordSink
@@ -177,7 +206,7 @@ type emitter[K, V any] struct {
 
 func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
 	e := &emitter[K, V]{key: &p.key, value: newValueCodec[V](&p.value), out: out}
-	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir}
+	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir, Spare: env.Spare}
 	switch f := combiner[V](p.mapStages); {
 	case f != nil:
 		e.table = collect.NewTable(opts, f, e.value.forTable())
@@ -268,7 +297,7 @@ func (e *emitter[K, V]) finish(t *Task) error {
 	switch {
 	case e.table != nil:
 		out := &countingSink{out: e.out}
-		if err := e.table.Drain(out); err != nil {
+		if err := e.table.Drain(out, e.beside...); err != nil {
 			return err
 		}
 		t.Count(system, "combine_output_records", out.n)

@@ -41,6 +41,10 @@ type TaskEnv struct {
 	// Skip, if not nil, is told of each record of a map task on which the mapper failed: the
 	// task goes on without it, unless Skip returns an error. nil: a bad record fails the task.
 	Skip func(BadRecord) error
+
+	// Spare asks for another core for a while, never waiting for one; done gives it back. The task
+	// may use more cores than one only so. nil: there are none.
+	Spare func() (done func(), ok bool)
 }
 
 // Traits describe a configured job to the planner.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Buffer collects records and hands them out sorted by key, equal keys in the
@@ -15,6 +16,7 @@ type Buffer struct {
 	entries [][]entry // full chunks
 	last    []entry   // the chunk being filled
 	spill   *spill
+	spare   func() (done func(), ok bool)
 	segs    []segment // in the order of their records
 	stats   Sizes
 	err     error // the first failure of the spill file
@@ -33,7 +35,7 @@ var errDone = errors.New("collect: drained or discarded before")
 
 // NewBuffer returns an empty Buffer.
 func NewBuffer(o Options) *Buffer {
-	b := &Buffer{memory: o.memory()}
+	b := &Buffer{memory: o.memory(), spare: o.Spare}
 	b.arena.chunk = int(min(max(b.memory/16, chunkMin), chunkMax))
 	b.spill = &spill{dir: o.Dir}
 	return b
@@ -114,7 +116,7 @@ func (b *Buffer) flush() {
 
 // sorted returns the entries in key order.
 func (b *Buffer) sorted() []entry {
-	s := sorter{arena: &b.arena}
+	s := sorter{arena: &b.arena, spare: b.spare}
 	all := s.sortParts(append(b.entries, b.last))
 	memory.keepSortable(s.tmp)
 	for _, c := range b.entries {
@@ -146,6 +148,11 @@ func (b *Buffer) drain(s Sink) error {
 	if err != nil {
 		return err
 	}
+	return b.pour(c, s)
+}
+
+// pour hands the records of c to s.
+func (b *Buffer) pour(c Cursor, s Sink) error {
 	for c.Next() {
 		key, value := c.Key(), c.Value()
 		b.stats.RecordsOut++
@@ -155,6 +162,46 @@ func (b *Buffer) drain(s Sink) error {
 		}
 	}
 	return c.Err()
+}
+
+// drain hands the records of all of bufs to s in key order, those of equal keys in the order
+// of bufs. What it handed out stays until Discard.
+func drain(bufs []*Buffer, s Sink) error {
+	if len(bufs) == 1 {
+		return bufs[0].drain(s)
+	}
+	cs := make([]Cursor, len(bufs))
+	errs := make([]error, len(bufs))
+	var wg sync.WaitGroup
+	for i, b := range bufs {
+		if b.done {
+			return errDone
+		}
+		one := func() {
+			if errs[i] = b.err; errs[i] == nil {
+				cs[i], errs[i] = b.merged()
+			}
+		}
+		done, ok := func() {}, false
+		if i > 0 && b.spare != nil {
+			done, ok = b.spare()
+		}
+		if !ok {
+			one()
+			continue
+		}
+		wg.Go(func() {
+			defer done()
+			one()
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return bufs[0].pour(Merge(cs), s)
 }
 
 func (b *Buffer) drainMemory(s Sink) error {

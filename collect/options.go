@@ -19,6 +19,9 @@ type Options struct {
 	Memory int64
 	// Dir is the folder for temporary files; empty means os.TempDir().
 	Dir string
+	// Spare asks for another core, without waiting; done gives it back. It is used to sort.
+	// nil: there are none.
+	Spare func() (done func(), ok bool)
 }
 
 func (o Options) memory() int64 {

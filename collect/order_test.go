@@ -391,3 +391,53 @@ func TestSpansAreAdds(t *testing.T) {
 		t.Errorf("%+v, one by one %+v", many.Stats(), one.Stats())
 	}
 }
+
+// lend is an Options.Spare that always has a core.
+func lend() (func(), bool) { return func() {}, true }
+
+func TestTablesDrainAsOne(t *testing.T) {
+	for name, keys := range keySets() {
+		want, _ := drainTable(t, Options{Dir: t.TempDir()}, sum[int64], int64s{}, keys, func(i int) int64 { return int64(i) })
+		for _, memory := range memories {
+			dir := t.TempDir()
+			var tables [3]*Table[int64]
+			for i := range tables {
+				tables[i] = NewTable(Options{Memory: memory, Dir: dir, Spare: lend}, sum[int64], int64s{})
+			}
+			for i, k := range keys {
+				tables[i*i%7%3].Add(k, int64(i))
+			}
+			var got list
+			if err := tables[0].Drain(&got, tables[1:]...); err != nil {
+				t.Fatal(err)
+			}
+			wantEmpty(t, dir)
+			if !slices.Equal(got.keys, want.keys) || !slices.Equal(got.values, want.values) {
+				t.Errorf("%s, memory %d: %d records, not the %d of one table", name, memory, len(got.keys), len(want.keys))
+			}
+			for _, table := range tables[1:] {
+				if err := table.Drain(&got); err == nil {
+					t.Errorf("%s: a table was drained twice", name)
+				}
+			}
+		}
+	}
+}
+
+// Two cores sort as one does: equal keys stay in order.
+func TestSortOnTwoCoresIsStable(t *testing.T) {
+	rng := rand.New(rand.NewSource(3))
+	one, two := NewBuffer(Options{}), NewBuffer(Options{Spare: lend})
+	for i := range 3 * sharedLen {
+		k := fmt.Appendf(nil, "%d%s", rng.Intn(sharedLen), strings.Repeat("tail", rng.Intn(6)))
+		one.Add(k, fmt.Append(nil, i))
+		two.Add(k, fmt.Append(nil, i))
+	}
+	var want, got list
+	if err := errors.Join(one.Drain(&want), two.Drain(&got)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.keys, want.keys) || !slices.Equal(got.values, want.values) {
+		t.Error("two cores sort otherwise than one")
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/bits"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // sorter sorts entries by key, stably: equal keys keep their order, which is the
@@ -14,12 +16,14 @@ import (
 // part.
 type sorter struct {
 	arena  *arena
+	spare  func() (done func(), ok bool) // see Options
 	tmp    []entry
 	counts []uint32 // a stack: each pass takes its counters from the end
 }
 
 const (
-	leafLen     = 24 // ranges up to this long are sorted by insertion
+	sharedLen   = 1 << 15 // from so many entries on, a second core is of use
+	leafLen     = 24      // ranges up to this long are sorted by insertion
 	maxPassBits = 12
 )
 
@@ -50,14 +54,50 @@ func (s *sorter) sortParts(parts [][]entry) []entry {
 		return all
 	}
 	starts := s.pass(parts, all, digitOf(n, d))
-	for i := starts.first; i < starts.end; i++ {
-		// s.counts may move while a part is sorted.
-		if part := all[s.counts[i]:s.counts[i+1]]; len(part) > 1 {
-			s.sort(part, s.scratch(len(part)), false, 0)
+	if done, ok := s.another(n); ok {
+		s.share(all, slices.Clone(s.counts[starts.first:starts.end+1]), done)
+	} else {
+		for i := starts.first; i < starts.end; i++ {
+			// s.counts may move while a part is sorted.
+			s.digit(all[s.counts[i]:s.counts[i+1]])
 		}
 	}
 	s.counts = s.counts[:starts.first]
 	return all
+}
+
+// digit sorts the entries of one digit of the first pass.
+func (s *sorter) digit(a []entry) {
+	if len(a) > 1 {
+		s.sort(a, s.scratch(len(a)), false, 0)
+	}
+}
+
+// another asks for a second core to sort n entries.
+func (s *sorter) another(n int) (done func(), ok bool) {
+	if s.spare == nil || n < sharedLen {
+		return nil, false
+	}
+	return s.spare()
+}
+
+// share sorts the digits that begin at starts on two cores.
+func (s *sorter) share(all []entry, starts []uint32, done func()) {
+	var next atomic.Int64
+	sortNext := func(s *sorter) {
+		for i := next.Add(1); i < int64(len(starts)); i = next.Add(1) {
+			s.digit(all[starts[i-1]:starts[i]])
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer done()
+		other := sorter{arena: s.arena}
+		sortNext(&other)
+		memory.keepSortable(other.tmp)
+	})
+	sortNext(s)
+	wg.Wait()
 }
 
 // scratch returns n entries, of any content.

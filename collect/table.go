@@ -308,12 +308,33 @@ func (t *Table[V]) same(s *slot[V], p *pending) bool {
 	return string(t.keys[s.at:][:n]) == string(t.staged[p.at:][:n])
 }
 
-// Drain hands every key with its value to s, in key order, and releases
-// everything. It returns the first error of a temporary file, of the codec or of s.
-func (t *Table[V]) Drain(s Sink) error {
-	if t.batch == nil {
-		return errDone
+// Drain hands every key with its value to s, in key order, and releases everything. It
+// returns the first error of a temporary file, of the codec or of s.
+//
+// What other tables hold is drained with it, as if it had been added to t. In which order
+// is not said, so combine must not care, nor how often it is called.
+func (t *Table[V]) Drain(s Sink, others ...*Table[V]) error {
+	all := append([]*Table[V]{t}, others...)
+	bufs := make([]*Buffer, len(all))
+	for i, t := range all {
+		if t.batch == nil {
+			return errDone
+		}
+		t.empty()
+		bufs[i] = t.buf
+		defer t.buf.Discard()
 	}
+	f := fold[V]{combine: t.combine, codec: t.codec, sink: s}
+	err := drain(bufs, &f)
+	if err == nil {
+		err = f.flush()
+	}
+	t.stats.RecordsOut, t.stats.BytesOut = f.records, f.bytes
+	return err
+}
+
+// empty moves all keys to the Buffer and leaves the table's memory to others.
+func (t *Table[V]) empty() {
 	t.flush()
 	t.evictAll()
 	if slots := t.slots; len(slots) == t.most {
@@ -323,14 +344,6 @@ func (t *Table[V]) Drain(s Sink) error {
 		}
 	}
 	t.release()
-	f := fold[V]{combine: t.combine, codec: t.codec, sink: s}
-	defer t.buf.Discard()
-	err := t.buf.drain(&f)
-	if err == nil {
-		err = f.flush()
-	}
-	t.stats.RecordsOut, t.stats.BytesOut = f.records, f.bytes
-	return err
 }
 
 // Discard releases memory and temporary files. It may be called at any time, and

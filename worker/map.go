@@ -55,7 +55,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	}()
 	out := &countingSink{next: run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})}
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
-	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report()}
+	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report(), Spare: s.spare}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
 	res.Log = printed(runner)
 	if many := a.skips.failed(); many != nil {

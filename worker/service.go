@@ -138,6 +138,16 @@ func (s *Service) compute(ctx context.Context) (done func(), err error) {
 	}
 }
 
+// spare gives an attempt that computes another core, if nobody waits for one.
+func (s *Service) spare() (done func(), ok bool) {
+	select {
+	case s.cores <- struct{}{}: // never, if there is no bound: then all cores are in use as it is
+		return func() { <-s.cores }, true
+	default:
+		return nil, false
+	}
+}
+
 // RunTask executes w to its end, or to the point where a split is identified.
 func (s *Service) RunTask(w *plan.Work, res *plan.Result) error {
 	a := s.begin(w)
