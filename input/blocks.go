@@ -155,15 +155,16 @@ func (b *blockReader) release() {
 	b.cur = nil
 }
 
-// rereader reads a piece's stored bytes once more, and hashes them.
+// rereader reads a piece's stored bytes once more, and hashes them as they were hashed before.
 type rereader struct {
-	l   *Loaded
-	p   *Piece
-	d   *part
-	fd  int
-	h   *blake3.Hasher
-	off int64
-	err error // what the file itself did wrong, whatever a decoder makes of it
+	l    *Loaded
+	p    *Piece
+	d    *part
+	fd   int
+	h    *blake3.Hasher // nil: fast is used, since the digest was recalled
+	fast fastPart
+	off  int64
+	err  error // what the file itself did wrong, whatever a decoder makes of it
 }
 
 func reopen(l *Loaded, p *Piece, d *part) (*rereader, error) {
@@ -171,7 +172,12 @@ func reopen(l *Loaded, p *Piece, d *part) (*rereader, error) {
 	if err != nil {
 		return nil, errOpen(p.Path, err)
 	}
-	r := &rereader{l: l, p: p, d: d, fd: fd, h: blake3.New(), off: d.off}
+	r := &rereader{l: l, p: p, d: d, fd: fd, off: d.off}
+	if l.recalled {
+		r.fast = newFastPart(l.o.FastKey)
+	} else {
+		r.h = blake3.New()
+	}
 	if err := r.check(); err != nil {
 		r.close()
 		return nil, err
@@ -204,7 +210,11 @@ func (r *rereader) Read(b []byte) (int, error) {
 	case n == 0 && len(b) > 0:
 		r.err = errChanged(r.p.Path, "it is shorter now")
 	}
-	_, _ = r.h.Write(b[:n]) // a hash's Write has no error
+	if r.h != nil {
+		_, _ = r.h.Write(b[:n]) // a hash's Write has no error
+	} else {
+		_, _ = r.fast.h.Write(b[:n]) // likewise
+	}
 	r.off += int64(n)
 	r.l.read += int64(n)
 	return n, r.err
@@ -216,12 +226,20 @@ func (r *rereader) finish() error {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return err
 	}
-	var sum mr.Digest
-	r.h.Sum(sum[:0])
-	if sum != r.d.sum {
+	if !r.same() {
 		return errChanged(r.p.Path, "its bytes differ from those that were hashed")
 	}
 	return r.check()
+}
+
+// same reports whether the bytes are those of the first reading.
+func (r *rereader) same() bool {
+	if r.h == nil {
+		return r.fast.sum() == r.d.fast
+	}
+	var sum mr.Digest
+	r.h.Sum(sum[:0])
+	return sum == r.d.sum
 }
 
 func (r *rereader) close() { _ = r.l.dev.close(r.fd) } // only read from

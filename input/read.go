@@ -16,9 +16,8 @@ type loader struct {
 	ctx     context.Context // of the one Load that owns the loader
 	h       *blake3.Hasher  // of the current piece, unless fast is
 	fast    fastPart        // of the current piece, if the digest may be recalled
-	sums    []Fast
-	scratch []byte // receives what is not kept
-	used    int64  // bytes of l.buf
+	scratch []byte          // receives what is not kept
+	used    int64           // bytes of l.buf
 	fd      int
 	path    string
 }
@@ -51,7 +50,7 @@ func (r *loader) piece(p *Piece) (err error) {
 		return err
 	}
 	if r.fast.h != nil {
-		r.sums = append(r.sums, r.fast.sum())
+		d.fast = r.fast.sum()
 	} else {
 		r.h.Sum(d.sum[:0])
 	}

@@ -24,25 +24,28 @@ func newFastPart(key uint64) fastPart { return fastPart{xxh3.NewSeed(key)} }
 func (f fastPart) sum() Fast { return f.h.Sum128().Bytes() }
 
 // fastOf combines the parts in the way of digestOf.
-func fastOf(key uint64, parts []part, sums []Fast) Fast {
+func fastOf(key uint64, parts []part) Fast {
 	b := make([]byte, 0, 16+len(parts)*(8+8+len(Fast{})))
 	b = append(b, "mr fast 1"...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(parts)))
 	for i := range parts {
 		b = binary.LittleEndian.AppendUint64(b, uint64(parts[i].codec))
 		b = binary.LittleEndian.AppendUint64(b, uint64(parts[i].size))
-		b = append(b, sums[i][:]...)
+		b = append(b, parts[i].fast[:]...)
 	}
 	return xxh3.Hash128Seed(b, key).Bytes()
 }
 
-// identify finds the digest of a split whose bytes are in memory: it is remembered under
-// their fast hash, or made now.
+// identify finds the digest of a split: it is remembered under the fast hash of its bytes, or
+// made now if they are in memory.
 func (r *loader) identify() {
 	l := r.l
-	l.fast = fastOf(l.o.FastKey, l.parts, r.sums)
+	l.fast = fastOf(l.o.FastKey, l.parts)
 	if d, ok := l.o.Recall(l.fast); ok && !d.IsZero() {
 		l.digest, l.recalled = d, true
+		return
+	}
+	if !l.kept {
 		return
 	}
 	h := newHasher()

@@ -20,7 +20,8 @@ func (m memo) options(o Options, key uint64) Options {
 }
 
 // TestRecall loads splits of all kinds three times: without a memo, with one that does not
-// know them, and with one that does. The digests must be the same.
+// know them, and with one that does. The digests must be the same, and the bytes, also if the
+// split is skimmed.
 func TestRecall(t *testing.T) {
 	dir := t.TempDir()
 	data := text(random(1), 300_000, 60)
@@ -54,11 +55,58 @@ func TestRecall(t *testing.T) {
 				}
 				fasts[l.Fast()] = want
 				l.Close()
+				o := m.options(Options{Format: f, Skim: true}, 7)
+				k := loadSplit(t, s, o)
+				if k.Recalled() != l.Recalled() || k.kept == k.Recalled() || k.Fast() != l.Fast() || k.Start() != start {
+					t.Fatalf("%s, round %d: skimmed: recalled %v, in memory %v", s, round, k.Recalled(), k.kept)
+				}
+				if again, digest, _ := readSplit(t, s, o); digest != want || !bytes.Equal(concat(again), concat(plain)) {
+					t.Fatalf("%s: skimmed, and other bytes or another digest", s)
+				}
+				k.Close()
 			}
 			for f, d := range fasts {
 				m[f] = d
 			}
 		}
+	}
+}
+
+// TestHiddenChangeOfSkimmed: what was known in passing is hashed again when it is read, and what
+// was not known goes by the bytes in memory, whatever passed before.
+func TestHiddenChangeOfSkimmed(t *testing.T) {
+	data := text(random(1), 5000, 50)
+	other := bytes.Clone(data)
+	other[2500] ^= 1
+	path := write(t, filepath.Join(t.TempDir(), "f"), data)
+	s := wholeSplit(t, path)
+	o := memo{}.options(Options{Skim: true}, 7)
+	plain := loadSplit(t, s, o)
+	defer plain.Close()
+	m := memo{plain.Fast(): plain.Digest()}
+
+	l, err := load(t.Context(), s, m.options(o, 7), &meddler{stamp: &s.Pieces[0].Stamp})
+	if err != nil || !l.Recalled() {
+		t.Fatal(l.Recalled(), err)
+	}
+	write(t, path, other)
+	_, err = drain(l.Blocks(t.Context()))
+	changed(t, err, path)
+	l.Close()
+
+	write(t, path, data)
+	reads := 0
+	l, err = load(t.Context(), s, o, &meddler{stamp: &s.Pieces[0].Stamp, beforeRead: func(int64) {
+		if reads++; reads == 2 {
+			write(t, path, other)
+		}
+	}})
+	if err != nil || reads < 2 {
+		t.Fatal(reads, err)
+	}
+	defer l.Close()
+	if l.Fast() == plain.Fast() || l.Digest() == plain.Digest() {
+		t.Errorf("the hash of bytes that only passed: %x, %s", l.Fast(), l.Digest())
 	}
 }
 

@@ -112,6 +112,7 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	o := input.Options{Format: a.work.Format, RecordLimit: a.work.RecordLimit, Buffer: max(a.work.Memory/2, 1<<20), Skip: a.skips.report()}
 	if o.FastKey = a.work.FastKey; o.FastKey != 0 {
 		o.Recall = func(f input.Fast) (mr.Digest, bool) { return a.work.KnownDigest, f == a.work.KnownFast }
+		o.Skim = !a.work.KnownDigest.IsZero()
 	}
 	loaded, err := input.Load(a.ctx, split, o)
 	if err != nil {
