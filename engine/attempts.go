@@ -209,6 +209,7 @@ func (c *core) failed(e evFailed) {
 		return
 	}
 	t.stale = t.stale || e.changed
+	t.tiny = t.tiny && !e.copy
 	if t.live() == 0 {
 		c.dropInflight(t.key, a.task)
 		if t.stale {

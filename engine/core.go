@@ -31,7 +31,7 @@ const (
 
 // task is the core's view of one task.
 type task struct {
-	tiny     bool // has little input; see small
+	tiny     bool // has little input, or copies; see small
 	state    taskState
 	key      mr.Digest // of a map task: zero until known
 	stale    bool      // an attempt found that the split is not what key says
@@ -228,7 +228,7 @@ type planned struct {
 	run      uint64
 	out      mr.Digest
 	failures int
-	tiny     bool // a map task of little input
+	tiny     bool // a map task of little input, or a reduce task that copies
 }
 
 // Actions. Those above the line persist, and are all carried out in one transaction

@@ -53,6 +53,10 @@ func (l *loop) cut(id mr.JobID) {
 	})
 }
 
+// mostCopies is how many parts a job may have for its copies to be small tasks: such an attempt
+// waits for the disk more than it computes, and holds next to nothing while it waits.
+const mostCopies = 64
+
 // shuffled takes the ranges over.
 func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 	j := l.jobs[id]
@@ -77,7 +81,8 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 	for i := range s.tasks {
 		j.rec.Reduce.BytesTotal += s.tasks[i].bytes
 		j.rec.Ranges = append(j.rec.Ranges, rangeRecord(s.ranges[i]))
-		ps[i] = planned{key: s.tasks[i].Key, failures: j.reduces[i].Failures}
+		t := &s.tasks[i]
+		ps[i] = planned{key: t.Key, failures: j.reduces[i].Failures, tiny: (t.keep != 0 || t.link != "") && len(s.tasks) <= mostCopies}
 	}
 	if len(old) == 0 && j.resumed {
 		if err := l.adoptReduces(j, ps); err != nil {

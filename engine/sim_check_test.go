@@ -168,6 +168,9 @@ func (k *checker) event(ev event) (h heard) {
 	case evFailed:
 		h.attempt = k.answered(e.attempt)
 		h.counts = h.attempt != nil && k.counts(h.attempt, e)
+		if h.attempt != nil && e.copy { // it does without, and is as large as any
+			k.jobs[h.attempt.task.job].task(h.attempt.task).tiny = false
+		}
 	case evCut:
 		k.wasCut(e)
 	case evCommitted:
@@ -285,7 +288,7 @@ func (k *checker) wasCut(e evCut) {
 	v.cut = append([]mr.Digest{}, k.w.job(e.job).cutOuts...)
 	v.tasks[plan.Reduce] = make([]taskView, len(e.reduces))
 	for i, p := range e.reduces {
-		v.tasks[plan.Reduce][i].failures = p.failures
+		v.tasks[plan.Reduce][i].failures, v.tasks[plan.Reduce][i].tiny = p.failures, p.tiny
 	}
 }
 

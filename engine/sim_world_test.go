@@ -441,7 +441,7 @@ func (w *world) cut(id mr.JobID) {
 				if i < len(j.reduces) {
 					reduces[i].failures = j.reduces[i].failures
 				}
-				ps[i] = planned{key: reduces[i].key, failures: reduces[i].failures}
+				ps[i] = planned{key: reduces[i].key, failures: reduces[i].failures, tiny: reduces[i].keep != 0}
 			}
 			j.reduces, j.cutOuts = reduces, outs
 			w.queue = append(w.queue, evCut{job: id, reduces: ps})

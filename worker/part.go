@@ -175,6 +175,7 @@ func (p *partWriter) finish(ctx context.Context, made *plan.Made) error {
 	if err := p.flush(); err != nil {
 		return fmt.Errorf("writing part file %s: %w", p.path, err)
 	}
+	p.buf = nil // many may wait for the disk at a time
 	if err := failpoint.Hit("worker/part-written"); err != nil {
 		return fmt.Errorf("writing part file %s: %w", p.path, err)
 	}

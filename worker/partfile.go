@@ -157,6 +157,7 @@ func (p *localPart) Seal() error {
 	if rest := p.piece[whole:]; p.err == nil && len(rest) > 0 {
 		p.err = p.put(rest, p.size+int64(whole))
 	}
+	p.piece, p.spare = nil, nil // many may wait for the disk at a time
 	if p.err == nil {
 		p.err = p.f.Sync()
 	}

@@ -91,3 +91,44 @@ func TestBinariesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A binary that the store has is named, and not written again.
+func TestKnownBinaryIsNotCopied(t *testing.T) {
+	dir := t.TempDir()
+	n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, CacheSize: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close() //nolint:errcheck // it has done nothing
+	path := filepath.Join(dir, "job")
+	if err := os.WriteFile(path, []byte("one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first, err := n.ImportBinary(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	for _, p := range []string{first.Path, filepath.Dir(first.Path)} {
+		if err := os.Chtimes(p, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := n.ImportBinary(path)
+	if err != nil || again != first {
+		t.Errorf("%+v, then %+v, %v", first, again, err)
+	}
+	if info, err := os.Stat(filepath.Dir(first.Path)); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("the folder was written to, %v", err)
+	}
+	if info, err := os.Stat(first.Path); err != nil || time.Since(info.ModTime()) > time.Minute {
+		t.Errorf("the binary was not named anew, %v", err)
+	}
+	if err := os.WriteFile(path, []byte("two"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other, err := n.ImportBinary(path)
+	if b, rerr := os.ReadFile(other.Path); err != nil || rerr != nil || string(b) != "two" || other.Digest == first.Digest {
+		t.Errorf("another binary: %q, %v, %v", b, err, rerr)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
 	"net"
@@ -186,6 +187,13 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 		return mr.Code{}, mr.Errorf(mr.Failed, "job binary: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
+	}
+	if c, there := n.imported(path, h); there {
+		return c, nil
+	}
 	dir := filepath.Join(n.store.Dir(), "bin")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "making the store's folder for binaries: %w", err)
@@ -195,17 +203,17 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
 	defer os.Remove(tmp.Name()) //nolint:errcheck // gone if it was renamed
-	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(tmp, h), f)
+	h.Reset()                   // what is copied counts, and the file may have changed
+	_, err = f.Seek(0, io.SeekStart)
+	if err == nil {
+		_, err = io.Copy(io.MultiWriter(tmp, h), f)
+	}
 	err = errors.Join(err, tmp.Chmod(0o500), tmp.Sync(), tmp.Close())
 	if err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
-	c := mr.Code{Kind: mr.Binary, Source: path}
-	h.Sum(c.Digest[:0])
-	c.Path = filepath.Join(dir, c.Digest.String())
-	now := time.Now()
-	if os.Chtimes(c.Path, now, now) == nil { // it is there; and was named now, which keeps it from being given up
+	c, there := n.imported(path, h)
+	if there {
 		return c, nil
 	}
 	if err := failpoint.Hit("local/binary-written"); err != nil {
@@ -215,6 +223,16 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
 	return c, nil
+}
+
+// imported returns the code that was read from path and hashed, and whether the store has
+// it. If so it was named now, which keeps it from being given up.
+func (n *Node) imported(path string, h hash.Hash) (c mr.Code, there bool) {
+	c = mr.Code{Kind: mr.Binary, Source: path}
+	h.Sum(c.Digest[:0])
+	c.Path = filepath.Join(n.store.Dir(), "bin", c.Digest.String())
+	now := time.Now()
+	return c, os.Chtimes(c.Path, now, now) == nil
 }
 
 // runs is the store as a worker in the same process sees it.
