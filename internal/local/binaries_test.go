@@ -99,7 +99,7 @@ func TestKnownBinaryIsNotCopied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close() //nolint:errcheck // it has done nothing
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
 	path := filepath.Join(dir, "job")
 	if err := os.WriteFile(path, []byte("one"), 0o700); err != nil {
 		t.Fatal(err)
