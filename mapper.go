@@ -12,10 +12,11 @@ import (
 
 // mapFuncs is a map stage; exactly one of its functions is set.
 type mapFuncs[I Input, K, V any] struct {
-	each  func(t *Task, record I, emit Emit[K, V]) error
-	from  func(t *Task) (Mapper[I, K, V], error)
-	block func(t *Task, block []byte, emit Emit[K, V]) error
-	spans func(e *emitter[K, V]) func(t *Task, block []byte, emit Emit[K, V]) error // makes a block
+	each   func(t *Task, record I, emit Emit[K, V]) error
+	from   func(t *Task) (Mapper[I, K, V], error)
+	block  func(t *Task, block []byte, emit Emit[K, V]) error
+	blocks func(t *Task) (Mapper[I, K, V], error)                                    // of blocks; see MapBlocksFrom
+	spans  func(e *emitter[K, V]) func(t *Task, block []byte, emit Emit[K, V]) error // makes a block
 }
 
 // run executes a map task.
@@ -74,16 +75,24 @@ func newMapTask[I Input, K, V any](ctx context.Context, t *Task, f *mapFuncs[I, 
 
 func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader, side *strands[I, K, V]) error {
 	var mapper Mapper[I, K, V]
-	if f.from != nil {
+	setup := f.from
+	if f.blocks != nil {
+		setup = f.blocks
+	}
+	if setup != nil {
 		var err error
-		if mapper, err = f.from(m.task); err != nil {
+		if mapper, err = setup(m.task); err != nil {
 			return m.task.userError("map", err)
 		}
 		m.each = func(_ *Task, record I, emit Emit[K, V]) error { return mapper.Map(record, emit) }
 	}
-	if m.skip != nil && m.block != nil {
+	switch {
+	case f.blocks != nil:
+		m.emit = m.emitter.through()
+		m.block = func(_ *Task, block []byte, emit Emit[K, V]) error { return mapper.Map(asInput[I](block), emit) }
+	case m.skip != nil && m.block != nil:
 		m.block = m.carefulBlock(m.block)
-	} else if m.skip != nil {
+	case m.skip != nil:
 		m.each = m.careful(m.each)
 	}
 	n, err := m.blocks(in, side)

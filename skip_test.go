@@ -143,3 +143,48 @@ func TestWhatIsNotSkipped(t *testing.T) {
 		})
 	}
 }
+
+// keeper is a mapper of blocks that emits when it likes: what it keeps in between, nobody
+// could take back.
+type keeper struct {
+	t    *mr.Task
+	kept int
+}
+
+func (k *keeper) Map(block []byte, emit mr.Emit[string, []byte]) error {
+	k.kept += strings.Count(string(block), "\n")
+	emit(k.t.Path(), make([]byte, 9<<20)) // more than is ever held back
+	if strings.Contains(string(block), "fail") {
+		return errors.New("cannot go on")
+	}
+	return nil
+}
+
+func (k *keeper) Cleanup(emit mr.Emit[string, []byte]) error {
+	emit("kept", []byte(fmt.Sprint(k.kept)))
+	return nil
+}
+
+func TestMapBlocksFrom(t *testing.T) {
+	p := configure(t, mr.Job("j", mr.Positions(), mr.Pass[string, []byte](),
+		mr.MapBlocksFrom(func(t *mr.Task) (mr.Mapper[[]byte, string, []byte], error) { return &keeper{t: t}, nil })))
+	for _, skip := range []func(mr.BadRecord) error{nil, func(mr.BadRecord) error { return nil }} {
+		env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: skip}
+		out := &sink{}
+		counters, err := p.Map(t.Context(), env, &blocks{path: "f", data: []byte("a\nb\nc\n"), size: 4}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.recs); n != 3 || out.recs[0].k != "f" || out.recs[n-1] != (pair{"kept", "3"}) {
+			t.Errorf("%d records", n)
+		}
+		for _, c := range counters {
+			if c.Name == "map_input_records" && c.Value != 3 {
+				t.Errorf("%d records counted", c.Value)
+			}
+		}
+		if _, err := p.Map(t.Context(), env, &blocks{path: "f", data: []byte("fail\n")}, &sink{}); err == nil || !strings.Contains(err.Error(), "cannot go on") {
+			t.Errorf("an error is reported as %v", err)
+		}
+	}
+}

@@ -416,7 +416,7 @@ func TestGoldenOutput(t *testing.T) {
 	for _, c := range []struct{ job, version, args, want string }{
 		{"wordcount", "1", "", "92a5970db936419a"},
 		{"wordcount", "1", "--letters --lower", "44f29d3e4f247247"},
-		{"index", "2", "--letters", "dc857d5dd537683a"},
+		{"index", "3", "--letters", "dc857d5dd537683a"},
 		{"count", "1", "--field 1", "6f0dbed0913c33a9"},
 		{"sort", "1", "", "999cf6df34eeff63"},
 		{"sort", "1", "--key-bytes 1:4 --unique", "478485ea2e25acbb"},

@@ -38,7 +38,7 @@ func dropped(tag string) []string {
 	if tag == "mr_map" {
 		return []string{"Reduce", "ReduceFrom", "ReducePairs"}
 	}
-	return []string{"Map", "MapFrom", "MapBlock", "MapSpans"}
+	return []string{"Map", "MapFrom", "MapBlock", "MapBlocksFrom", "MapSpans"}
 }
 
 // listedPackage is what go list says of a package.
