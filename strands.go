@@ -38,7 +38,7 @@ type strand[I Input, K, V any] struct {
 
 // newStrands returns nil if the task is not to have any.
 func newStrands[I Input, K, V any](ctx context.Context, p *Program, env TaskEnv, f *mapFuncs[I, K, V], out RecordSink) *strands[I, K, V] {
-	if env.Spare == nil || env.Skip != nil || f.from != nil || !p.traits.Sums {
+	if env.Spare == nil || env.Skip != nil || f.from != nil || f.blocks != nil || !p.traits.Sums {
 		return nil
 	}
 	most := min(runtime.GOMAXPROCS(0)-1, maxStrands)

@@ -34,7 +34,7 @@ func naiveIndex(docs []doc) string {
 // mapTogether maps all documents in one task, in blocks of about size bytes.
 func mapTogether(t *testing.T, docs []doc, size int) recs {
 	t.Helper()
-	d, _ := Lookup("index")
+	d, _ := Lookup()("index")
 	p, err := d.Configure(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func mapTogether(t *testing.T, docs []doc, size int) recs {
 
 func reduceAll(t *testing.T, tasks ...recs) string {
 	t.Helper()
-	d, _ := Lookup("index")
+	d, _ := Lookup()("index")
 	p, err := d.Configure(nil)
 	if err != nil {
 		t.Fatal(err)
