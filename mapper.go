@@ -305,11 +305,10 @@ func (e *emitter[K, V]) finish(t *Task) error {
 	t.Count(system, "map_output_records", e.n)
 	switch {
 	case e.table != nil:
-		out := &countingSink{out: e.out}
-		if err := e.table.Drain(out, e.beside...); err != nil {
+		if err := e.table.Drain(e.out, e.beside...); err != nil {
 			return err
 		}
-		t.Count(system, "combine_output_records", out.n)
+		t.Count(system, "combine_output_records", e.table.Stats().RecordsOut)
 	case e.buffer != nil:
 		return e.buffer.Drain(e.out)
 	}
@@ -324,16 +323,6 @@ func (e *emitter[K, V]) discard() {
 	if e.buffer != nil {
 		e.buffer.Discard()
 	}
-}
-
-type countingSink struct {
-	out RecordSink
-	n   int64
-}
-
-func (s *countingSink) Record(key, value []byte) error {
-	s.n++
-	return s.out.Record(key, value)
 }
 
 // textSink writes pairs as the output shows them.

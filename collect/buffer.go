@@ -325,12 +325,9 @@ func (c *memoryCursor) touch() {
 	}
 	var touched byte
 	for i := range c.entries[:c.near] {
-		e := &c.entries[i]
-		ref := e.ref
-		if e.small != 0 {
-			ref = 0
+		if e := &c.entries[i]; e.small == 0 {
+			touched |= c.arena.at(e.ref)[0]
 		}
-		touched |= c.arena.at(ref)[0]
 	}
 	c.touched |= touched // so that the loads are not optimised away
 }

@@ -79,6 +79,9 @@ func NewWriter(sink BlockSink, o Options) *Writer {
 	return w
 }
 
+// Err returns the error of the first call that failed.
+func (w *Writer) Err() error { return w.err }
+
 // Record appends a record. Unless the run is unsorted, key must not be less than
 // the one before.
 func (w *Writer) Record(key, value []byte) error {

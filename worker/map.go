@@ -53,7 +53,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 			sink.Discard()
 		}
 	}()
-	out := &countingSink{next: run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})}
+	out := run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report(), Spare: s.spare}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
@@ -64,13 +64,13 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	switch {
 	case in.err != nil:
 		return &taskFailure{kind: plan.BadInput, err: in.err}
-	case out.err != nil:
-		return fmt.Errorf("writing the map output: %w", out.err)
+	case out.Err() != nil:
+		return fmt.Errorf("writing the map output: %w", out.Err())
 	case err != nil:
 		return placed(err, loaded.Split())
 	}
 	a.skips.into(res, loaded.Split())
-	err = sealRun(a, sink, out.next.(*run.Writer), rest, &res.Made)
+	err = sealRun(a, sink, out, rest, &res.Made)
 	res.Steps.Sort = in.sinceEnd()
 	return err
 }
@@ -184,20 +184,4 @@ func (b *watchedBlocks) Next() (mr.Block, error) {
 		b.err = err
 	}
 	return blk, err
-}
-
-// countingSink does the same for a sink, and counts what passes.
-type countingSink struct {
-	next    mr.RecordSink
-	records int64
-	err     error
-}
-
-func (c *countingSink) Record(key, value []byte) error {
-	c.records++
-	err := c.next.Record(key, value)
-	if err != nil {
-		c.err = err
-	}
-	return err
 }

@@ -55,7 +55,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if w.KeepMost > 0 {
 		part.keep(s.o.Runs.Create(), w.KeepMost)
 	}
-	out := &countingSink{next: part}
+	out := &watchedSink{next: part}
 	if w.Unsorted {
 		err = copyRecords(in, out)
 	} else {
@@ -77,6 +77,20 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	start := time.Now()
 	err = part.finish(a.ctx, &res.Made)
 	res.Steps = plan.Steps{Merge: in.merging(), Output: part.took + time.Since(start)}
+	return err
+}
+
+// watchedSink remembers the sink's own error, so that it isn't taken for the reducer's.
+type watchedSink struct {
+	next mr.RecordSink
+	err  error
+}
+
+func (c *watchedSink) Record(key, value []byte) error {
+	err := c.next.Record(key, value)
+	if err != nil {
+		c.err = err
+	}
 	return err
 }
 
