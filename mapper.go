@@ -208,7 +208,7 @@ type emitter[K, V any] struct {
 	out    RecordSink
 	kbuf   []byte
 	vbuf   []byte
-	n      int64
+	n      int64    // pairs emitted; a table counts its own
 	err    error    // of the output; emit cannot return it, so the task looks here
 	held   *held[V] // what the current record has emitted, where bad ones are skipped; else nil
 }
@@ -256,23 +256,20 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 		}
 	case e.value.l.alias:
 		return func(k K, v V) {
-			e.n++
 			e.table.Add(e.encode(&k), e.value.Own(v))
 		}
 	case e.key.single == partString:
 		return func(k K, v V) {
-			e.n++
 			s := *(*string)(unsafe.Pointer(&k))
 			e.table.Add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
 		}
 	case e.key.single == partBytes:
-		return func(k K, v V) {
-			e.n++
-			e.table.Add(*(*[]byte)(unsafe.Pointer(&k)), v)
+		if emit, ok := any(Emit[[]byte, V](e.table.Adder())).(Emit[K, V]); ok {
+			return emit
 		}
+		fallthrough
 	default:
 		return func(k K, v V) {
-			e.n++
 			e.table.Add(e.encode(&k), v)
 		}
 	}
@@ -302,14 +299,20 @@ func (e *emitter[K, V]) encode(k *K) []byte {
 
 // finish writes what was collected to the output.
 func (e *emitter[K, V]) finish(t *Task) error {
-	t.Count(system, "map_output_records", e.n)
-	switch {
-	case e.table != nil:
+	if e.table != nil {
 		if err := e.table.Drain(e.out, e.beside...); err != nil {
 			return err
 		}
+		n := e.table.Stats().RecordsIn
+		for _, other := range e.beside {
+			n += other.Stats().RecordsIn
+		}
+		t.Count(system, "map_output_records", n)
 		t.Count(system, "combine_output_records", e.table.Stats().RecordsOut)
-	case e.buffer != nil:
+		return nil
+	}
+	t.Count(system, "map_output_records", e.n)
+	if e.buffer != nil {
 		return e.buffer.Drain(e.out)
 	}
 	return e.err

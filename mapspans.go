@@ -23,10 +23,7 @@ func MapSpans[V Number](f func(t *Task, block []byte, emit EmitSpans[V]) error) 
 
 func emitSpans[V Number](e *emitter[[]byte, V]) EmitSpans[V] {
 	if e.table != nil && e.held == nil {
-		return func(text []byte, spans []uint32, v V) {
-			e.n += int64(len(spans) / 2)
-			e.table.AddSpans(text, spans, v)
-		}
+		return e.table.AddSpans
 	}
 	one := e.emit()
 	return func(text []byte, spans []uint32, v V) {

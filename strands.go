@@ -122,7 +122,6 @@ func (s *strands[I, K, V]) join(m *mapTask[I, K, V]) {
 	for _, one := range s.all {
 		m.records += one.records
 		m.bytes += one.bytes
-		m.emitter.n += one.emitter.n
 		m.emitter.beside = append(m.emitter.beside, one.emitter.table)
 		for id, c := range one.task.counters {
 			m.task.Count(id[0], id[1], c.Value)

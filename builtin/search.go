@@ -56,6 +56,11 @@ func (l literal) probe(at int) probe {
 	return p
 }
 
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
 // zeros sets the highest bit of each byte of x that is zero, and maybe of some above it.
 func zeros(x uint64) uint64 { return (x - ones) &^ x & highs }
 

@@ -1,10 +1,11 @@
 package builtin
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/words"
 )
 
 // tokenizer cuts text into words. It belongs to one task.
@@ -24,7 +25,9 @@ func (z *tokenizer) each(text []byte, word func([]byte)) {
 	if z.letters {
 		eachLetters(text, func(start, end int) { word(text[start:end]) })
 	} else {
-		eachField(text, word)
+		for w := range mr.Words(text) {
+			word(w)
+		}
 	}
 }
 
@@ -67,43 +70,24 @@ func (z *tokenizer) spans(text []byte, words func(text []byte, at []uint32)) {
 	z.at = at
 }
 
-// fields is spans for words between white space, 64 bytes at a time: where the mask of
-// words changes, one begins or ends.
-func (z *tokenizer) fields(text []byte, words func(text []byte, at []uint32)) {
+// fields is spans for words between white space.
+func (z *tokenizer) fields(text []byte, emit func(text []byte, at []uint32)) {
 	if z.at == nil {
-		z.at = make([]uint32, 2*spanLen+2*64)
+		z.at = make([]uint32, 2*spanLen+2*words.Len)
 	}
-	at, n := z.at[:2*spanLen+2*64], 0
+	at, n := z.at[:2*spanLen+2*words.Len], 0
 	inWord := uint64(0)
 	i := 0
-	for ; i+64 <= len(text); i += 64 {
-		m := wordBits(text[i : i+64])
-		edges := m ^ (m<<1 | inWord)
-		inWord = m >> 63
+	for ; i+words.Len <= len(text); i += words.Len {
 		if n > 2*spanLen {
 			even := n &^ 1
-			words(text, at[:even])
+			emit(text, at[:even])
 			at[0] = at[even]
 			n &= 1
 		}
-		// Sixteen without asking: a branch for each would be guessed wrongly too often.
-		count := bits.OnesCount64(edges)
-		to := (*[64]uint32)(at[n:])
-		for k := 0; k < 16; k += 4 {
-			to[k] = uint32(i + bits.TrailingZeros64(edges))
-			edges &= edges - 1
-			to[k+1] = uint32(i + bits.TrailingZeros64(edges))
-			edges &= edges - 1
-			to[k+2] = uint32(i + bits.TrailingZeros64(edges))
-			edges &= edges - 1
-			to[k+3] = uint32(i + bits.TrailingZeros64(edges))
-			edges &= edges - 1
-		}
-		for k := 16; k < count; k++ {
-			to[k] = uint32(i + bits.TrailingZeros64(edges))
-			edges &= edges - 1
-		}
-		n += count
+		var found int
+		found, inWord = words.Edges((*[words.Len]uint32)(at[n:]), words.Bits(text[i:]), uint32(i), inWord)
+		n += found
 	}
 	for ; i < len(text); i++ {
 		if is := wordBit(text[i]); is != inWord {
@@ -116,17 +100,7 @@ func (z *tokenizer) fields(text []byte, words func(text []byte, at []uint32)) {
 		at[n] = uint32(len(text))
 		n++
 	}
-	words(text, at[:n])
-}
-
-// wordBits returns a bit for each of 64 bytes that is none of white space, the first byte's
-// lowest.
-func wordBits(b []byte) (m uint64) {
-	b = b[:64]
-	for k := 0; k < 64; k += 8 {
-		m |= spaces(binary.LittleEndian.Uint64(b[k:])) >> 7 * 0x0102040810204080 >> 56 << k
-	}
-	return ^m
+	emit(text, at[:n])
 }
 
 func wordBit(c byte) uint64 {
@@ -134,50 +108,6 @@ func wordBit(c byte) uint64 {
 		return 0
 	}
 	return 1
-}
-
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-	lows  = 0x7f7f7f7f7f7f7f7f
-)
-
-// spaces sets the high bit of every byte of x that is ASCII white space. No byte's sum
-// carries into its neighbour: only low seven bits are added to.
-func spaces(x uint64) uint64 {
-	low := x & lows
-	from9 := low + ones*(0x80-9)
-	from14 := low + ones*(0x80-14)
-	blank := (low ^ ones*' ') + lows // high bit unless the low bits are a blank's
-	return (from9&^from14 | ^blank) &^ x & highs
-}
-
-// eachField cuts text at white space, eight bytes at a time.
-func eachField(text []byte, word func([]byte)) {
-	start := 0 // of the current word, or where white space was seen last, plus one
-	i := 0
-	for ; i+8 <= len(text); i += 8 {
-		m := spaces(binary.LittleEndian.Uint64(text[i:]))
-		for m != 0 {
-			at := i + bits.TrailingZeros64(m)>>3
-			if at > start {
-				word(text[start:at])
-			}
-			start = at + 1
-			m &= m - 1
-		}
-	}
-	for ; i < len(text); i++ {
-		if c := text[i]; c == ' ' || c-9 < 5 {
-			if i > start {
-				word(text[start:i])
-			}
-			start = i + 1
-		}
-	}
-	if len(text) > start {
-		word(text[start:])
-	}
 }
 
 // eachLetters cuts text into maximal runs of Unicode letters.

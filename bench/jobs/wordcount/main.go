@@ -10,17 +10,8 @@ func main() {
 
 // words emits what stands between ASCII white space.
 func words(_ *mr.Task, line []byte, emit mr.Emit[[]byte, int64]) error {
-	start := 0
-	for i, c := range line {
-		if c == ' ' || c-'\t' < 5 {
-			if i > start {
-				emit(line[start:i], 1)
-			}
-			start = i + 1
-		}
-	}
-	if start < len(line) {
-		emit(line[start:], 1)
+	for word := range mr.Words(line) {
+		emit(word, 1)
 	}
 	return nil
 }
