@@ -86,16 +86,23 @@ func (c *Children) Open(ctx context.Context, path string, digest mr.Digest, job 
 	traits, ok := c.known[key]
 	c.mu.Unlock()
 	if ok && !digest.IsZero() {
-		r.traits, r.totals = traits, mr.Totals(traits)
+		r.is(traits)
 		return r, nil
 	}
 	ch, err := c.start(ctx, &r.spec)
 	if err != nil {
 		return nil, err
 	}
-	r.traits, r.totals = ch.traits, mr.Totals(ch.traits)
+	r.is(ch.traits)
 	c.put(ch)
 	return r, nil
+}
+
+// is tells a Runner what it runs: a binary may have been asked for its one job, whatever
+// that is called.
+func (r *childRunner) is(t mr.Traits) {
+	r.traits, r.totals = t, mr.Totals(t)
+	r.spec.job = t.Job
 }
 
 // maxKnown bounds the memory of traits.
@@ -152,6 +159,10 @@ func (c *Children) start(ctx context.Context, spec *childSpec) (*child, error) {
 	if len(c.known) >= maxKnown {
 		clear(c.known)
 	}
+	named := *spec // it is as good for who asks for the job by its name
+	named.job = ch.traits.Job
+	c.known[ch.key] = ch.traits
+	ch.key = named.key()
 	c.known[ch.key] = ch.traits
 	c.mu.Unlock()
 	return ch, nil

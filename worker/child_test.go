@@ -50,7 +50,7 @@ func serveJobs() bool {
 	})
 	sep := flag.String("sep", "-", "what to put behind a line")
 	times := flag.Int("times", 1, "how often to write it")
-	mr.Main(append(sumJobs(),
+	jobs := append(sumJobs(),
 		mr.Job("flags", mr.ReduceOnly("times"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int]) error {
 			emit(line+*sep, *times)
 			return nil
@@ -77,7 +77,11 @@ func serveJobs() bool {
 			}
 			return nil
 		})),
-	)...)
+	)
+	if os.Getenv("ONE_JOB") != "" {
+		jobs = jobs[:1]
+	}
+	mr.Main(jobs...)
 	return true
 }
 
@@ -441,6 +445,24 @@ func TestDeadIdleChildIsReplaced(t *testing.T) {
 	}
 	if c.idle[0] == ch {
 		t.Error("the dead child is still there")
+	}
+}
+
+// Who asks a binary for its one job, whatever that is called, and then for the job by its name
+// has one process.
+func TestNamelessJobIsThatOfTheName(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	for _, job := range []string{"", "sums", ""} {
+		r := open(t, c, job, "ONE_JOB=yes")
+		if name := r.Traits().Job; name != "sums" {
+			t.Fatalf("job %q is %q", job, name)
+		}
+		if _, _, err := mapLines(t, r, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if len(c.live) != 1 {
+			t.Errorf("job %q: %d processes", job, len(c.live))
+		}
 	}
 }
 
