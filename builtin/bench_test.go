@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -131,4 +132,25 @@ func BenchmarkReduce(b *testing.B) {
 			b.ReportMetric(float64(cpu()-start)/float64(b.N)/float64(len(in)), "cpu-ns/record")
 		})
 	}
+}
+
+// BenchmarkPaths renders a list of every third of 2,000 documents.
+func BenchmarkPaths(b *testing.B) {
+	var list, before []byte
+	n := 0
+	for i := 0; i < 2000; i += 3 {
+		path := fmt.Appendf(nil, "/home/someone/docs/%02d/%02d/%06d.txt", i/1000, i/100%10, i)
+		list = appendPath(list, before, path)
+		before = path
+		n++
+	}
+	var l pathLine
+	start := cpu()
+	for b.Loop() {
+		l.reset()
+		if err := l.add(list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(cpu()-start)/float64(b.N)/float64(n), "cpu-ns/path")
 }

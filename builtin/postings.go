@@ -53,6 +53,7 @@ const (
 	slotsLeast = 1 << 12
 	slotsMost  = 1 << numberBits
 	numberBits = 19
+	numbers    = 1<<numberBits - 1
 	wordsMost  = slotsMost / 4 * 3
 	textMost   = 4 << 20
 	notedMost  = 1 << 20
@@ -93,14 +94,22 @@ func (p *postings) add(text []byte, at []uint32) {
 	keys, hashes := p.keys[:n], p.hashes[:n]
 	// What is needed of the tables is touched before it is looked at: such loads don't wait
 	// for each other.
-	touched := uint32(0)
+	touched, slots, mask := uint32(0), p.slots, uint64(len(p.slots)-1)
 	for i := range keys {
-		keys[i] = p.keyOf(text, at[2*i], at[2*i+1])
-		hashes[i] = mix(keys[i].lo^p.salt[0], keys[i].hi^p.salt[1])
-		touched |= p.slots[hashes[i]&uint64(len(p.slots)-1)]
+		start, end := at[2*i], at[2*i+1]
+		key := &keys[i]
+		if n := uint64(end - start); n > 15 || uint64(start)+16 > uint64(len(text)) {
+			*key = p.keyOf(text[start:end])
+		} else {
+			b := (*[16]byte)(text[start:])
+			key.lo = binary.LittleEndian.Uint64(b[:8]) & (1<<(8*min(n, 8)) - 1)
+			key.hi = binary.LittleEndian.Uint64(b[8:])&(1<<(8*max(n, 8)-64)-1) | n<<56
+		}
+		hashes[i] = p.hash(key)
+		touched |= slots[hashes[i]&mask]
 	}
 	for _, h := range hashes {
-		if i := p.slots[h&uint64(len(p.slots)-1)] & (1<<numberBits - 1); int(i) < len(p.words) {
+		if i := slots[h&mask] & numbers; int(i) < len(p.words) {
 			touched |= p.words[i].doc
 		}
 	}
@@ -109,7 +118,12 @@ func (p *postings) add(text []byte, at []uint32) {
 	p.noted = slices.Grow(p.noted, n)
 	noted, next := p.noted[len(p.noted):len(p.noted)+n], 0
 	for i := range keys {
-		number := p.find(hashes[i], &keys[i], text, at[2*i], at[2*i+1])
+		h, key := hashes[i], &keys[i]
+		s := p.slots[h&uint64(len(p.slots)-1)]
+		number := s&numbers - 1
+		if s&^numbers != uint32(h>>32)&^numbers || s == 0 || p.words[number].key != *key || key.hi == longKey {
+			number = p.find(h, key, text[at[2*i]:at[2*i+1]])
+		}
 		w := &p.words[number]
 		noted[next] = number
 		if w.doc != doc {
@@ -121,22 +135,21 @@ func (p *postings) add(text []byte, at []uint32) {
 }
 
 // find returns the number of a word, which is a new one if need be.
-func (p *postings) find(hash uint64, key *wordKey, text []byte, start, end uint32) uint32 {
-	tag := uint32(hash>>32) &^ (1<<numberBits - 1)
-	mask := uint64(len(p.slots) - 1)
+func (p *postings) find(hash uint64, key *wordKey, text []byte) uint32 {
+	tag, mask := uint32(hash>>32)&^numbers, uint64(len(p.slots)-1)
 	for i := hash; ; i++ {
 		s := p.slots[i&mask]
 		if s == 0 {
 			p.slots[i&mask] = tag | uint32(len(p.words)+1)
-			p.text = append(p.text, text[start:end]...)
+			p.text = append(p.text, text...)
 			p.words = append(p.words, word{*key, uint32(len(p.text)), ^uint32(0)})
 			if len(p.words) > len(p.slots)/4*3 {
 				p.grow()
 			}
 			return uint32(len(p.words) - 1)
 		}
-		n := s&(1<<numberBits-1) - 1
-		if s&^(1<<numberBits-1) == tag && p.words[n].key == *key && (key.hi < longKey || bytes.Equal(p.word(n), text[start:end])) {
+		n := s&numbers - 1
+		if s&^numbers == tag && p.words[n].key == *key && (key.hi != longKey || bytes.Equal(p.word(n), text)) {
 			return n
 		}
 	}
@@ -145,20 +158,17 @@ func (p *postings) find(hash uint64, key *wordKey, text []byte, start, end uint3
 // longKey is in the keys of words of more than 15 bytes.
 const longKey = 0xff << 56
 
-func (p *postings) keyOf(text []byte, start, end uint32) wordKey {
-	n := uint64(end - start)
-	if n > 15 {
-		return wordKey{maphash.Bytes(p.seed, text[start:end]), longKey}
+// keyOf returns the key of any word.
+func (p *postings) keyOf(w []byte) wordKey {
+	if len(w) > 15 {
+		return wordKey{maphash.Bytes(p.seed, w), longKey}
 	}
-	if uint64(start)+16 > uint64(len(text)) {
-		var b [16]byte
-		copy(b[:], text[start:end])
-		return wordKey{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]) | n<<56}
-	}
-	b := text[start : start+16]
-	lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	return wordKey{lo & (1<<(8*min(n, 8)) - 1), hi&(1<<(8*max(n, 8)-64)-1) | n<<56}
+	var b [16]byte
+	copy(b[:], w)
+	return wordKey{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:]) | uint64(len(w))<<56}
 }
+
+func (p *postings) hash(key *wordKey) uint64 { return mix(key.lo^p.salt[0], key.hi^p.salt[1]) }
 
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
@@ -174,12 +184,12 @@ func (p *postings) grow() {
 	p.text = append(make([]byte, 0, 2*cap(p.text)), p.text...)
 	mask := uint64(len(p.slots) - 1)
 	for n := range p.words {
-		hash := mix(p.words[n].key.lo^p.salt[0], p.words[n].key.hi^p.salt[1])
+		hash := p.hash(&p.words[n].key)
 		i := hash
 		for p.slots[i&mask] != 0 {
 			i++
 		}
-		p.slots[i&mask] = uint32(hash>>32)&^(1<<numberBits-1) | uint32(n+1)
+		p.slots[i&mask] = uint32(hash>>32)&^numbers | uint32(n+1)
 	}
 }
 
