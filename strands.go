@@ -10,6 +10,10 @@ import (
 // its share of the task's memory.
 const maxStrands = 7
 
+// maxCopied bounds the blocks that are copied for a strand: those with a record of many
+// megabytes are mapped where they are.
+const maxCopied = 4 << 20
+
 // strands share the blocks of one map task among cores that nobody else wants at the moment.
 // Each is a mapTask with a table of its own, and the tables are drained as one. Only a combiner
 // that is Sum of integers allows that: it gives the same in any order and in any parts.
@@ -53,7 +57,7 @@ func newStrands[I Input, K, V any](ctx context.Context, p *Program, env TaskEnv,
 // take maps a copy of the block beside the caller, if there is a core for it. n is the number
 // of the block, from 1.
 func (s *strands[I, K, V]) take(n int64, b Block) bool {
-	if s == nil || len(b.Data) == 0 {
+	if s == nil || len(b.Data) == 0 || len(b.Data) > maxCopied {
 		return false
 	}
 	done, ok := s.spare()

@@ -179,3 +179,13 @@ func TestStrandsAreForSumsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A block with a huge record is not copied: copies are beyond the task's memory.
+func TestStrandsLeaveHugeRecords(t *testing.T) {
+	withCores(t, 4)
+	c := &cores{free: 3}
+	p := configure(t, mr.Job("j", mr.MapBlock(tallyBlock), mr.Combine(mr.Sum[int64])))
+	if _, _, err := mapWith(t, p, strings.Repeat("x", 5<<20)+"\n"+strings.Repeat("y", 5<<20)+"\n", c); err != nil || c.lent > 0 {
+		t.Errorf("%d cores were asked for; %v", c.lent, err)
+	}
+}
