@@ -41,16 +41,42 @@ type BlockSource interface {
 	ReadBlock(i int, dst []byte) ([]byte, error)
 }
 
-// sampleLen is how much of a payload is tried first where the one before did not shrink.
-const sampleLen = 16 << 10
+// effort is how much of a payload is compressed to see whether that is worth it.
+type effort uint8
+
+const (
+	tryAll effort = iota
+	trySample
+	tryNothing
+)
+
+const (
+	sampleLen = 16 << 10
+	rarely    = 8 // blocks from one sample to the next where many did not shrink
+)
+
+// effortAfter is for a block behind so many that did not shrink: what did not shrink is likely
+// to be followed by more of it.
+func effortAfter(plain int) effort {
+	switch {
+	case plain == 0:
+		return tryAll
+	case plain < rarely || plain%rarely == 0:
+		return trySample
+	}
+	return tryNothing
+}
 
 // sealBlob makes a blob of a payload that has headerLen bytes of room before it. It is framed
-// itself, or, if compression leaves at most most of it, in dst's memory. wary: that is not
-// likely, so a piece of it is tried first.
-func sealBlob(framed []byte, magic string, dst []byte, most share, wary bool) (blob, scratch []byte) {
+// itself, or, if compression leaves at most most of it, in dst's memory.
+func sealBlob(framed []byte, magic string, dst []byte, most share, try effort) (blob, scratch []byte) {
 	payload := framed[headerLen:]
 	blob, codec := framed, byte(codecNone)
-	if n := len(payload); !wary || n <= sampleLen || shrinks(payload[:sampleLen], most, &dst) {
+	n := len(payload)
+	if try == trySample && (n <= sampleLen || shrinks(payload[:sampleLen], most, &dst)) {
+		try = tryAll
+	}
+	if try == tryAll {
 		room(&dst, headerLen+s2.MaxEncodedLen(n))
 		stored := s2.Encode(dst[headerLen:cap(dst)], payload)
 		if most.holds(len(stored), n) {

@@ -172,6 +172,6 @@ func TestVerifyChecksTheIndex(t *testing.T) {
 
 // indexBlob is the index as a Writer stores it.
 func indexBlob(ix *Index) []byte {
-	b, _ := sealBlob(ix.append(make([]byte, headerLen)), magicIndex, nil, threeQuarters, false)
+	b, _ := sealBlob(ix.append(make([]byte, headerLen)), magicIndex, nil, threeQuarters, tryAll)
 	return b
 }

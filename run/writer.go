@@ -40,8 +40,8 @@ type Writer struct {
 	err  error // sticky
 
 	*writerMemory
-	chunk int  // where the last chunk begins in framed
-	wary  bool // the last block did not shrink
+	chunk int // where the last chunk begins in framed
+	plain int // blocks in a row that did not shrink
 	block BlockInfo
 }
 
@@ -146,8 +146,10 @@ func (w *Writer) endBlock() {
 		return
 	}
 	var blob []byte
-	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.most(), w.wary)
-	w.wary = blob[4] == codecNone
+	blob, w.scratch = sealBlob(w.framed, magicData, w.scratch, w.most(), effortAfter(w.plain))
+	if w.plain++; blob[4] != codecNone {
+		w.plain = 0
+	}
 	if err := w.sink.WriteBlock(blob); err != nil {
 		w.err = err
 		return
@@ -205,7 +207,7 @@ func (w *Writer) Close() (Summary, error) {
 		w.ix.Last = upperBound(w.prev)
 	}
 	w.runHash.Sum(w.ix.Digest[:0])
-	blob, _ := sealBlob(w.ix.append(make([]byte, headerLen)), magicIndex, w.scratch, threeQuarters, false)
+	blob, _ := sealBlob(w.ix.append(make([]byte, headerLen)), magicIndex, w.scratch, threeQuarters, tryAll)
 	if err := w.sink.WriteBlock(blob); err != nil {
 		return Summary{}, w.fail(err)
 	}
