@@ -20,6 +20,7 @@ type Reader struct {
 	*readerMemory     // nil before the first block and after the last
 	block         parser
 	marked        marked
+	ahead         *aheadOf // nil: every block is read when it is reached
 	err           error
 	done          bool
 }
@@ -77,7 +78,7 @@ func (r *Reader) load() {
 		return
 	}
 	i := r.next
-	payload, err := r.fetch(i)
+	payload, err := r.reach(i)
 	if err != nil {
 		r.fail(err)
 		return
@@ -86,22 +87,49 @@ func (r *Reader) load() {
 	r.next++
 }
 
-// fetch reads and opens block i. The payload is valid until the next call.
-func (r *Reader) fetch(i int) ([]byte, error) {
+// reach returns block i, the next, like fetch: what was read ahead, if it was.
+func (r *Reader) reach(i int) ([]byte, error) {
+	if r.ahead == nil {
+		return r.fetch(i)
+	}
+	f := r.take()
+	if f == nil {
+		defer r.ahead.ended()
+		return r.fetch(i)
+	}
+	r.begin()
+	r.stored, f.m.stored = f.m.stored, r.stored
+	r.decoded, f.m.decoded = f.m.decoded, r.decoded
+	memory.keepReader(f.m)
+	return f.payload, f.err
+}
+
+// begin makes sure that there is memory for blocks.
+func (r *Reader) begin() {
 	if r.readerMemory == nil {
 		r.readerMemory = memory.reader()
 		r.block.keyBuf = r.key
 	}
-	b, err := r.src.ReadBlock(i, r.stored[:0])
+}
+
+// fetch reads and opens block i. The payload is valid until the next call.
+func (r *Reader) fetch(i int) ([]byte, error) {
+	r.begin()
+	return r.fetchInto(i, r.readerMemory)
+}
+
+// fetchInto reads and opens block i in m's memory.
+func (r *Reader) fetchInto(i int, m *readerMemory) ([]byte, error) {
+	b, err := r.src.ReadBlock(i, m.stored[:0])
 	if err != nil {
 		return nil, fmt.Errorf("run: read blob %d: %w", i, err)
 	}
-	r.stored = b
+	m.stored = b
 	want := &r.ix.Blocks[i]
 	if len(b) != want.Size {
 		return nil, damaged(i, "%d bytes, want %d", len(b), want.Size)
 	}
-	payload, err := openBlob(b, magicData, r.decoded, want.Payload)
+	payload, err := openBlob(b, magicData, m.decoded, want.Payload)
 	if err != nil {
 		return nil, damaged(i, "%w", err)
 	}
@@ -109,7 +137,7 @@ func (r *Reader) fetch(i int) ([]byte, error) {
 		return nil, damaged(i, "payload of %d bytes, want %d", len(payload), want.Payload)
 	}
 	if b[4] == codecS2 {
-		r.decoded = payload
+		m.decoded = payload
 	}
 	return payload, nil
 }
@@ -122,6 +150,9 @@ func (r *Reader) fail(err error) {
 // finish ends the walk and leaves r's memory to other Readers.
 func (r *Reader) finish() {
 	r.done = true
+	if r.ahead != nil {
+		r.ahead.stop()
+	}
 	if m := r.readerMemory; m != nil {
 		m.key = r.block.keyBuf
 		r.block, r.readerMemory = parser{}, nil

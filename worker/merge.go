@@ -107,6 +107,7 @@ func (r *treeReader) Level() int { return r.level }
 // source is something to merge: a run, or a spilled merge of several.
 type source struct {
 	cursor collect.Cursor
+	reader *run.Reader
 	memory int64      // bytes its reader needs
 	place  func() int // in the tree, of its current record; nil: there is no tree
 }
@@ -118,7 +119,7 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 	var srcs []source
 	for _, o := range runs {
 		o.reader = run.NewReader(o.src, o.ix, m.r.Lo, m.r.Hi)
-		src := source{cursor: o.reader, memory: o.ix.ReaderMemory()}
+		src := source{cursor: o.reader, reader: o.reader, memory: o.ix.ReaderMemory()}
 		if m.levels != nil {
 			src.place = func() int { return o.at }
 		}
@@ -128,6 +129,7 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 	for {
 		groups := neighbourhoods(srcs, budget)
 		if len(groups) <= 1 {
+			m.readAhead(srcs, budget)
 			s := mergeOf(srcs, m.sums)
 			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place}, nil
 		}
@@ -138,6 +140,7 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 		m.spills = append(m.spills, spilled)
 		srcs = nil
 		for _, g := range groups {
+			m.readAhead(g, budget)
 			s := mergeOf(g, false)
 			if m.levels != nil {
 				s.cursor = &tagging{Cursor: s.cursor, place: s.place}
@@ -146,13 +149,30 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 			if err != nil {
 				return nil, err
 			}
-			s = source{cursor: run.NewReader(r, r.ix, nil, nil), memory: r.ix.ReaderMemory()}
+			reader := run.NewReader(r, r.ix, nil, nil)
+			s = source{cursor: reader, reader: reader, memory: r.ix.ReaderMemory()}
 			if m.levels != nil {
 				p := &tagged{Cursor: s.cursor}
 				s.cursor, s.place = p, func() int { return p.at }
 			}
 			srcs = append(srcs, s)
 		}
+	}
+}
+
+// aheadMost is how many bytes of blocks are read ahead of a merge: enough for a slow disk to
+// have several requests at a time.
+const aheadMost = 8 << 20
+
+// readAhead reads the blocks of srcs in the background, in what memory their readers leave.
+func (m *openedRuns) readAhead(srcs []source, budget int64) {
+	rs := make([]*run.Reader, len(srcs))
+	for i, s := range srcs {
+		rs[i] = s.reader
+		budget -= s.memory
+	}
+	if budget > 0 {
+		m.aheads = append(m.aheads, run.ReadAhead(rs, min(budget, aheadMost)))
 	}
 }
 

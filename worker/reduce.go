@@ -126,7 +126,8 @@ type openedRuns struct {
 	levels *plan.Levels // of the tree; nil: runs are folded from the left
 	sums   bool         // folding adds integers: any tree gives the same
 
-	spills []*spill // earlier passes of a merge too wide for the memory
+	spills []*spill     // earlier passes of a merge too wide for the memory
+	aheads []*run.Ahead // what is read in the background
 }
 
 // openRuns opens the runs of w. Whatever can't be opened is reported together, so that
@@ -196,6 +197,9 @@ func overlap(ix *run.Index, r plan.Range) (raw int64) {
 }
 
 func (m *openedRuns) close() {
+	for _, a := range m.aheads {
+		a.Close()
+	}
 	for _, o := range m.runs {
 		o.src.Close()
 	}
