@@ -100,7 +100,7 @@ func TestFullPostings(t *testing.T) {
 		}
 		return b.String()
 	}
-	same := strings.Repeat(many(5000, 1, "%d\n"), 2)
+	same := many(5000, 1, "%d\n")
 	var notes, paths []doc
 	for i := range notedMost/5000 + 10 {
 		notes = append(notes, doc{fmt.Sprintf("%05d", i), same})
