@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/term"
@@ -11,7 +12,7 @@ import (
 	"github.com/mrd-io/mr/internal/exit"
 )
 
-func main() { os.Exit(mainStatus(realSystem{os.Getenv})) }
+func main() { os.Exit(mainStatus(realSystem{os.Getenv, runtime.GOMAXPROCS(0)})) }
 
 // mainStatus gives this process to an app: its arguments, environment, files and signals. The first
 // signal cancels the app's context, which ends what it does cleanly; a second leaves at once.

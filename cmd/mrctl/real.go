@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"runtime"
 
 	mr "github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
@@ -10,7 +12,10 @@ import (
 )
 
 // realSystem is the system outside of tests.
-type realSystem struct{ getenv func(string) string }
+type realSystem struct {
+	getenv func(string) string
+	cpus   int // tasks at once, if nobody says how many
+}
 
 // Dial makes no second tries of its own: retry does, and tells of it.
 func (realSystem) Dial(ctx context.Context, addr, keys string) (connection, error) {
@@ -40,7 +45,12 @@ func clientOptions(keys string) (rpcsvc.ClientOptions, error) {
 }
 
 func (s realSystem) Open(dir string, o nodeOptions) (node, error) {
-	return local.Open(dir, local.Options{Workers: o.Workers, Memory: o.Memory, ReadOnly: o.ReadOnly, Idle: o.Idle, CacheSize: o.Cache, Logger: o.Logger, Getenv: s.getenv})
+	if !o.ReadOnly && s.getenv("GOMAXPROCS") == "" {
+		// Two processors of the Go scheduler beyond the CPUs, as in mrd: two tasks on two of them
+		// leave none to whoever begins a write beside them, for up to their time slice of 10 ms.
+		runtime.GOMAXPROCS(s.cpus + 2)
+	}
+	return local.Open(dir, local.Options{Workers: cmp.Or(o.Workers, s.cpus), Memory: o.Memory, ReadOnly: o.ReadOnly, Idle: o.Idle, CacheSize: o.Cache, Logger: o.Logger, Getenv: s.getenv})
 }
 
 func (realSystem) Builtins() []*mr.Definition { return builtin.Jobs() }
