@@ -44,6 +44,10 @@ func Totals(t Traits) *Program {
 	return nil
 }
 
+// Lines reports whether the text of a job's output can be read back: each line is a key as it is
+// encoded, a tab and a sum in decimal, unless a key holds a line break.
+func (t *Traits) Lines() bool { return t.Totals == "1 bytes" && !t.NoKey && !t.NoValue }
+
 func totalsOf[K any](t Traits) *Program {
 	s := collectOptions([]Option{newMapOpt[K, int64]().set, Combine(Sum[int64])})
 	p := &Program{mapStages: s, reduceStages: s}

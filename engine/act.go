@@ -159,8 +159,9 @@ func (b *batchWriter) jobPhase(id mr.JobID) {
 	j.rec.Phase = [...]string{"planning", "map", "shuffle", "reduce", "commit", "ending", ""}[c.phase]
 	b.putJob(j)
 	if c.phase == phaseReduce && j.rec.Traits.Reduce {
-		slot := rangesSlot(&j.rec)
-		b.add(func(tx *store.Tx) error { return tx.Put(store.Slots, slot, []byte(id)) })
+		for _, slot := range rangesSlots(&j.rec) {
+			b.add(func(tx *store.Tx) error { return tx.Put(store.Slots, slot[:], []byte(id)) })
+		}
 	}
 }
 
@@ -285,6 +286,7 @@ func (l *loop) start(a actStart) {
 			f.work.Copy, f.work.CopyDigest, f.work.LinkFrom, f.work.Runs = true, t.keepAs, t.link, nil
 		} else {
 			l.orderTree(&f.work, j, t)
+			orderPatch(&f.work, j, t)
 		}
 		if t.keep != 0 {
 			f.work.Runs = []uint64{t.keep}

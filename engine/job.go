@@ -38,7 +38,8 @@ type record struct {
 	Format      string // of the part files, resolved
 	Cut         bool
 	Ranges      []rangeRecord
-	MadeOutput  bool // the output folder is the job's own creation
+	Base        mr.JobID `json:",omitempty"` // the job that it follows: see base.go
+	MadeOutput  bool     // the output folder is the job's own creation
 
 	// What the job has come to, written when it ends (and at phase changes).
 	Map, Reduce mr.PhaseStatus
@@ -124,7 +125,8 @@ type taskInfo struct {
 	places []int     // reduce: the map tasks whose runs have blocks in the range
 	seps   []uint8   // reduce: the tree in which these runs are folded
 	nodes  []treeNode
-	slot   mr.Digest // the place whose latest output explains a miss
+	patch  *plan.Patch // reduce: how the part follows from an earlier job's; Plus are places of map tasks
+	slot   mr.Digest   // the place whose latest output explains a miss
 }
 
 func (j *job) tasks(k plan.Kind) []taskInfo {

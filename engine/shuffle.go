@@ -24,6 +24,7 @@ type shuffled struct {
 	ranges []plan.Range
 	tasks  []taskInfo
 	lost   []uint64
+	base   mr.JobID // see baseJob
 }
 
 func (l *loop) cut(id mr.JobID) {
@@ -69,7 +70,7 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 		return
 	}
 	old := j.reduces
-	j.ranges, j.reduces = s.ranges, s.tasks
+	j.ranges, j.reduces, j.rec.Base = s.ranges, s.tasks, s.base
 	for i := range j.reduces { // a second cut keeps the count of earlier attempts
 		if i < len(old) {
 			j.reduces[i].Starts, j.reduces[i].Failures = old[i].Starts, old[i].Failures
@@ -122,16 +123,27 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 		mapOnly(rec, s, blocks)
 		return s, nil
 	}
-	sticky, err := e.stickyCuts(rec)
+	base, err := e.baseJob(rec)
 	if err != nil {
-		return nil, fmt.Errorf("reading the ranges of the last job: %w", err)
+		return nil, err
 	}
-	s.ranges = chooseRanges(rec, blocks, sticky)
+	if base.rec != nil {
+		s.base = base.rec.ID
+	}
+	s.ranges = chooseRanges(rec, blocks, base.cuts())
+	base.compare(e.o.Store, blocks, digests)
 	s.tasks = make([]taskInfo, len(s.ranges))
 	old, tree := oldParts(rec), treeOf(rec, blocks, digests)
-	err = e.o.Store.View(func(tx *store.Tx) error {
+	err = e.o.Store.View(func(tx *store.Tx) (err error) {
 		for i, r := range s.ranges {
-			if err := reduceTask(tx, rec, r, blocks, tree, old, &s.tasks[i]); err != nil {
+			t := &s.tasks[i]
+			if err := reduceTask(tx, rec, r, blocks, tree, old, t); err != nil {
+				return err
+			}
+			if t.keep != 0 || t.link != "" {
+				continue
+			}
+			if t.patch, err = base.patch(tx, rec, r, blocks, t); err != nil {
 				return err
 			}
 		}
@@ -174,32 +186,6 @@ func chooseRanges(rec *record, blocks [][]block, sticky [][]byte) []plan.Range {
 		}
 	}
 	return plan.Cut(ws, rec.Spec.Reducers, rec.Traits.Group, sticky)
-}
-
-// stickyCuts are the cut keys that the last job of the same reduce stage used.
-func (e *Engine) stickyCuts(rec *record) (cuts [][]byte, err error) {
-	err = e.o.Store.View(func(tx *store.Tx) error {
-		id := tx.Get(store.Slots, rangesSlot(rec))
-		if id == nil {
-			return nil
-		}
-		old, err := getJob(tx, mr.JobID(id))
-		if err != nil {
-			return nil // its record is gone: nothing to keep
-		}
-		for _, r := range old.Ranges {
-			if len(r.Lo) > 0 {
-				cuts = append(cuts, r.Lo)
-			}
-		}
-		return nil
-	})
-	return cuts, err
-}
-
-func rangesSlot(rec *record) []byte {
-	d := plan.Sum("mr/slot/ranges", rec.ReduceStage[:])
-	return d[:]
 }
 
 // oldParts are the parts of the output that a job replaces, by digest. They are about to

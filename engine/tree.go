@@ -190,6 +190,10 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 		})
 		b.after(b.l.e.kick)
 	}
+	if f.result.Patched {
+		j.rec.Merge.Cached++
+		return
+	}
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		if n.run == 0 || !reads(&f.work, n.run) {

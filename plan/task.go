@@ -100,6 +100,9 @@ type Work struct {
 	Leaves []int64 // of Runs; 0 for those that are the tree's own
 	Nodes  []NodeOrder
 
+	// Reduce: a quicker way to make the part, if Patch.Base is not 0. Runs can do without it.
+	Patch Patch
+
 	// Copy: the part is known, and is installed instead of reducing: linked from LinkFrom,
 	// a part of the output that this one replaces, if its bytes have CopyDigest; else
 	// copied from the one run in Runs, a kept part, if there is one.
@@ -133,6 +136,16 @@ type Made struct {
 	Stored  int64 // bytes in the store
 }
 
+// Patch says how a part of sums in text follows from an earlier one, of the same stage and
+// range, whose key has fewer or other runs: what Minus come to is taken off the sums there,
+// and what Plus come to is added.
+type Patch struct {
+	Base        uint64 // the earlier part, kept as a run
+	Records     int64  // of Base
+	Input       int64  // records that Base was made of
+	Minus, Plus []uint64
+}
+
 // NodeOrder asks for an inner node of the tree, over runs at the places [From, To).
 type NodeOrder struct {
 	Key      mr.Digest
@@ -158,6 +171,7 @@ type Result struct {
 	Moved      bool     // a file's stamps moved: they do not vouch for the digest
 	Made       Made
 	Nodes      []NodeMade    // in the order of Work.Nodes; those not worth it are missing
+	Patched    bool          // the part was made by Work.Patch
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt
 	Counters   mr.Counters

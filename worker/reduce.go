@@ -24,6 +24,11 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	if w.Copy {
 		return s.installPart(a, rest, res)
 	}
+	if w.Patch.Base != 0 {
+		if done, err := s.patchPart(a, rest, res); done || err != nil {
+			return err
+		}
+	}
 	runner, err := s.runner(a.ctx, &w.Program)
 	if err != nil {
 		return err

@@ -1,0 +1,152 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+)
+
+func countJob() *mr.Definition {
+	return mr.Job("counts", mr.Map(func(*mr.Task, string, mr.Emit[string, int64]) error { return nil }), mr.Combine(mr.Sum[int64]))
+}
+
+// putCounts stores counts as a run.
+func putCounts(t *testing.T, runs *memoryRuns, counts map[string]int64) uint64 {
+	t.Helper()
+	sink := runs.Create()
+	w := run.NewWriter(sink, run.Options{})
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		if err := w.Record([]byte(k), binary.AppendVarint(nil, counts[k])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return seal(t, w, sink)
+}
+
+func seal(t *testing.T, w *run.Writer, sink RunSink) uint64 {
+	t.Helper()
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := sink.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// An earlier part that is not what it should be costs the attempt its shortcut, and nothing else.
+func TestOddBases(t *testing.T) {
+	runs := &memoryRuns{}
+	s := New(Options{Runs: runs, TempDir: t.TempDir(), Builtin: func(string) (*mr.Definition, bool) { return countJob(), true }})
+	f := &fold{t: t, s: s, program: plan.Program{Job: "counts"}}
+	old, gone, added := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	for i := range 3000 {
+		key := fmt.Sprintf("key %05d", i)
+		old[key] = int64(i%7 + 1)
+		if i%5 == 0 {
+			gone[key], added[key] = 3, 4
+		}
+		if i%50 == 0 {
+			added[key+" new"] = 1
+		}
+	}
+	kept, minus, plus := putCounts(t, runs, old), putCounts(t, runs, gone), putCounts(t, runs, added)
+	base, before := f.reduce(plan.Work{Runs: []uint64{kept, minus}})
+	w := plan.Work{Runs: []uint64{kept, plus}, KeepMost: 1 << 20}
+	want, plain := f.reduce(w)
+	keep := func(pieces ...string) uint64 {
+		sink := runs.Create()
+		kw := run.NewWriter(sink, run.Options{Unsorted: true})
+		for _, p := range pieces {
+			if err := kw.Record(nil, []byte(p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return seal(t, kw, sink)
+	}
+	text := string(base)
+	at := strings.Index(text, "key 01500")
+	records := counterOf(before, "reduce_output_records")
+	for _, c := range []struct {
+		name    string
+		pieces  []string
+		records int64
+		good    bool
+	}{
+		{"as it was made", []string{text}, records, true},
+		{"in pieces", []string{text[:at], text[at:]}, records, true},
+		{"a line in two pieces", []string{text[:at+4], text[at+4:]}, records, false},
+		{"a line less", []string{text[:at], text[at+strings.Index(text[at:], "\n")+1:]}, records, false},
+		{"another count", []string{text}, records + 1, false},
+		{"without tabs", []string{strings.ReplaceAll(text, "\t", " ")}, records, false},
+		{"no number", []string{strings.Replace(text, "key 01500\t", "key 01500\tx", 1)}, records, false},
+		{"empty", nil, 0, false},
+	} {
+		w.Patch = plan.Patch{Base: keep(c.pieces...), Records: c.records, Input: counterOf(before, "reduce_input_records"), Minus: []uint64{minus}, Plus: []uint64{plus}}
+		got, res := f.reduce(w)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: other bytes", c.name)
+		}
+		if res.Made.Records != plain.Made.Records || res.Made.Digest != plain.Made.Digest || !slices.Equal(res.Counters, plain.Counters) {
+			t.Errorf("%s: made %+v, counted %v; want %+v and %v", c.name, res.Made, res.Counters, plain.Made, plain.Counters)
+		}
+		if res.Patched != c.good {
+			t.Errorf("%s: patched is %v", c.name, res.Patched)
+		}
+		if c.good { // what it keeps serves the next
+			w.Patch.Base, w.Patch.Records, w.Patch.Minus, w.Patch.Plus = res.Made.Run, res.Made.Records, nil, nil
+			if again, res := f.reduce(w); !res.Patched || !bytes.Equal(again, want) {
+				t.Errorf("%s: the part that was kept is no base", c.name)
+			}
+		}
+	}
+}
+
+// FuzzBelow holds the search in lines against looking at each.
+func FuzzBelow(f *testing.F) {
+	f.Add(uint64(1), uint16(10), "b")
+	f.Add(uint64(2), uint16(2000), "")
+	f.Fuzz(func(t *testing.T, seed uint64, n uint16, key string) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		keys := make([]string, n)
+		for i := range keys {
+			keys[i] = strings.Repeat(string(rune('a'+rng.IntN(4))), rng.IntN(5)) + strings.Repeat("x\t", rng.IntN(3)*rng.IntN(3)*rng.IntN(40)) + fmt.Sprint(rng.IntN(500))
+		}
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
+		var lines []byte
+		want := -1
+		for i, k := range keys {
+			if want < 0 && k >= key {
+				want = len(lines)
+			}
+			lines = fmt.Appendf(lines, "%s\t%d\n", k, i)
+		}
+		if want < 0 {
+			want = len(lines)
+		}
+		if got, err := below(lines, []byte(key)); got != want || err != nil {
+			t.Errorf("below %q is %d, %v; want %d of %q", key, got, err, want, lines)
+		}
+		for range 20 {
+			if len(keys) == 0 {
+				return
+			}
+			k := keys[rng.IntN(len(keys))]
+			at := bytes.Index(append([]byte{'\n'}, lines...), []byte("\n"+k+"\t"))
+			if got, err := below(lines, []byte(k)); got != at || err != nil {
+				t.Fatalf("below %q is %d, %v; want %d", k, got, err, at)
+			}
+		}
+	})
+}
