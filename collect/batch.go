@@ -58,6 +58,10 @@ func (b *Batch) Added() int {
 	return b.totals.added
 }
 
+// Positive reports whether all values that were added into others, since the batch was made,
+// were positive. They are all less than 1<<27.
+func (b *Batch) Positive() bool { return b.totals == nil || b.totals.odd >= 0 }
+
 // Add takes a copy of the record and returns true, or returns false if its key is not below
 // the limit.
 func (b *Batch) Add(key, value []byte) bool {
@@ -146,6 +150,7 @@ func (b *Batch) Release() {
 	memory.keepSortable(b.entries)
 	if b.totals != nil && len(b.totals.at) == minTotals { // each reset of a larger one costs more
 		b.totals.reset()
+		b.totals.odd = 0
 		memory.totals.Put(b.totals)
 	}
 	b.totals, b.sorter.tmp, b.entries, b.memoryCursor.entries = nil, nil, nil, nil

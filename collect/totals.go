@@ -13,6 +13,7 @@ type totals struct {
 	shift uint
 	of    []int64 // by entry, if summed
 	added int     // records that have no entry
+	odd   int64   // negative if some value, since the batch was made, was not positive
 }
 
 const minTotals = 1 << 15
@@ -47,6 +48,7 @@ func (b *Batch) total(e entry) {
 		b.push(e)
 		return
 	}
+	t.odd |= x - 1
 	mask := uint(len(t.at) - 1)
 	i := uint(hashShort(e.hi, e.mid, int(e.size)) >> (t.shift & 63))
 	for {

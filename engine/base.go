@@ -166,7 +166,7 @@ func (p *baseJob) patch(tx *store.Tx, rec *record, r plan.Range, blocks [][]bloc
 	if p.key(r) != key {
 		return nil, nil // it was made of other runs
 	}
-	w := &plan.Patch{Base: out.Made.Run, Records: out.Made.Records, Input: leavesOf(out)}
+	w := &plan.Patch{Base: out.Made.Run, Records: out.Made.Records, Input: leavesOf(out), Positive: out.Positive}
 	var changed int64
 	for i := range p.maps {
 		m := &p.maps[i]

@@ -98,7 +98,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		Key: t.Key, Kind: id.kind, Stage: j.stage(id.kind), Split: res.Split, Made: res.Made,
 		Input: t.bytes, CPU: res.CPU, Created: l.e.o.Now(),
 		Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt, Counter: res.Counters,
-		Skipped: res.Skipped,
+		Skipped: res.Skipped, Positive: res.Positive,
 	}
 	if id.kind == plan.Reduce {
 		o.Range = j.ranges[id.index]

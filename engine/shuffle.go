@@ -231,8 +231,10 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree 
 	}
 	t.Key = plan.ReduceKey(rec.ReduceStage, r, runs, keyShape(rec, t.seps))
 	var err error
-	if t.nodes, err = nodesOf(tx, rec, r, runs, t.seps); err != nil {
-		return err
+	if !patchable(rec) || rec.Spec.Incremental {
+		if t.nodes, err = nodesOf(tx, rec, r, runs, t.seps); err != nil {
+			return err
+		}
 	}
 	out, err := lineage.GetOutput(tx, t.Key)
 	if err != nil || out == nil || !mayShare(tx, rec, out) {

@@ -28,6 +28,8 @@ type Output struct {
 	Used    time.Time      // when last; zero: never
 	GoneAt  time.Time      // when Gone was set
 	Skipped []mr.BadRecord // map: what it was made without
+
+	Positive bool // reduce: see plan.Patch
 }
 
 // Why the bytes of an output are gone. A loss may be told more closely: "lost: …".
@@ -62,6 +64,9 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	e.time(o.Used)
 	e.time(o.GoneAt)
 	e.bad(o.Skipped)
+	if o.Positive {
+		e.num(1)
+	}
 	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
 }
 
@@ -99,6 +104,7 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	o.Used = d.time()
 	o.GoneAt = d.time()
 	o.Skipped = d.bad()
+	o.Positive = d.num() == 1
 	return o, wrap("output "+key.Short(), d.err)
 }
 

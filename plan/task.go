@@ -142,6 +142,7 @@ type Made struct {
 type Patch struct {
 	Base        uint64 // the earlier part, kept as a run
 	Records     int64  // of Base
+	Positive    bool   // all values that were added up for it are positive: a key whose sum comes to 0 has no record left
 	Input       int64  // records that Base was made of
 	Minus, Plus []uint64
 }
@@ -172,6 +173,7 @@ type Result struct {
 	Made       Made
 	Nodes      []NodeMade    // in the order of Work.Nodes; those not worth it are missing
 	Patched    bool          // the part was made by Work.Patch
+	Positive   bool          // a part of sums: see Patch
 	Read       int64         // bytes read from input files
 	CPU        time.Duration // spent in the attempt
 	Counters   mr.Counters

@@ -52,6 +52,7 @@ type batches struct {
 	sums    bool
 	took    time.Duration
 	added   int64 // records that were added into others
+	odd     bool  // not all of them had positive values
 
 	// The next limit is the key that lies this many records ahead in the reader with the least
 	// key: what is dense in one run is mostly so in the others.
@@ -95,6 +96,13 @@ func Added(merged collect.Cursor) int64 {
 		return m.added
 	}
 	return 0
+}
+
+// Positive reports whether all values that were added into others so far were positive, and
+// less than 1<<27.
+func Positive(merged collect.Cursor) bool {
+	m, ok := merged.(*batches)
+	return !ok || !m.odd
 }
 
 // Took returns how long the merge has worked, if it knows.
@@ -182,6 +190,7 @@ func (m *batches) fill() {
 		m.step = max(min(want, 2*m.step), m.step/4, 1)
 	}
 	m.added += int64(m.batch.Added())
+	m.odd = !m.batch.Positive()
 	m.batch.Sort()
 }
 

@@ -24,6 +24,9 @@ type cursorReader struct {
 	place  func() int   // of the current record's run
 	last   int          // the place of the record before
 
+	counts bool // values are signed varints: see positive
+	odd    bool // one of them is no small positive one
+
 	enough func() bool // asked now and then: true ends the records; may be nil
 }
 
@@ -36,7 +39,11 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 	}
 	if r.step() {
 		r.records++
-		return r.c.Key(), r.c.Value(), nil
+		key, value = r.c.Key(), r.c.Value()
+		if r.counts && !small(value) {
+			r.odd = true
+		}
+		return key, value, nil
 	}
 	if r.err = r.c.Err(); r.err != nil {
 		return nil, nil, r.err
@@ -72,6 +79,20 @@ func (r *cursorReader) merging() time.Duration {
 
 // read returns how many records were read, with those that the merge has added up.
 func (r *cursorReader) read() int64 { return r.records + run.Added(r.c) }
+
+// small reports whether v is a signed varint from 1 to 1<<34 - 1.
+func small(v []byte) bool {
+	return len(v) > 0 && len(v) <= 5 && v[0]&1 == 0 && (v[0] != 0 || len(v) > 1)
+}
+
+// mostPositive is a number of records whose values, if they are small, add up to less than 1<<62.
+const mostPositive = 1 << 28
+
+// positive reports whether all records that were read had positive values, and the sum of them
+// all is far from what 64 bits can hold.
+func (r *cursorReader) positive() bool {
+	return r.counts && !r.odd && run.Positive(r.c) && r.read() < mostPositive
+}
 
 // reader is r, as a TreeReader only if there is a tree.
 func (r *cursorReader) reader() mr.RecordReader {
@@ -131,7 +152,7 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 		if len(groups) <= 1 {
 			m.readAhead(srcs, budget)
 			s := mergeOf(srcs, m.sums)
-			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place}, nil
+			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place, counts: m.sums}, nil
 		}
 		spilled, err := newSpill(dir)
 		if err != nil {

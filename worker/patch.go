@@ -62,6 +62,7 @@ func (s *Service) patchPart(a *attempt, rest func(), res *plan.Result) (done boo
 		{Group: system, Name: "reduce_output_records", Value: n},
 	}
 	res.Patched = true
+	res.Positive = w.Patch.Positive && p.plus.in.positive() && res.Counters[1].Value < mostPositive
 	res.Steps = plan.Steps{Merge: merged, Output: p.part.took + time.Since(written)}
 	return true, nil
 }
@@ -128,7 +129,7 @@ func (p *patching) apply(ctx context.Context) error {
 	if err := errors.Join(p.minus.next(), p.plus.next()); err != nil {
 		return err
 	}
-	var inserted int64
+	var longer int64
 	for n := 0; p.minus.ok || p.plus.ok; n++ {
 		if n&(everySo-1) == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -138,11 +139,11 @@ func (p *patching) apply(ctx context.Context) error {
 			order := bytes.Compare(p.minus.key, p.plus.key)
 			less, more = order <= 0, order >= 0
 		}
-		added, err := p.change(less, more)
+		by, err := p.change(less, more)
 		if err != nil {
 			return err
 		}
-		inserted += added
+		longer += by
 		if less {
 			err = p.minus.next()
 		}
@@ -164,13 +165,13 @@ func (p *patching) apply(ctx context.Context) error {
 	if p.seen != p.want.Records { // a key with a line break looks like two
 		return fmt.Errorf("%w: it has %d lines for %d records", errBase, p.seen, p.want.Records)
 	}
-	p.part.records = p.seen + inserted
+	p.part.records = p.seen + longer
 	return nil
 }
 
 // change writes the line of the key that comes next, of which there is less, or more, or both,
-// behind the lines before it. It returns how many lines the part has more than the base, so far.
-func (p *patching) change(less, more bool) (added int64, err error) {
+// behind the lines before it. It returns by how many lines that makes the part longer.
+func (p *patching) change(less, more bool) (longer int64, err error) {
 	var key []byte
 	var sum int64
 	if less {
@@ -197,10 +198,13 @@ func (p *patching) change(less, more bool) (added int64, err error) {
 		return 0, fmt.Errorf("%w: %w", errBase, err)
 	}
 	p.lines = p.lines[len(line):]
-	if old+sum == 0 && !more {
+	switch sum += old; {
+	case more || sum != 0:
+		return 0, p.write(key, sum)
+	case !p.want.Positive:
 		return 0, errUnclear
 	}
-	return 0, p.write(key, old+sum)
+	return -1, nil // no record of the key is left
 }
 
 func (p *patching) write(key []byte, sum int64) error {

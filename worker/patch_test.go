@@ -112,6 +112,46 @@ func TestOddBases(t *testing.T) {
 	}
 }
 
+// A part is known to be a sum of positive values if it is one, however it was made.
+func TestPositive(t *testing.T) {
+	runs := &memoryRuns{}
+	s := New(Options{Runs: runs, TempDir: t.TempDir(), Builtin: func(string) (*mr.Definition, bool) { return countJob(), true }})
+	f := &fold{t: t, s: s, program: plan.Program{Job: "counts"}}
+	for _, key := range []string{"short %d", "longer than what is compared at once %d"} {
+		for name, odd := range map[string]int64{"small": 1 << 20, "nothing": 0, "negative": -3, "huge": 1 << 34} {
+			want := odd == 1<<20
+			var w plan.Work
+			for r := range 12 {
+				counts := map[string]int64{}
+				for i := range 100 {
+					counts[fmt.Sprintf(key, i)] = int64(r + 1)
+				}
+				if r == 7 {
+					counts[fmt.Sprintf(key, 50)] = odd
+				}
+				w.Runs = append(w.Runs, putCounts(t, runs, counts))
+			}
+			w.KeepMost = 1 << 20
+			_, res := f.reduce(w)
+			if res.Positive != want {
+				t.Errorf("%s, %s: positive is %v", key, name, res.Positive)
+			}
+			// Take one off and add another: what is not positive stays so, and becomes so.
+			patch := plan.Patch{Base: res.Made.Run, Records: res.Made.Records, Input: 1200, Positive: res.Positive, Minus: w.Runs[:1]}
+			without := plan.Work{Runs: w.Runs[1:], Patch: patch}
+			if _, res := f.reduce(without); !res.Patched || res.Positive != want {
+				t.Errorf("%s, %s, a run less: patched %v, positive %v", key, name, res.Patched, res.Positive)
+			}
+			patch.Positive, patch.Minus = true, nil
+			patch.Plus = []uint64{putCounts(t, runs, map[string]int64{"added": odd})}
+			with := plan.Work{Runs: append(slices.Clone(w.Runs), patch.Plus...), Patch: patch}
+			if _, res := f.reduce(with); !res.Patched || res.Positive != want {
+				t.Errorf("%s, %s, a run more: patched %v, positive %v", key, name, res.Patched, res.Positive)
+			}
+		}
+	}
+}
+
 // FuzzBelow holds the search in lines against looking at each.
 func FuzzBelow(f *testing.F) {
 	f.Add(uint64(1), uint16(10), "b")

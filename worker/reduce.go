@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,6 +80,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	}
 	rest()
 	nodes.report(res, m, in)
+	res.Positive = in.positive() && !m.anyNode()
 	start := time.Now()
 	err = part.finish(a.ctx, &res.Made)
 	res.Steps = plan.Steps{Merge: in.merging(), Output: part.took + time.Since(start)}
@@ -179,6 +181,11 @@ func (s *Service) openRuns(w *plan.Work, sums bool) (*openedRuns, error) {
 		return nil, &taskFailure{kind: plan.LostRun, lost: lost, err: first}
 	}
 	return m, nil
+}
+
+// anyNode reports whether some of what was read stands for other runs.
+func (m *openedRuns) anyNode() bool {
+	return slices.ContainsFunc(m.runs, func(o *openedRun) bool { return o.leaves > 0 })
 }
 
 // isLost tells a run that must be computed again from a failure to read it now.
