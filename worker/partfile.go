@@ -70,9 +70,9 @@ func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int
 // much as all else that is done for that gigabyte in a reduce task, and pushes out what
 // others have there. The first piece stays cached, and so does a part that is no larger.
 const (
-	cachedPart = 16 << 20 // a multiple of directUnit
-	partPiece  = 1 << 20  // written at once; likewise
-	directUnit = 4 << 10  // what direct writes, their memory and their place are multiples of
+	cachedPart = 1 << 20 // a multiple of directUnit
+	partPiece  = 1 << 20 // written at once; likewise
+	directUnit = 4 << 10 // what direct writes, their memory and their place are multiples of
 )
 
 // localPart writes a part file front to back. Beyond cachedPart one piece is written while
