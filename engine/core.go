@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -229,6 +230,7 @@ type planned struct {
 	out      mr.Digest
 	failures int
 	tiny     bool // a map task of little input, or a reduce task that copies
+	first    bool // a map task that begins before the others
 }
 
 // Actions. Those above the line persist, and are all carried out in one transaction
@@ -409,6 +411,7 @@ func (c *core) planned(e evPlanned) {
 func (c *core) adopt(j *coreJob, k plan.Kind, ps []planned) []task {
 	ts := make([]task, len(ps))
 	j.left[k], j.ready[k] = 0, nil
+	var first []int
 	for i, p := range ps {
 		ts[i] = task{key: p.key, tiny: p.tiny, failures: p.failures, cached: p.cached, run: p.run, out: p.out}
 		switch {
@@ -417,9 +420,15 @@ func (c *core) adopt(j *coreJob, k plan.Kind, ps []planned) []task {
 			continue
 		case k == plan.Map:
 			ts[i].state = taskReady
-			j.ready[k] = append(j.ready[k], i)
+			if j.ready[k] = append(j.ready[k], i); p.first {
+				first = append(first, i)
+			}
 		}
 		j.left[k]++
+	}
+	if len(first) > 0 {
+		rest := slices.DeleteFunc(j.ready[k], func(i int) bool { return ps[i].first })
+		j.ready[k] = append(first, rest...)
 	}
 	return ts
 }

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
@@ -82,6 +84,40 @@ func TestFairness(t *testing.T) {
 		if got := b.started[before].task.job; got != "late" {
 			t.Errorf("%d slots: the next free one went to %s", slots, got)
 		}
+	}
+}
+
+// TestLongTasksFirst: what has to be mapped where a file has grown begins before what will only
+// be hashed, and everything begins.
+func TestLongTasksFirst(t *testing.T) {
+	var splits []input.Split
+	for _, f := range []struct {
+		path   string
+		ranges int64
+	}{{"small", 1}, {"large", 5}, {"two", 2}, {"also large", 3}} {
+		for i := range f.ranges {
+			splits = append(splits, input.Split{Pieces: []input.Piece{{Path: f.path, Off: i << 20, Len: 1 << 20}}})
+		}
+	}
+	splits = append(splits, input.Split{Pieces: make([]input.Piece, 9)})
+	tasks := make([]planned, len(splits))
+	for i := range splits {
+		tasks[i].first = grows(splits, i)
+	}
+	tasks[5] = planned{done: true, cached: true, run: 1}
+	b := newTable(t)
+	b.step(evWorker{1, 1})
+	b.step(evAdd{job: "one"})
+	b.step(evPlanned{job: "one", maps: tasks})
+	var order []int
+	for next := 0; next < len(b.started); next++ {
+		if a := b.started[next]; a.task.kind == plan.Map {
+			order = append(order, a.task.index)
+			b.finish(a.attempt)
+		}
+	}
+	if want := []int{4, 7, 9, 10, 0, 1, 2, 3, 6, 8, 11}; !slices.Equal(order, want) {
+		t.Errorf("map tasks begin in the order %v, want %v", order, want)
 	}
 }
 

@@ -172,7 +172,7 @@ func (e *Engine) planFiles(ctx context.Context, rec *record, files []input.File,
 		for i, s := range p.splits {
 			t := &p.maps[i]
 			t.bytes = s.Bytes()
-			p.tasks[i].tiny = t.bytes <= smallInput
+			p.tasks[i].tiny, p.tasks[i].first = t.bytes <= smallInput, grows(p.splits, i)
 			t.slot = mapSlot(rec, s)
 			if err := e.lookUpSplit(tx, j, i, !full && s.Settled(now), t, &p.tasks[i]); err != nil {
 				return err
@@ -181,6 +181,17 @@ func (e *Engine) planFiles(ctx context.Context, rec *record, files []input.File,
 		return nil
 	})
 	return p, err
+}
+
+// grows reports whether split i is one of the last two ranges of a large file. Where a file has
+// grown, these are to be mapped while the others, whose bytes have not changed, are only hashed:
+// the long ones go first.
+func grows(splits []input.Split, i int) bool {
+	p := splits[i].Pieces
+	if len(p) != 1 || p[0].Off == 0 {
+		return false
+	}
+	return i+2 >= len(splits) || splits[i+2].Pieces[0].Path != p[0].Path
 }
 
 // lookUpSplit asks the catalog what it knows about a split: its digest, without

@@ -10,3 +10,9 @@ import "golang.org/x/sys/unix"
 func (bf *boltFile) forgetPages(size int64) {
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, bf.db.Info().Data, uintptr(size), unix.MADV_DONTNEED)
 }
+
+// uncache gives the pages that lie in a piece of the file back to the system, as far as nobody
+// has mapped them.
+func (bf *boltFile) uncache(e extent) {
+	_ = unix.Fadvise(int(bf.f.Fd()), e.off, int64(e.size), unix.FADV_DONTNEED)
+}

@@ -4,3 +4,6 @@ package store
 
 // forgetPages is for Linux: see there.
 func (bf *boltFile) forgetPages(int64) {}
+
+// uncache is for Linux, too.
+func (bf *boltFile) uncache(extent) {}

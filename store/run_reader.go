@@ -21,6 +21,9 @@ type RunReader struct {
 	vol *volume // nil: inline, or closed
 	key []byte
 	pg  pages
+
+	last bool   // see LastRead
+	read extent // of a run that is read for the last time: not given up yet
 }
 
 // OpenRun opens a committed run. It is ErrNoRun if there is no record of it, and
@@ -107,7 +110,10 @@ func (r *RunReader) ReadBlock(i int, dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("store: run %s: read after Close", r.id)
 	}
 	r.key = blobKey(r.key[:0], r.rec.place, uint32(i))
-	b, err := r.vol.readBlob(&r.pg, r.key, int64(r.rec.bytes), dst)
+	b, at, err := r.vol.readBlob(&r.pg, r.key, int64(r.rec.bytes), dst)
+	if r.last && err == nil {
+		r.pass(at)
+	}
 	if err != nil {
 		if errors.Is(err, ErrDamaged) {
 			r.s.retire(r.vol)
@@ -117,66 +123,90 @@ func (r *RunReader) ReadBlock(i int, dst []byte) ([]byte, error) {
 	return b, nil
 }
 
+// LastRead says that what is read from now on will hardly be read again: its place in the
+// system's cache is given to others.
+func (r *RunReader) LastRead() { r.last = true }
+
+// passAtOnce is how much is given up at a time: the cache keeps pieces that are given up in part.
+const passAtOnce = 8 << 20
+
+// pass gives up what was read, piece by piece.
+func (r *RunReader) pass(at extent) {
+	end := r.read.off + int64(r.read.size)
+	near := at.off >= end && at.off-end < 64<<10 // what lies between is the volume's own
+	if r.read.size > 0 && near && r.read.size < passAtOnce {
+		r.read.size = int(at.off + int64(at.size) - r.read.off)
+		return
+	}
+	if r.read.size > 0 {
+		r.vol.bf.uncache(r.read)
+	}
+	r.read = at
+}
+
 // Close releases the run. It may be called again.
 func (r *RunReader) Close() {
 	if r.vol != nil {
+		if r.read.size > 0 {
+			r.vol.bf.uncache(r.read)
+		}
 		r.s.releaseQuietly(r.vol)
 		r.vol = nil
 	}
 }
 
-// readBlob reads the value of key into dst. No value may be longer than limit.
-func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) ([]byte, error) {
-	var out []byte
-	err := guard(func() error {
+// readBlob reads the value of key into dst, and says where it lies. No value may be longer
+// than limit.
+func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) (out []byte, at extent, err error) {
+	err = guard(func() error {
 		b, err := v.begin(false)
 		if err != nil {
 			return err
 		}
 		// Until b ends, bbolt uses none of the pages it can see for anything else.
 		defer b.Rollback() //nolint:errcheck // read only
-		out, err = v.readIn(b, p, key, limit, dst)
+		out, at, err = v.readIn(b, p, key, limit, dst)
 		return err
 	})
 	if err == nil {
-		return out, nil
+		return out, at, nil
 	}
 	var perr *panicked
 	if isDamage(err) || errors.Is(err, ErrDamaged) || errors.As(err, &perr) || errors.Is(err, syscall.EIO) {
-		return nil, fmt.Errorf("%w: volume %s: %w", ErrDamaged, volumeName(v.number), err)
+		return nil, at, fmt.Errorf("%w: volume %s: %w", ErrDamaged, volumeName(v.number), err)
 	}
-	return nil, fmt.Errorf("volume %s: %w", v.path, err)
+	return nil, at, fmt.Errorf("volume %s: %w", v.path, err)
 }
 
-func (v *volume) readIn(b *bolt.Tx, p *pages, key []byte, limit int64, dst []byte) ([]byte, error) {
+func (v *volume) readIn(b *bolt.Tx, p *pages, key []byte, limit int64, dst []byte) (out []byte, e extent, err error) {
 	bucket := b.Bucket(blobsBucket())
 	if bucket == nil {
-		return nil, fmt.Errorf("%w: no blobs", errBadPage)
+		return nil, e, fmt.Errorf("%w: no blobs", errBadPage)
 	}
 	root := uint64(bucket.Root())
 	if root == 0 { // so little that bbolt keeps it inside the root page
 		val := bucket.Get(key)
 		if val == nil || int64(len(val)) > limit {
-			return nil, fmt.Errorf("%w: block not found", errBadPage)
+			return nil, e, fmt.Errorf("%w: block not found", errBadPage)
 		}
-		return append(dst[:0], val...), nil
+		return append(dst[:0], val...), e, nil
 	}
 	p.r, p.pageSize, p.highWater = v.bf.f, v.bf.db.Info().PageSize, uint64(b.Size())/uint64(v.bf.db.Info().PageSize)
 	e, ok, err := p.find(root, key)
 	if err != nil {
-		return nil, asDamage(err)
+		return nil, e, asDamage(err)
 	}
 	if !ok || int64(e.size) > limit {
-		return nil, fmt.Errorf("%w: block not found", errBadPage)
+		return nil, e, fmt.Errorf("%w: block not found", errBadPage)
 	}
 	if cap(dst) < e.size {
 		dst = make([]byte, e.size)
 	}
 	dst = dst[:e.size]
 	if _, err := v.bf.f.ReadAt(dst, e.off); err != nil {
-		return nil, asDamage(err)
+		return nil, e, asDamage(err)
 	}
-	return dst, nil
+	return dst, e, nil
 }
 
 // asDamage makes a short read damage: the file ends where it should not.

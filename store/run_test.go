@@ -42,6 +42,31 @@ func TestInlineRuns(t *testing.T) {
 	}
 }
 
+// What was read for the last time can be read again all the same.
+func TestLastRead(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{100, 100_000, 3 << 20} {
+		s := open(t, t.TempDir(), store.Options{})
+		data, other := blocks(1, 12, size), blocks(2, 12, size)
+		id, next := write(t, s, data), write(t, s, other)
+		for range 2 {
+			r, err := s.OpenRun(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.LastRead()
+			for _, i := range []int{0, 1, 2, 7, 8, 3, 11} {
+				if b, err := r.ReadBlock(i, nil); err != nil || !bytes.Equal(b, data[i]) {
+					t.Errorf("block %d of %d bytes: %d, %v", i, size, len(b), err)
+				}
+			}
+			r.Close()
+			mustRead(t, s, id, data)
+			mustRead(t, s, next, other)
+		}
+	}
+}
+
 func TestUncommittedRuns(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{100, 100_000} {

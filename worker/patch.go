@@ -102,6 +102,9 @@ func (s *Service) openPatch(a *attempt) (p *patching, err error) {
 	if p.src, err = s.o.Runs.Open(p.want.Base); err != nil {
 		return nil, err
 	}
+	if s, ok := p.src.(interface{ LastRead() }); ok {
+		s.LastRead() // whoever comes next builds on the part that is being made
+	}
 	ix, err := run.ReadIndex(p.src, p.src.Blobs())
 	if err != nil {
 		return nil, err

@@ -115,9 +115,9 @@ func TestExplainOfAJobUnderWay(t *testing.T) {
 	open := sync.OnceFunc(func() { close(release) })
 	defer open()
 	in := filepath.Join(dir, "in.txt")
-	var text strings.Builder // splits that don't count as small, so that slots are few
+	var text strings.Builder // splits that don't count as small, so that slots are few; the last two are mapped first
 	for i := range 60_000 {
-		fmt.Fprintf(&text, "%s %06d\n", [2]string{"go", "stop"}[i/40_000], i)
+		fmt.Fprintf(&text, "%s %06d\n", [3]string{"stop", "go", "go"}[i/20_000], i)
 	}
 	if err := os.WriteFile(in, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
