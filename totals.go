@@ -1,5 +1,12 @@
 package mr
 
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"strconv"
+)
+
 // A job without a reducer whose combiner is Sum of 64-bit integers runs no line of its
 // author's when it reduces: records are read, added up by key, and written as text, all by
 // this package. What that makes of an encoded record has a name, so that whoever reads the
@@ -44,9 +51,56 @@ func Totals(t Traits) *Program {
 	return nil
 }
 
-// Lines reports whether the text of a job's output can be read back: each line is a key as it is
-// encoded, a tab and a sum in decimal, unless a key holds a line break.
-func (t *Traits) Lines() bool { return t.Totals == "1 bytes" && !t.NoKey && !t.NoValue }
+// Lines is how the lines that such a job writes as text are read back: a key, a tab, and a sum
+// in decimal. Keys with line breaks can't be.
+type Lines struct{ totals string }
+
+// Lines returns how the lines of a job's output are read back; ok is false if they can't be.
+func (t *Traits) Lines() (l Lines, ok bool) {
+	if t.NoKey || t.NoValue {
+		return l, false
+	}
+	return LinesOf(t.Totals)
+}
+
+// LinesOf is Traits.Lines of a job that says totals of itself, and writes keys and values.
+func LinesOf(totals string) (l Lines, ok bool) {
+	switch totals {
+	case "1 bytes", "1 int64", "1 uint64":
+		return Lines{totals}, true
+	}
+	return l, false
+}
+
+// AppendKey appends the text of an encoded key to dst.
+func (l Lines) AppendKey(dst, key []byte) ([]byte, error) {
+	switch {
+	case l.totals == "1 bytes":
+		return append(dst, key...), nil
+	case len(key) != 8:
+		return dst, errKey
+	case l.totals == "1 int64":
+		return strconv.AppendInt(dst, int64(binary.BigEndian.Uint64(key)^1<<63), 10), nil
+	}
+	return strconv.AppendUint(dst, binary.BigEndian.Uint64(key), 10), nil
+}
+
+// Compare compares the texts of two keys as their encodings compare.
+func (l Lines) Compare(a, b []byte) int {
+	if l.totals == "1 bytes" {
+		return bytes.Compare(a, b)
+	}
+	below := [2]bool{bytes.HasPrefix(a, []byte{'-'}), bytes.HasPrefix(b, []byte{'-'})}
+	switch {
+	case below[0] && !below[1]:
+		return -1
+	case below[1] && !below[0]:
+		return 1
+	case below[0]:
+		a, b = b, a
+	}
+	return cmp.Or(cmp.Compare(len(a), len(b)), bytes.Compare(a, b))
+}
 
 func totalsOf[K any](t Traits) *Program {
 	s := collectOptions([]Option{newMapOpt[K, int64]().set, Combine(Sum[int64])})

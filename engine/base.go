@@ -92,7 +92,8 @@ func (e *Engine) baseJob(rec *record) (p baseJob, err error) {
 
 // patchable reports whether a part of the job can be made of an earlier one.
 func patchable(rec *record) bool {
-	return rec.Traits.Lines() && rec.Traits.Sums && rec.Traits.Reduce && rec.Format == "text" && !rec.Spec.NoCache
+	_, lines := rec.Traits.Lines()
+	return lines && rec.Traits.Sums && rec.Traits.Reduce && rec.Format == "text" && !rec.Spec.NoCache
 }
 
 // cuts are the keys at which the base has cut its ranges.
@@ -166,7 +167,7 @@ func (p *baseJob) patch(tx *store.Tx, rec *record, r plan.Range, blocks [][]bloc
 	if p.key(r) != key {
 		return nil, nil // it was made of other runs
 	}
-	w := &plan.Patch{Base: out.Made.Run, Records: out.Made.Records, Input: leavesOf(out), Positive: out.Positive}
+	w := &plan.Patch{Base: out.Made.Run, Totals: rec.Traits.Totals, Records: out.Made.Records, Input: leavesOf(out), Positive: out.Positive}
 	var changed int64
 	for i := range p.maps {
 		m := &p.maps[i]

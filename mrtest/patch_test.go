@@ -17,19 +17,30 @@ import (
 )
 
 // totals adds up integers by key, which any order does: a line is a quoted key and a number.
-func totals() *mr.Definition {
+func totals[K any](keyOf func(string) K) *mr.Definition {
 	return mr.Job("totals", mr.Version("1"),
-		mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+		mr.Map(func(_ *mr.Task, line string, emit mr.Emit[K, int64]) error {
 			at := strings.LastIndexByte(line, ' ')
 			key, err := strconv.Unquote(line[:at])
 			if err != nil {
 				return err
 			}
 			n, err := strconv.ParseInt(line[at+1:], 10, 64)
-			emit(key, n)
+			emit(keyOf(key), n)
 			return err
 		}),
 		mr.Combine(mr.Sum[int64]))
+}
+
+func texts() *mr.Definition { return totals(func(s string) string { return s }) }
+
+// signed makes keys of very different lengths of them.
+func signed(s string) int64 {
+	h := int64(0)
+	for i := range len(s) {
+		h = h*31 + int64(s[i])
+	}
+	return h * h * h >> (uint(h) % 60)
 }
 
 // amounts are lines for totals. With least 1, all values are positive and small.
@@ -54,20 +65,24 @@ func amounts(rng *rand.Rand, n, keys int, least int64) string {
 	return b.String()
 }
 
-func coldTotals(t *testing.T, files mrtest.Files) mrtest.Result {
-	return mrtest.New(t, totals()).Run("totals", files, mrtest.Options{SplitSize: smallSplit})
+func coldTotals(t *testing.T, job *mr.Definition, files mrtest.Files) mrtest.Result {
+	return mrtest.New(t, job).Run("totals", files, mrtest.Options{SplitSize: smallSplit})
 }
 
 // Whatever is done to files, what is made of an earlier job's parts is what a new store makes.
 func TestPartsFollowFromEarlierOnes(t *testing.T) {
 	for _, least := range []int64{1, -1, 0} {
-		t.Run(fmt.Sprint("values from ", least), func(t *testing.T) { followEdits(t, least) })
+		t.Run(fmt.Sprint("values from ", least), func(t *testing.T) { followEdits(t, texts(), least) })
 	}
+	t.Run("signed keys", func(t *testing.T) { followEdits(t, totals(signed), 1) })
+	t.Run("keys without a sign", func(t *testing.T) {
+		followEdits(t, totals(func(s string) uint64 { return uint64(signed(s)) }), 1)
+	})
 }
 
-func followEdits(t *testing.T, least int64) {
+func followEdits(t *testing.T, job *mr.Definition, least int64) {
 	rng := rand.New(rand.NewPCG(uint64(least), 5))
-	m := mrtest.New(t, totals())
+	m := mrtest.New(t, job)
 	files := mrtest.Files{}
 	for i := range 4 {
 		files[fmt.Sprint("f", i)] = amounts(rng, 1500, 3000, least)
@@ -94,7 +109,7 @@ func followEdits(t *testing.T, least int64) {
 		}
 		r := m.Run("totals", files, mrtest.Options{SplitSize: smallSplit, Reducers: 3})
 		patched += r.Status.Merge.Cached
-		want := coldTotals(t, files)
+		want := coldTotals(t, job, files)
 		if r.Output != want.Output {
 			t.Fatalf("step %d: the output is not that of a cold run", step)
 		}
@@ -119,13 +134,13 @@ func reduceCounters(r mrtest.Result) map[string]int64 {
 
 // A key with a line break can't be told from two lines: parts that hold one are not built upon.
 func TestBrokenLinesAreNotBuiltUpon(t *testing.T) {
-	m := mrtest.New(t, totals())
+	m := mrtest.New(t, texts())
 	rng := rand.New(rand.NewPCG(3, 3))
 	files := mrtest.Files{"a": amounts(rng, 2000, 500, 1) + "\"key 7\\n1\\t5\" 3\n"}
 	m.Run("totals", files, mrtest.Options{SplitSize: smallSplit})
 	files["a"] += amounts(rng, 5, 500, 1)
 	r := m.Run("totals", files, mrtest.Options{SplitSize: smallSplit})
-	if r.Output != coldTotals(t, files).Output {
+	if r.Output != coldTotals(t, texts(), files).Output {
 		t.Error("the output is not that of a cold run")
 	}
 	if r.Status.Merge.Cached != 0 {
@@ -142,7 +157,7 @@ func TestInputsKeepTheirRanges(t *testing.T) {
 		}
 		return b.String()
 	}
-	m := mrtest.New(t, totals())
+	m := mrtest.New(t, texts())
 	dir := t.TempDir()
 	run := func(name, text string) (ran int) {
 		path := filepath.Join(dir, name)

@@ -141,6 +141,7 @@ type Made struct {
 // and what Plus come to is added.
 type Patch struct {
 	Base        uint64 // the earlier part, kept as a run
+	Totals      string // of the job's traits: what its lines are
 	Records     int64  // of Base
 	Positive    bool   // all values that were added up for it are positive: a key whose sum comes to 0 has no record left
 	Input       int64  // records that Base was made of

@@ -52,6 +52,7 @@ type round struct {
 	lives []life
 	flags []string
 	env   []string
+	base  bool   // the first job follows one over most of its input, whose parts it builds on
 	gc    bool   // collect garbage as soon as the jobs are done
 	cuts  int    // so many of a life's connections are cut
 	odd   string // what a process of a job binary does, once
@@ -116,6 +117,7 @@ func drawRound(s seed, points []string) *round {
 	case "store/catalog-made":
 		first.hit = 1
 	}
+	r.base = point != "store/catalog-made" && r.jobs[0].name != "odd" && rng.IntN(3) == 0
 	r.lives = append(r.lives, first)
 	for range rng.IntN(3) {
 		l := life{after: time.Duration(rng.IntN(700)) * time.Millisecond}

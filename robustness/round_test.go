@@ -31,6 +31,7 @@ type running struct {
 	ids   []mr.JobID // as acknowledged; empty before
 	kills int
 	hurt  bool // a volume was damaged
+	bases int  // jobs that ran before the round's
 }
 
 func (r *round) run(t *testing.T, c *corpus, sums *tally) {
@@ -54,6 +55,9 @@ func (r *round) run(t *testing.T, c *corpus, sums *tally) {
 		sums.add("jobs: " + j.name)
 		u.specs = append(u.specs, j.spec(t, c, out))
 	}
+	if r.base {
+		u.runBase()
+	}
 	for _, l := range r.lives {
 		u.live(l)
 		u.atKill()
@@ -62,6 +66,21 @@ func (r *round) run(t *testing.T, c *corpus, sums *tally) {
 		}
 	}
 	u.last()
+}
+
+// runBase runs the first job over all files but the last.
+func (u *running) runBase() {
+	spec := u.specs[0]
+	files, err := filepath.Glob(filepath.Join(u.c.dir, "*"))
+	if err != nil || len(files) < 2 {
+		u.t.Fatal(files, err)
+	}
+	spec.Inputs, spec.Output, spec.Overwrite, spec.NoCache = files[:len(files)-1], filepath.Join(u.dir, "base"), false, false
+	d := start(u.t, launch{store: u.store, flags: u.flags})
+	succeed(u.t, d.client(), submit(u.t, d.client(), "base", spec))
+	d.kill()
+	u.bases++
+	u.sums.add("jobs that follow another")
 }
 
 // live is one life of the daemon, and its end.
@@ -266,6 +285,7 @@ func (u *running) last() {
 	for i, id := range u.ids {
 		s := succeed(u.t, c, id)
 		u.verify(i, s)
+		u.sums.plus("earlier parts and nodes read", s.Merge.Cached)
 		for _, p := range []mr.PhaseStatus{s.Map, s.Reduce} {
 			tasks, attempts, twins, odd = tasks+p.Tasks, attempts+p.Attempts, twins+p.Speculative, odd+p.Failed
 		}
@@ -280,8 +300,8 @@ func (u *running) last() {
 	if most := tasks + twins + odd + inFlight*u.kills*len(u.specs); attempts > most && !u.hurt {
 		u.t.Errorf("%d attempts for %d tasks with %d kills and %d twins", attempts, tasks, u.kills, twins)
 	}
-	if list, err := c.List(u.t.Context(), true); err != nil || len(list) != len(u.specs) {
-		u.t.Errorf("%d jobs on record for %d submissions (%v)", len(list), len(u.specs), err)
+	if list, err := c.List(u.t.Context(), true); err != nil || len(list) != len(u.specs)+u.bases {
+		u.t.Errorf("%d jobs on record for %d submissions (%v)", len(list), len(u.specs)+u.bases, err)
 	}
 	u.leftovers()
 	d.alive()

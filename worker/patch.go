@@ -83,11 +83,13 @@ func (s *Service) unpatched(a *attempt, why error) error {
 // patching is a patch under way.
 type patching struct {
 	want        plan.Patch
+	keys        mr.Lines
 	src         RunSource
 	in          *run.Reader // of the earlier part
 	lines       []byte      // its lines that were read and are not dealt with yet
 	seen        int64       // lines read
 	minus, plus *change
+	key         []byte // the text of the one at hand
 	part        *partWriter
 	outErr      error // of part
 }
@@ -99,6 +101,10 @@ func (s *Service) openPatch(a *attempt) (p *patching, err error) {
 			p.close()
 		}
 	}()
+	var ok bool
+	if p.keys, ok = mr.LinesOf(p.want.Totals); !ok {
+		return nil, fmt.Errorf("its lines are not known here: %q", p.want.Totals)
+	}
 	if p.src, err = s.o.Runs.Open(p.want.Base); err != nil {
 		return nil, err
 	}
@@ -186,6 +192,10 @@ func (p *patching) change(less, more bool) (longer int64, err error) {
 	if less && more && sum == 0 {
 		return 0, nil
 	}
+	if p.key, err = p.keys.AppendKey(p.key[:0], key); err != nil {
+		return 0, err
+	}
+	key = p.key
 	line, err := p.find(key)
 	if err != nil {
 		return 0, err
@@ -249,7 +259,7 @@ func (p *patching) read() bool {
 // there is none.
 func (p *patching) find(key []byte) (line []byte, err error) {
 	for {
-		at, err := below(p.lines, key)
+		at, err := below(p.lines, key, p.keys)
 		if err == nil {
 			err = p.copy(at)
 		}
@@ -289,11 +299,11 @@ const nearby = 128
 // below returns where the first line begins whose key is not below key. lines are sorted, and
 // end with a line break. The search begins at their front, in steps that double: what is looked
 // for is mostly not far.
-func below(lines, key []byte) (int, error) {
+func below(lines, key []byte, keys mr.Lines) (int, error) {
 	lo, hi := 0, len(lines) // all lines before lo are below key, and that at hi is not
 	less := func(at int) (bool, error) {
 		have, _, err := lineAt(lines, at)
-		return bytes.Compare(have, key) < 0, err
+		return keys.Compare(have, key) < 0, err
 	}
 	// next is where the first line behind at begins, at most hi.
 	next := func(at int) int {

@@ -92,7 +92,7 @@ func TestOddBases(t *testing.T) {
 		{"no number", []string{strings.Replace(text, "key 01500\t", "key 01500\tx", 1)}, records, false},
 		{"empty", nil, 0, false},
 	} {
-		w.Patch = plan.Patch{Base: keep(c.pieces...), Records: c.records, Input: counterOf(before, "reduce_input_records"), Minus: []uint64{minus}, Plus: []uint64{plus}}
+		w.Patch = plan.Patch{Totals: "1 bytes", Base: keep(c.pieces...), Records: c.records, Input: counterOf(before, "reduce_input_records"), Minus: []uint64{minus}, Plus: []uint64{plus}}
 		got, res := f.reduce(w)
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s: other bytes", c.name)
@@ -137,7 +137,7 @@ func TestPositive(t *testing.T) {
 				t.Errorf("%s, %s: positive is %v", key, name, res.Positive)
 			}
 			// Take one off and add another: what is not positive stays so, and becomes so.
-			patch := plan.Patch{Base: res.Made.Run, Records: res.Made.Records, Input: 1200, Positive: res.Positive, Minus: w.Runs[:1]}
+			patch := plan.Patch{Totals: "1 bytes", Base: res.Made.Run, Records: res.Made.Records, Input: 1200, Positive: res.Positive, Minus: w.Runs[:1]}
 			without := plan.Work{Runs: w.Runs[1:], Patch: patch}
 			if _, res := f.reduce(without); !res.Patched || res.Positive != want {
 				t.Errorf("%s, %s, a run less: patched %v, positive %v", key, name, res.Patched, res.Positive)
@@ -157,6 +157,7 @@ func FuzzBelow(f *testing.F) {
 	f.Add(uint64(1), uint16(10), "b")
 	f.Add(uint64(2), uint16(2000), "")
 	f.Fuzz(func(t *testing.T, seed uint64, n uint16, key string) {
+		texts, _ := mr.LinesOf("1 bytes")
 		rng := rand.New(rand.NewPCG(seed, 1))
 		keys := make([]string, n)
 		for i := range keys {
@@ -175,7 +176,7 @@ func FuzzBelow(f *testing.F) {
 		if want < 0 {
 			want = len(lines)
 		}
-		if got, err := below(lines, []byte(key)); got != want || err != nil {
+		if got, err := below(lines, []byte(key), texts); got != want || err != nil {
 			t.Errorf("below %q is %d, %v; want %d of %q", key, got, err, want, lines)
 		}
 		for range 20 {
@@ -184,7 +185,7 @@ func FuzzBelow(f *testing.F) {
 			}
 			k := keys[rng.IntN(len(keys))]
 			at := bytes.Index(append([]byte{'\n'}, lines...), []byte("\n"+k+"\t"))
-			if got, err := below(lines, []byte(k)); got != at || err != nil {
+			if got, err := below(lines, []byte(k), texts); got != at || err != nil {
 				t.Fatalf("below %q is %d, %v; want %d", k, got, err, at)
 			}
 		}
