@@ -94,32 +94,35 @@ type patching struct {
 	outErr      error // of part
 }
 
-func (s *Service) openPatch(a *attempt) (p *patching, err error) {
-	p = &patching{want: a.work.Patch}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
+func (s *Service) openPatch(a *attempt) (*patching, error) {
+	p := &patching{want: a.work.Patch}
+	if err := p.open(s, a); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *patching) open(s *Service, a *attempt) (err error) {
 	var ok bool
 	if p.keys, ok = mr.LinesOf(p.want.Totals); !ok {
-		return nil, fmt.Errorf("its lines are not known here: %q", p.want.Totals)
+		return fmt.Errorf("its lines are not known here: %q", p.want.Totals)
 	}
 	if p.src, err = s.o.Runs.Open(p.want.Base); err != nil {
-		return nil, err
+		return err
 	}
 	if s, ok := p.src.(interface{ LastRead() }); ok {
 		s.LastRead() // whoever comes next builds on the part that is being made
 	}
 	ix, err := run.ReadIndex(p.src, p.src.Blobs())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.in = run.NewReader(p.src, ix, nil, nil)
 	if p.minus, err = s.openChange(a, p.want.Minus); err == nil {
 		p.plus, err = s.openChange(a, p.want.Plus)
 	}
-	return p, err
+	return err
 }
 
 func (p *patching) close() {

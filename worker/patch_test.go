@@ -61,7 +61,7 @@ func TestOddBases(t *testing.T) {
 		}
 	}
 	kept, minus, plus := putCounts(t, runs, old), putCounts(t, runs, gone), putCounts(t, runs, added)
-	base, before := f.reduce(plan.Work{Runs: []uint64{kept, minus}})
+	base, before := f.reduce(plan.Work{Runs: []uint64{kept, minus}, KeepMost: 1 << 20})
 	w := plan.Work{Runs: []uint64{kept, plus}, KeepMost: 1 << 20}
 	want, plain := f.reduce(w)
 	keep := func(pieces ...string) uint64 {
@@ -73,6 +73,25 @@ func TestOddBases(t *testing.T) {
 			}
 		}
 		return seal(t, kw, sink)
+	}
+	junk := runs.Create()
+	if err := junk.WriteBlock([]byte("no run")); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := junk.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]plan.Patch{
+		"base": {Base: lost}, "minus": {Base: kept, Minus: []uint64{lost}}, "plus": {Base: kept, Minus: []uint64{minus}, Plus: []uint64{plus, lost}},
+	} {
+		p.Totals = "1 bytes"
+		if w.Patch = p; p.Base != lost {
+			w.Patch.Base = before.Made.Run
+		}
+		if got, res := f.reduce(w); !bytes.Equal(got, want) || res.Patched {
+			t.Errorf("with a lost %s: patched is %v, or other bytes", name, res.Patched)
+		}
 	}
 	text := string(base)
 	at := strings.Index(text, "key 01500")
