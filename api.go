@@ -118,7 +118,8 @@ type PhaseStatus struct {
 }
 
 // MergeStatus counts the inner nodes of the trees in which a job's reduce tasks have folded
-// their runs: those read from the store, and those kept there for later.
+// their runs: those read from the store, and those kept there for later. An earlier job's part
+// of which a task has made its own is among those read.
 type MergeStatus struct {
 	Cached int
 	Run    int

@@ -40,7 +40,8 @@ type phaseJSON struct {
 	Speculative int `json:"speculative"`
 }
 
-// mergeJSON counts the inner nodes of merge trees: read from the store, and kept there.
+// mergeJSON counts the inner nodes of merge trees, and earlier parts that others were made of:
+// read from the store, and kept there.
 type mergeJSON struct {
 	Nodes  int `json:"nodes"`
 	Cached int `json:"cached"`
