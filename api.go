@@ -101,6 +101,7 @@ type Status struct {
 	Counters  Counters
 	Warnings  []string
 	Version   uint64 // grows with every change; for Wait
+	Submit    SubmitID
 }
 
 // PhaseStatus counts a phase's tasks and attempts.

@@ -191,7 +191,7 @@ func (j *job) status(now time.Time) mr.Status {
 
 func (r *record) status() mr.Status {
 	s := mr.Status{
-		Job: r.ID, Name: r.Traits.Job, Spec: r.Spec, State: r.State, Phase: r.Phase,
+		Job: r.ID, Submit: r.Submit, Name: r.Traits.Job, Spec: r.Spec, State: r.State, Phase: r.Phase,
 		Output: r.Spec.Output, Error: r.Error,
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended,
 		Map: r.Map, Reduce: r.Reduce, Merge: r.Merge, Bytes: r.Bytes, Seconds: r.Seconds,

@@ -70,7 +70,7 @@ func (e *Engine) reserve(ctx context.Context, j *job) error {
 		}
 	})
 	if err == nil && holder != "" {
-		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it, or choose another --output", j.rec.Spec.Output, holder)
+		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it, cancel it with 'mrctl kill %s', or choose another --output", j.rec.Spec.Output, holder, holder)
 	}
 	return err
 }

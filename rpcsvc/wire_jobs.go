@@ -142,6 +142,7 @@ type Status struct {
 	Warnings  []string  `json:"warnings"`
 	Version   uint64    `json:"version"`
 	Merge     Merge     `json:"merge"`
+	SubmitID  string    `json:"submit_id"`
 }
 
 // Phase is mr.PhaseStatus.

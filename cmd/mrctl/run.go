@@ -24,7 +24,8 @@ otherwise; what was computed is kept in the store either way.
 JOB is a built-in (below), a Go package or file with an mr main (anything with a / in it), or a job
 binary. Flags may stand anywhere. The flags of a built-in do, too; an author's own follow --.
 
-Ctrl-C cancels the job; a second one leaves at once.
+Ctrl-C cancels the job; a second one leaves at once. After that, and after a crash, the same line
+again goes on with what was computed.
 ` + a.builtinHelp(),
 		Example: `  mrctl run wordcount --letters --input books --output counts
   mrctl run grep 'timeout|refused' --input 'logs/**/*.gz' --output found
@@ -73,7 +74,10 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		if r.dryRun {
 			return a.dryRun(ctx, s, spec)
 		}
-		job, err := a.submit(ctx, s, r.id(), spec)
+		if err := a.replaceStray(ctx, s, spec.Output); err != nil {
+			return err
+		}
+		job, err := a.submit(ctx, s, r.id(s), spec)
 		if err != nil {
 			return err
 		}
@@ -104,11 +108,42 @@ func (a *app) dryRun(ctx context.Context, s *session, spec mr.Spec) error {
 }
 
 // id is the submission's: the one typed, or a new one.
-func (r *request) id() mr.SubmitID {
-	if r.submitID != "" {
+func (r *request) id(s *session) mr.SubmitID {
+	switch {
+	case r.submitID != "":
 		return mr.SubmitID(r.submitID)
+	case s.daemon == "":
+		return ownPrefix + newSubmitID(time.Now())
 	}
 	return newSubmitID(time.Now())
+}
+
+// ownPrefix begins the ids of what mrctl run submits to the engine in its own process.
+const ownPrefix = "own_"
+
+// replaceStray cancels a job that writes to output and has nobody left: an earlier mrctl run's,
+// whose process, which was the engine, too, has been killed. The job that is about to be
+// submitted uses what it has computed. Jobs of a daemon stay: it goes on with them.
+func (a *app) replaceStray(ctx context.Context, s *session, output string) error {
+	if s.daemon != "" {
+		return nil
+	}
+	jobs, err := s.List(ctx, false)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.Output != output || !strings.HasPrefix(string(j.Submit), ownPrefix) {
+			continue
+		}
+		if !a.quiet {
+			a.say("job %s, which was interrupted, gives way; what it has computed is used", j.Job)
+		}
+		if err := s.Kill(ctx, j.Job); err != nil {
+			return fmt.Errorf("cancelling job %s, which was interrupted: %w", j.Job, err)
+		}
+	}
+	return nil
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {

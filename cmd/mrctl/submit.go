@@ -47,7 +47,7 @@ func (a *app) submitJob(cmd *cobra.Command, args []string, r *request) error {
 		if r.dryRun {
 			return a.dryRun(ctx, s, spec)
 		}
-		job, err := a.submit(ctx, s, r.id(), spec)
+		job, err := a.submit(ctx, s, r.id(s), spec)
 		if err != nil {
 			return err
 		}
