@@ -20,7 +20,7 @@ func countJob() *mr.Definition {
 }
 
 // putCounts stores counts as a run.
-func putCounts(t *testing.T, runs *memoryRuns, counts map[string]int64) uint64 {
+func putCounts(t testing.TB, runs *memoryRuns, counts map[string]int64) uint64 {
 	t.Helper()
 	sink := runs.Create()
 	w := run.NewWriter(sink, run.Options{})
@@ -32,7 +32,7 @@ func putCounts(t *testing.T, runs *memoryRuns, counts map[string]int64) uint64 {
 	return seal(t, w, sink)
 }
 
-func seal(t *testing.T, w *run.Writer, sink RunSink) uint64 {
+func seal(t testing.TB, w *run.Writer, sink RunSink) uint64 {
 	t.Helper()
 	if _, err := w.Close(); err != nil {
 		t.Fatal(err)
