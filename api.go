@@ -100,8 +100,8 @@ type Status struct {
 	Seconds   Seconds
 	Counters  Counters
 	Warnings  []string
-	Version   uint64 // grows with every change; for Wait
-	Submit    SubmitID
+	Version   uint64   // grows with every change; for Wait
+	Submit    SubmitID // under which it was submitted
 }
 
 // PhaseStatus counts a phase's tasks and attempts.

@@ -18,15 +18,14 @@ import (
 // to add integers up, its part follows from that one's: take off what was added for the
 // runs that are gone, and add what the new ones come to. That costs what changed, and a copy.
 
-// baseJob is the job that another one follows. The zero baseJob has left nothing.
+// baseJob is what the job that another one follows has left for patches.
 type baseJob struct {
 	rec     *record
 	maps    []mapOutput
 	reduces map[int]mr.Digest // keys of the reduce tasks that are done
 
-	// What patches are made of: see compare.
-	patches bool
-	added   []int // map tasks of the job
+	patches bool  // what is known of it will do
+	added   []int // map tasks of the job whose runs the base has not read
 }
 
 // mapOutput is a run that a map task of the base has made.
@@ -64,44 +63,57 @@ func baseOf(tx *store.Tx, rec *record) *record {
 	return nil // there is none, or its record is gone
 }
 
-// baseJob reads what the job that rec follows has left.
-func (e *Engine) baseJob(rec *record) (p baseJob, err error) {
-	err = e.o.Store.View(func(tx *store.Tx) error {
-		if p.rec = baseOf(tx, rec); p.rec == nil || !patchable(rec) {
-			return nil
-		}
-		p.reduces = map[int]mr.Digest{}
-		p.patches = true
-		return eachTask(tx, p.rec.ID, func(id taskID, t *lineage.Task) error {
-			switch {
-			case id.kind == plan.Reduce && t.State == lineage.TaskDone:
-				p.reduces[id.index] = t.Key
-			case id.kind == plan.Map && t.State != lineage.TaskDone:
-				p.patches = false // nobody knows what its reduce tasks have read
-			case id.kind == plan.Map && t.Made.Records > 0:
-				p.maps = append(p.maps, mapOutput{run: t.Made.Run, digest: t.Made.Digest})
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return p, fmt.Errorf("reading what job %s has left: %w", p.rec.ID, err)
+// patchTasks finds out which of the reduce tasks, of those that have no part to install, follow
+// from tasks of the job base. It reads base's tasks only if there are such.
+func (e *Engine) patchTasks(rec, base *record, blocks [][]block, digests []mr.Digest, s *shuffled) error {
+	missed := slices.ContainsFunc(s.tasks, func(t taskInfo) bool { return t.keep == 0 && t.link == "" })
+	if base == nil || !missed || !patchable(rec) {
+		return nil
 	}
-	return p, nil
+	p := baseJob{rec: base, reduces: map[int]mr.Digest{}, patches: true}
+	if err := e.o.Store.View(p.read); err != nil {
+		return fmt.Errorf("reading what job %s has left: %w", base.ID, err)
+	}
+	p.compare(e.o.Store, blocks, digests)
+	return e.o.Store.View(func(tx *store.Tx) error {
+		for i, r := range s.ranges {
+			if t := &s.tasks[i]; t.keep == 0 && t.link == "" {
+				if err := p.patch(tx, rec, r, blocks, t); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// read reads the tasks of the base.
+func (p *baseJob) read(tx *store.Tx) error {
+	return eachTask(tx, p.rec.ID, func(id taskID, t *lineage.Task) error {
+		switch {
+		case id.kind == plan.Reduce && t.State == lineage.TaskDone:
+			p.reduces[id.index] = t.Key
+		case id.kind == plan.Map && t.State != lineage.TaskDone:
+			p.patches = false // nobody knows what its reduce tasks have read
+		case id.kind == plan.Map && t.Made.Records > 0:
+			p.maps = append(p.maps, mapOutput{run: t.Made.Run, digest: t.Made.Digest})
+		}
+		return nil
+	})
 }
 
 // patchable reports whether a part of the job can be made of an earlier one.
 func patchable(rec *record) bool {
 	_, lines := rec.Traits.Lines()
-	return lines && rec.Traits.Sums && rec.Traits.Reduce && rec.Format == "text" && !rec.Spec.NoCache
+	return lines && rec.Format == "text" && !rec.Spec.NoCache
 }
 
-// cuts are the keys at which the base has cut its ranges.
-func (p *baseJob) cuts() (cuts [][]byte) {
-	if p.rec == nil {
+// cutsOf are the keys at which a job has cut its ranges; none without a job.
+func cutsOf(rec *record) (cuts [][]byte) {
+	if rec == nil {
 		return nil
 	}
-	for _, r := range p.rec.Ranges {
+	for _, r := range rec.Ranges {
 		if len(r.Lo) > 0 {
 			cuts = append(cuts, r.Lo)
 		}
@@ -146,73 +158,59 @@ func (p *baseJob) compare(s *store.Store, blocks [][]block, digests []mr.Digest)
 }
 
 // mostPatched is the part of a reduce task's input that may have changed for a patch: with
-// more, adding everything up is as quick, and leaves nodes.
+// more, adding everything up is as quick.
 const mostPatched = 2
 
-// patch returns how reduce task t, of range r, follows from the base's, if it does. Plus
-// are places of map tasks, not runs: these may yet be made again.
-func (p *baseJob) patch(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, t *taskInfo) (*plan.Patch, error) {
+// patch notes in reduce task t, of range r, how it follows from the base's, if it does.
+func (p *baseJob) patch(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, t *taskInfo) error {
 	if !p.patches {
-		return nil, nil
+		return nil
 	}
 	index := slices.IndexFunc(p.rec.Ranges, func(o rangeRecord) bool { return bytes.Equal(r.Lo, o.Lo) && bytes.Equal(r.Hi, o.Hi) })
 	key, done := p.reduces[index]
 	if !done {
-		return nil, nil
+		return nil
 	}
 	out, err := lineage.GetOutput(tx, key)
 	if err != nil || out == nil || out.Kind != plan.Reduce || !mayShare(tx, rec, out) || !tx.HasRun(store.RunID(out.Made.Run)) {
-		return nil, err
+		return err
 	}
 	if p.key(r) != key {
-		return nil, nil // it was made of other runs
+		return nil // it was made of other runs
 	}
 	w := &plan.Patch{Base: out.Made.Run, Totals: rec.Traits.Totals, Records: out.Made.Records, Input: leavesOf(out), Positive: out.Positive}
 	var changed int64
-	for i := range p.maps {
-		m := &p.maps[i]
-		if n := overlapping(m.blocks, r); m.gone && n > 0 {
+	var plus []int
+	for _, m := range p.maps {
+		if !m.gone {
+			continue
+		}
+		if digests, n := inRange(m.blocks, r); digests != nil {
 			changed += n
 			w.Minus = append(w.Minus, m.run)
 		}
 	}
 	for _, i := range p.added {
-		if n := overlapping(blocks[i], r); n > 0 {
+		if digests, n := inRange(blocks[i], r); digests != nil {
 			changed += n
-			w.Plus = append(w.Plus, uint64(i))
+			plus = append(plus, i)
 		}
 	}
-	if changed*mostPatched > t.bytes {
-		return nil, nil
+	if changed*mostPatched <= t.bytes {
+		t.patch, t.plus = w, plus
 	}
-	return w, nil
+	return nil
 }
 
 // key is the key of the base's reduce task of range r, by the runs that compare knows.
 func (p *baseJob) key(r plan.Range) mr.Digest {
 	var runs [][]mr.Digest
 	for i := range p.maps {
-		var digests []mr.Digest
-		for _, b := range p.maps[i].blocks {
-			if r.Overlaps(b.first, b.last) {
-				digests = append(digests, b.digest)
-			}
-		}
-		if digests != nil {
+		if digests, _ := inRange(p.maps[i].blocks, r); digests != nil {
 			runs = append(runs, digests)
 		}
 	}
 	return plan.ReduceKey(p.rec.ReduceStage, r, runs, make([]uint8, len(runs)))
-}
-
-// overlapping is the uncompressed size of the blocks that may hold keys of r.
-func overlapping(blocks []block, r plan.Range) (n int64) {
-	for _, b := range blocks {
-		if r.Overlaps(b.first, b.last) {
-			n += b.raw
-		}
-	}
-	return n
 }
 
 // orderPatch puts t's patch into the order of an attempt.
@@ -221,9 +219,8 @@ func orderPatch(w *plan.Work, j *job, t *taskInfo) {
 		return
 	}
 	w.Patch = *t.patch
-	w.Patch.Plus = make([]uint64, len(t.patch.Plus))
-	for k, i := range t.patch.Plus {
-		w.Patch.Plus[k] = j.maps[i].Made.Run
+	for _, i := range t.plus {
+		w.Patch.Plus = append(w.Patch.Plus, j.maps[i].Made.Run)
 	}
 	w.Nodes = nil
 }

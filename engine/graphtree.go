@@ -49,11 +49,7 @@ func (d *grapher) innerNodes(i int, places []int) (drawn []drawnNode, err error)
 	r := d.rangeOf(i)
 	runs := make([][]mr.Digest, len(places))
 	for k, m := range places {
-		for _, b := range d.index(d.maps[m]).blocks {
-			if r.Overlaps(b.first, b.last) {
-				runs[k] = append(runs[k], b.digest)
-			}
-		}
+		runs[k], _ = inRange(d.index(d.maps[m]).blocks, r)
 	}
 	seps := plan.Restrict(d.tree, places)
 	inner := plan.InnerNodes(seps)

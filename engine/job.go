@@ -125,7 +125,8 @@ type taskInfo struct {
 	places []int     // reduce: the map tasks whose runs have blocks in the range
 	seps   []uint8   // reduce: the tree in which these runs are folded
 	nodes  []treeNode
-	patch  *plan.Patch // reduce: how the part follows from an earlier job's; Plus are places of map tasks
+	patch  *plan.Patch // reduce: how the part follows from an earlier job's, but for Plus
+	plus   []int       // reduce: the map tasks whose runs are its Plus
 	slot   mr.Digest   // the place whose latest output explains a miss
 }
 

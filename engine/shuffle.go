@@ -24,7 +24,7 @@ type shuffled struct {
 	ranges []plan.Range
 	tasks  []taskInfo
 	lost   []uint64
-	base   mr.JobID // see baseJob
+	base   mr.JobID // see baseOf
 }
 
 func (l *loop) cut(id mr.JobID) {
@@ -101,6 +101,17 @@ type block struct {
 	digest      mr.Digest
 }
 
+// inRange returns the digests of the blocks that may hold keys of r, and their size.
+func inRange(blocks []block, r plan.Range) (digests []mr.Digest, raw int64) {
+	for _, b := range blocks {
+		if r.Overlaps(b.first, b.last) {
+			raw += b.raw
+			digests = append(digests, b.digest)
+		}
+	}
+	return digests, raw
+}
+
 func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	s := &shuffled{}
 	blocks, digests := make([][]block, len(runs)), make([]mr.Digest, len(runs))
@@ -123,27 +134,20 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 		mapOnly(rec, s, blocks)
 		return s, nil
 	}
-	base, err := e.baseJob(rec)
+	var base *record
+	err := e.o.Store.View(func(tx *store.Tx) error { base = baseOf(tx, rec); return nil })
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("looking for the job before: %w", err)
 	}
-	if base.rec != nil {
-		s.base = base.rec.ID
+	if base != nil {
+		s.base = base.ID
 	}
-	s.ranges = chooseRanges(rec, blocks, base.cuts())
-	base.compare(e.o.Store, blocks, digests)
+	s.ranges = chooseRanges(rec, blocks, cutsOf(base))
 	s.tasks = make([]taskInfo, len(s.ranges))
 	old, tree := oldParts(rec), treeOf(rec, blocks, digests)
-	err = e.o.Store.View(func(tx *store.Tx) (err error) {
+	err = e.o.Store.View(func(tx *store.Tx) error {
 		for i, r := range s.ranges {
-			t := &s.tasks[i]
-			if err := reduceTask(tx, rec, r, blocks, tree, old, t); err != nil {
-				return err
-			}
-			if t.keep != 0 || t.link != "" {
-				continue
-			}
-			if t.patch, err = base.patch(tx, rec, r, blocks, t); err != nil {
+			if err := reduceTask(tx, rec, r, blocks, tree, old, &s.tasks[i]); err != nil {
 				return err
 			}
 		}
@@ -152,7 +156,7 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking up reduce outputs: %w", err)
 	}
-	return s, nil
+	return s, e.patchTasks(rec, base, blocks, digests, s)
 }
 
 // mapOnly makes one task of each map output, which writes it out as a part.
@@ -211,13 +215,8 @@ func oldParts(rec *record) map[mr.Digest]string {
 func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree []uint8, old map[mr.Digest]string, t *taskInfo) error {
 	var runs [][]mr.Digest
 	for i, bs := range blocks {
-		var digests []mr.Digest
-		for _, b := range bs {
-			if r.Overlaps(b.first, b.last) {
-				t.bytes += b.raw
-				digests = append(digests, b.digest)
-			}
-		}
+		digests, raw := inRange(bs, r)
+		t.bytes += raw
 		if digests != nil {
 			t.places = append(t.places, i)
 			runs = append(runs, digests)

@@ -55,14 +55,14 @@ func (s *Service) patchPart(a *attempt, rest func(), res *plan.Result) (done boo
 		return false, err
 	}
 	const system = "mr"
-	n := p.part.records
+	n, input := p.part.records, w.Patch.Input-p.minus.in.read()+p.plus.in.read()
 	res.Counters = mr.Counters{
 		{Group: system, Name: "reduce_input_groups", Value: n},
-		{Group: system, Name: "reduce_input_records", Value: w.Patch.Input - p.minus.in.read() + p.plus.in.read()},
+		{Group: system, Name: "reduce_input_records", Value: input},
 		{Group: system, Name: "reduce_output_records", Value: n},
 	}
 	res.Patched = true
-	res.Positive = w.Patch.Positive && p.plus.in.positive() && res.Counters[1].Value < mostPositive
+	res.Positive = w.Patch.Positive && p.plus.in.positive() && input < mostPositive
 	res.Steps = plan.Steps{Merge: merged, Output: p.part.took + time.Since(written)}
 	return true, nil
 }
@@ -275,7 +275,7 @@ func (p *patching) find(key []byte) (line []byte, err error) {
 		if !p.read() {
 			return nil, p.in.Err()
 		}
-		if p.lines[len(p.lines)-1] != '\n' {
+		if !bytes.HasSuffix(p.lines, []byte{'\n'}) {
 			return nil, fmt.Errorf("%w: a line ends between two pieces", errBase)
 		}
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -20,14 +21,17 @@ func BenchmarkPatch(b *testing.B) {
 			gone[key], added[key] = 1, 2
 		}
 	}
-	n := 0
+	n, dir := 0, b.TempDir()
 	reduce := func(w plan.Work) *plan.Result {
 		n++
 		w.Kind, w.Program, w.Attempt, w.Memory = plan.Reduce, plan.Program{Job: "counts"}, plan.Attempt(n), 1<<30
-		w.OutputFormat, w.Part, w.KeepMost = FormatText, filepath.Join(b.TempDir(), "part"), 1<<30
+		w.OutputFormat, w.Part, w.KeepMost = FormatText, filepath.Join(dir, "part"), 1<<30
 		res := &plan.Result{}
 		if err := s.RunTask(&w, res); err != nil || res.Failure.Kind != plan.NoFailure {
 			b.Fatalf("%v, %+v", err, res.Failure)
+		}
+		if err := os.Remove(w.Part); err != nil {
+			b.Fatal(err)
 		}
 		return res
 	}

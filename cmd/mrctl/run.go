@@ -24,8 +24,8 @@ otherwise; what was computed is kept in the store either way.
 JOB is a built-in (below), a Go package or file with an mr main (anything with a / in it), or a job
 binary. Flags may stand anywhere. The flags of a built-in do, too; an author's own follow --.
 
-Ctrl-C cancels the job; a second one leaves at once. After that, and after a crash, the same line
-again goes on with what was computed.
+Ctrl-C cancels the job; a second one leaves at once. Without a daemon the same line, after that or
+after a crash, goes on with what was computed.
 ` + a.builtinHelp(),
 		Example: `  mrctl run wordcount --letters --input books --output counts
   mrctl run grep 'timeout|refused' --input 'logs/**/*.gz' --output found
