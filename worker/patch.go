@@ -275,9 +275,6 @@ func (p *patching) find(key []byte) (line []byte, err error) {
 		if !p.read() {
 			return nil, p.in.Err()
 		}
-		if !bytes.HasSuffix(p.lines, []byte{'\n'}) {
-			return nil, fmt.Errorf("%w: a line ends between two pieces", errBase)
-		}
 	}
 	have, line, err := lineAt(p.lines, 0)
 	if err != nil || !bytes.Equal(have, key) {
@@ -286,7 +283,8 @@ func (p *patching) find(key []byte) (line []byte, err error) {
 	return line, nil
 }
 
-// lineAt returns the line that begins there, and its key.
+// lineAt returns the line that begins there, and its key. One without an end is an error: the
+// earlier part was kept in pieces of whole lines.
 func lineAt(lines []byte, at int) (key, line []byte, err error) {
 	line = lines[at : at+bytes.IndexByte(lines[at:], '\n')+1]
 	tab := bytes.LastIndexByte(line, '\t')
@@ -299,8 +297,7 @@ func lineAt(lines []byte, at int) (key, line []byte, err error) {
 // nearby is a distance within which lines are looked at one by one.
 const nearby = 128
 
-// below returns where the first line begins whose key is not below key. lines are sorted, and
-// end with a line break. The search begins at their front, in steps that double: what is looked
+// below returns where the first line begins whose key is not below key. lines are sorted. The search begins at their front, in steps that double: what is looked
 // for is mostly not far.
 func below(lines, key []byte, keys mr.Lines) (int, error) {
 	lo, hi := 0, len(lines) // all lines before lo are below key, and that at hi is not
