@@ -297,8 +297,8 @@ func lineAt(lines []byte, at int) (key, line []byte, err error) {
 // nearby is a distance within which lines are looked at one by one.
 const nearby = 128
 
-// below returns where the first line begins whose key is not below key. lines are sorted. The search begins at their front, in steps that double: what is looked
-// for is mostly not far.
+// below returns where the first line begins whose key is not below key. lines are sorted.
+// The search begins at their front, in steps that double: what is looked for is mostly not far.
 func below(lines, key []byte, keys mr.Lines) (int, error) {
 	lo, hi := 0, len(lines) // all lines before lo are below key, and that at hi is not
 	less := func(at int) (bool, error) {
