@@ -181,7 +181,7 @@ func TestHTTPRefusesWhatAPageCanSend(t *testing.T) {
 
 func TestTCPWithKeys(t *testing.T) {
 	server, client := makeKeys(t)
-	s, where := startTCP(t, newFakeJobs(), ServerOptions{Auth: server})
+	_, where := startTCP(t, newFakeJobs(), ServerOptions{Auth: server})
 
 	t.Run("our client, TLS", func(t *testing.T) {
 		c := connect(t, "tcp:"+where, ClientOptions{Auth: client})
@@ -218,7 +218,8 @@ func TestTCPWithKeys(t *testing.T) {
 		}
 	})
 
-	decoded := s.decoded.Load()
+	// A server of its own: on the other one, connections may yet be turning to their next request.
+	s, where := startTCP(t, newFakeJobs(), ServerOptions{Auth: server})
 	t.Run("another's keys", func(t *testing.T) {
 		_, stranger := makeKeys(t)
 		_, err := Dial(t.Context(), "tcp:"+where, ClientOptions{Auth: stranger})
@@ -274,8 +275,8 @@ func TestTCPWithKeys(t *testing.T) {
 			}
 		}
 	})
-	if got := s.decoded.Load(); got != decoded {
-		t.Errorf("%d requests without credentials reached a decoder", got-decoded)
+	if n := s.decoded.Load(); n != 0 {
+		t.Errorf("%d requests without credentials reached a decoder", n)
 	}
 }
 

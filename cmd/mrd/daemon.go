@@ -208,7 +208,11 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 		group.Go(func() error { return ended(ctx, o.listen[i], server.Serve(ctx, l)) })
 	}
 	log.Info("serving", "store", o.store, "listen", strings.Join(o.listen, " "), "version", d.version)
-	context.AfterFunc(ctx, func() { log.Info("draining") })
+	group.Go(func() error {
+		<-ctx.Done()
+		log.Info("draining")
+		return nil
+	})
 	return group.Wait()
 }
 
