@@ -218,8 +218,9 @@ type Jobs interface {
 	Submit(ctx context.Context, id SubmitID, spec Spec) (JobID, error)
 	// Status returns a job's current status.
 	Status(ctx context.Context, job JobID) (Status, error)
-	// Wait returns when the job's Version is beyond since, or has ended, or after
-	// about ten seconds, with the status at that moment.
+	// Wait returns when the job has ended, or soon after its Version is beyond since, or
+	// after about ten seconds, with the status at that moment. Changes that come one
+	// behind the other are gathered for at most a tenth of a second.
 	Wait(ctx context.Context, job JobID, since uint64) (Status, error)
 	// List returns the jobs that have not ended, or all, oldest first.
 	List(ctx context.Context, all bool) ([]Status, error)

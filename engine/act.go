@@ -191,6 +191,7 @@ func (b *batchWriter) jobEnd(a actJobEnd) {
 			delete(b.l.outputs, j.rec.Spec.Output)
 		}
 		b.l.wake(j)
+		close(j.over)
 	})
 }
 

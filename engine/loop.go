@@ -240,6 +240,7 @@ func (l *loop) adopt(j *job) {
 	j.begun = l.e.o.Now()
 	j.phaseBegun = j.begun
 	j.warned = map[string]bool{}
+	j.over = make(chan struct{})
 	l.jobs[j.rec.ID] = j
 	l.outputs[j.rec.Spec.Output] = j.rec.ID
 }

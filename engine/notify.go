@@ -129,5 +129,7 @@ func (l *loop) nextLogSeq(j *job) {
 	}
 }
 
-// longPoll is how long Wait waits at most.
-const longPoll = 10 * time.Second
+const (
+	longPoll   = 10 * time.Second       // how long Wait waits for a change at most
+	statusBeat = 100 * time.Millisecond // and gathers changes at most
+)

@@ -27,12 +27,21 @@ func (e *Engine) Status(ctx context.Context, id mr.JobID) (s mr.Status, err erro
 	return Catalog{e.o.Store}.Status(ctx, id)
 }
 
-// Wait implements mr.Jobs.
+// Wait implements mr.Jobs. A busy job changes thousands of times a second, and nobody looks
+// that often: changes other than its end are gathered for a small share of the time that it
+// has run.
 func (e *Engine) Wait(ctx context.Context, id mr.JobID, since uint64) (mr.Status, error) {
 	wake := make(chan struct{})
+	var over chan struct{} // nil if the job has ended
+	var pause time.Duration
 	err := e.request(ctx, func(l *loop) {
 		j := l.jobs[id]
-		if j == nil || j.version > since {
+		if j == nil {
+			close(wake)
+			return
+		}
+		over, pause = j.over, min(l.e.o.Now().Sub(j.rec.Submitted)/50, statusBeat)
+		if j.version > since {
 			close(wake)
 			return
 		}
@@ -43,12 +52,25 @@ func (e *Engine) Wait(ctx context.Context, id mr.JobID, since uint64) (mr.Status
 	}
 	timer := time.NewTimer(longPoll)
 	defer timer.Stop()
+	gaveUp := func() (mr.Status, error) {
+		return mr.Status{}, mr.Errorf(mr.Interrupted, "gave up waiting for job %s: %w", id, ctx.Err())
+	}
 	select {
 	case <-wake:
 	case <-timer.C:
 	case <-e.stopped:
 	case <-ctx.Done():
-		return mr.Status{}, mr.Errorf(mr.Interrupted, "gave up waiting for job %s: %w", id, ctx.Err())
+		return gaveUp()
+	}
+	if over != nil && pause > 0 {
+		timer.Reset(pause)
+		select {
+		case <-over:
+		case <-timer.C:
+		case <-e.stopped:
+		case <-ctx.Done():
+			return gaveUp()
+		}
 	}
 	return e.Status(ctx, id)
 }

@@ -78,7 +78,6 @@ type update struct {
 
 // watch sends the job's status at first and after every change, until it has ended or ctx is done.
 func watch(ctx context.Context, s *session, job mr.JobID, updates chan<- update) {
-	start := time.Now()
 	send := func(u update) bool {
 		select {
 		case updates <- u:
@@ -105,8 +104,5 @@ func watch(ctx context.Context, s *session, job mr.JobID, updates chan<- update)
 		if !send(u) || u.err != nil || u.State.Done() {
 			return
 		}
-		// A busy job changes thousands of times a second, and a screen does not. The pause is a small
-		// share of the time gone by, so that it never costs a short job anything to speak of.
-		sleep(ctx, min(time.Since(start)/50, watchBeat))
 	}
 }
