@@ -40,6 +40,7 @@ type flight struct {
 	started time.Time
 	result  plan.Result
 	held    bool // identified: no call is pending
+	given   bool // up, while it was held: the core has it no more
 	done    bool // its success is on the core's queue
 	n       int  // which attempt of its task it is, from 0
 
@@ -112,7 +113,7 @@ func (l *loop) turn() error {
 		now := l.e.o.Now()
 		var acts []action
 		for _, ev := range evs {
-			acts = append(acts, l.core.step(ev, now)...)
+			acts = append(acts, l.step(ev, now)...)
 		}
 		if err := failpoint.Hit("engine/before-persist"); err != nil {
 			return err
@@ -130,6 +131,24 @@ func (l *loop) turn() error {
 		l.carryOut(acts)
 	}
 	return nil
+}
+
+// step steps the core over one event. Of an attempt that is held no call is pending: where one is
+// abandoned, its end is stepped as well, so that what the core has to say to that, such as what
+// begins in its place, shares the transaction.
+func (l *loop) step(ev event, now time.Time) []action {
+	acts := l.core.step(ev, now)
+	for i := 0; i < len(acts); i++ {
+		a, ok := acts[i].(actAbandon)
+		if !ok {
+			continue
+		}
+		if f := l.attempts[a.attempt]; f != nil && f.held && !f.given {
+			f.given = true
+			acts = append(acts, l.core.step(evFailed{attempt: a.attempt, kind: plan.Cancelled, err: "abandoned"}, now)...)
+		}
+	}
+	return acts
 }
 
 // shut stops the workers. Their attempts are on record as started and not done.
