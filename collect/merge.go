@@ -95,15 +95,22 @@ func (m *merge) replay() {
 	w := m.losers[0]
 	m.advance(w)
 	h := m.leaves[w].head
+	losers, leaves := m.losers, m.leaves
 	for node := (len(m.cursors) + int(w)) / 2; node > 0; node /= 2 {
-		l := m.losers[node]
-		lh := m.leaves[l].head
-		if h < lh {
+		l := losers[node]
+		lh := leaves[l].head
+		if lh == h {
+			if m.before(l, w) {
+				losers[node], w = w, l
+			}
 			continue
 		}
-		if lh < h || m.before(l, w) {
-			m.losers[node], w, h = w, l, lh
+		win, lose, wh := w, l, h
+		if lh < h {
+			win, lose, wh = l, w, lh
 		}
+		losers[node] = lose
+		w, h = win, wh
 	}
 	m.losers[0] = w
 }
