@@ -13,9 +13,22 @@ import (
 )
 
 // TestAppendIsNotLedAstray damages the pages that the next append of an open volume follows,
-// so that bbolt would free billions of pages: the append fails instead, soon, and what is
-// written then is elsewhere.
+// so that bbolt would free billions of pages, or cuts them off: the append fails instead, soon,
+// and what is written then is elsewhere.
 func TestAppendIsNotLedAstray(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, path string){
+		"leaves that claim more": claimMore,
+		"cut": func(t *testing.T, path string) {
+			if err := os.Truncate(path, 8192); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { appendTo(t, damage) })
+	}
+}
+
+func appendTo(t *testing.T, damage func(t *testing.T, path string)) {
 	dir := t.TempDir()
 	s := openUnchecked(t, dir, store.Options{})
 	data := blocks(1, 3, 20_000)
@@ -27,7 +40,7 @@ func TestAppendIsNotLedAstray(t *testing.T) {
 		t.Fatalf("no volumes: %v", err)
 	}
 	for _, path := range files {
-		claimMore(t, path)
+		damage(t, path)
 	}
 	within(t, "appending", func() {
 		failed := 0

@@ -179,10 +179,19 @@ func (p *pages) fill(off int64, n int) ([]byte, error) {
 		p.scratch = make([]byte, n)
 	}
 	b := p.scratch[:n]
-	if _, err := p.r.ReadAt(b, off); err != nil {
-		return nil, fmt.Errorf("read at %d: %w", off, err)
+	return b, p.readAt(b, off)
+}
+
+// readAt fills b. Where the file ends before that, it has been cut: that is damage.
+func (p *pages) readAt(b []byte, off int64) error {
+	_, err := p.r.ReadAt(b, off)
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: the file ends before byte %d", errBadPage, off+int64(len(b)))
+	case err != nil:
+		return fmt.Errorf("read at %d: %w", off, err)
 	}
-	return b, nil
+	return nil
 }
 
 // key returns the key of element i, appended to dst.
@@ -205,10 +214,7 @@ func (p *pages) key(pg *page, i int, dst []byte) ([]byte, error) {
 	}
 	n := len(dst)
 	dst = append(dst, make([]byte, size)...)
-	if _, err := p.r.ReadAt(dst[n:], pg.off+from); err != nil {
-		return nil, fmt.Errorf("read at %d: %w", pg.off+from, err)
-	}
-	return dst, nil
+	return dst, p.readAt(dst[n:], pg.off+from)
 }
 
 // child returns the page that element i of branch page pg points to.
@@ -364,8 +370,8 @@ func (w *walker) leaf(pg *page, i, depth int) error {
 	if e.size < len(b) {
 		return fmt.Errorf("%w %d: short bucket", errBadPage, pg.id)
 	}
-	if _, err := w.r.ReadAt(b[:], e.off); err != nil {
-		return fmt.Errorf("read at %d: %w", e.off, err)
+	if err := w.readAt(b[:], e.off); err != nil {
+		return err
 	}
 	root := binary.NativeEndian.Uint64(b[:])
 	if root == 0 {
