@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -72,19 +73,28 @@ func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int
 const (
 	cachedPart = 1 << 20 // a multiple of directUnit
 	partPiece  = 1 << 20 // written at once; likewise
+	partPieces = 4       // of a part in memory at most; with 2, a tenth of a sort's reduce waits
 	directUnit = 4 << 10 // what direct writes, their memory and their place are multiples of
 )
 
-// localPart writes a part file front to back. Beyond cachedPart one piece is written while
-// the next is gathered.
+// localPart writes a part file front to back. Beyond cachedPart pieces are written while the
+// next is gathered.
 type localPart struct {
 	f      *os.File
-	size   int64  // bytes handed to the file: all but those in piece
-	piece  []byte // being gathered; nil in a small part
-	spare  []byte
-	done   chan error // nil, or of the piece that is being written
-	direct bool       // of whoever writes
-	err    error      // sticky
+	size   int64   // bytes handed to the file: all but those in piece
+	piece  []byte  // being gathered; nil in a small part
+	out    *pieces // nil if nothing is being written
+	direct bool    // of whoever writes
+	err    error   // sticky
+}
+
+// pieces are on their way into a part file.
+type pieces struct {
+	made   int         // how many there are, with the one being gathered
+	full   chan []byte // in order
+	spare  chan []byte // empty again
+	failed atomic.Bool // no more is written
+	done   chan error  // of the first that failed, or nil, when all are dealt with
 }
 
 func (p *localPart) Write(b []byte) (int, error) {
@@ -96,14 +106,14 @@ func (p *localPart) Write(b []byte) (int, error) {
 	}
 	for len(b) > 0 && p.err == nil {
 		if p.piece == nil {
-			p.piece, p.spare = alignedPiece(), alignedPiece()
+			p.piece = alignedPiece()
 			p.direct = setDirect(p.f, true) == nil
 		}
 		k := min(len(b), partPiece-len(p.piece))
 		p.piece = append(p.piece, b[:k]...)
 		b = b[k:]
-		if len(p.piece) == partPiece && p.wait() == nil {
-			p.start()
+		if len(p.piece) == partPiece {
+			p.next()
 		}
 	}
 	if p.err != nil {
@@ -112,13 +122,40 @@ func (p *localPart) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// start begins to write the piece, and a new one.
-func (p *localPart) start() {
-	b, off, done := p.piece, p.size, make(chan error, 1)
-	p.piece, p.spare = p.spare, b[:0]
+// next hands the piece over to be written, and begins a new one.
+func (p *localPart) next() {
+	if p.out == nil {
+		o := &pieces{made: 1, full: make(chan []byte, partPieces), spare: make(chan []byte, partPieces), done: make(chan error, 1)}
+		p.out = o
+		go func(off int64) {
+			var err error
+			for b := range o.full {
+				if err == nil {
+					err = p.put(b, off)
+					o.failed.Store(err != nil)
+				}
+				off += int64(len(b))
+				o.spare <- b[:0]
+			}
+			o.done <- err
+		}(p.size)
+	}
+	o := p.out
+	o.full <- p.piece
 	p.size += partPiece
-	p.done = done
-	go func() { done <- p.put(b, off) }()
+	select {
+	case p.piece = <-o.spare:
+	default:
+		if o.made < partPieces {
+			o.made++
+			p.piece = alignedPiece()
+		} else {
+			p.piece = <-o.spare
+		}
+	}
+	if o.failed.Load() {
+		_ = p.wait() // it is sticky
+	}
 }
 
 // put writes at off.
@@ -135,9 +172,10 @@ func (p *localPart) put(b []byte, off int64) error {
 
 // wait waits until nothing is being written, and returns the first error.
 func (p *localPart) wait() error {
-	if p.done != nil {
-		err := <-p.done
-		p.done = nil
+	if p.out != nil {
+		close(p.out.full)
+		err := <-p.out.done
+		p.out = nil
 		if p.err == nil {
 			p.err = err
 		}
@@ -157,7 +195,7 @@ func (p *localPart) Seal() error {
 	if rest := p.piece[whole:]; p.err == nil && len(rest) > 0 {
 		p.err = p.put(rest, p.size+int64(whole))
 	}
-	p.piece, p.spare = nil, nil // many may wait for the disk at a time
+	p.piece = nil // many may wait for the disk at a time
 	if p.err == nil {
 		p.err = p.f.Sync()
 	}

@@ -59,9 +59,8 @@ func TestRefusedDirectWrites(t *testing.T) {
 	if _, err := p.Write(text[:10]); err != nil {
 		t.Fatal(err)
 	}
-	odd := make([]byte, 1+2*partPiece) // at odd addresses, which no direct write accepts
+	odd := make([]byte, 1+partPiece) // at an odd address, which no direct write accepts
 	p.piece = append(odd[1:1:1+partPiece], p.piece...)
-	p.spare = odd[1+partPiece : 1+partPiece]
 	if _, err := p.Write(text[10:]); err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +73,10 @@ func TestRefusedDirectWrites(t *testing.T) {
 	}
 }
 
-// An error of a piece is told by a later write or by Seal, and stays.
+// An error of a piece is told by a later write, before more than partPieces wait, or by Seal,
+// and stays.
 func TestPartFileErrors(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 4} { // whole pieces
+	for _, n := range []int{0, 1, 2, partPieces, partPieces + 2} { // whole pieces
 		good := somePart(t, 0)
 		f, err := os.Open(good.f.Name()) // for reading only
 		if err != nil {
@@ -85,7 +85,7 @@ func TestPartFileErrors(t *testing.T) {
 		good.Discard()
 		p := &localPart{f: f, size: cachedPart}
 		_, err = p.Write(make([]byte, n*partPiece+1))
-		if want := n > 1; (err != nil) != want {
+		if n == 0 && err != nil || n >= partPieces && err == nil {
 			t.Errorf("writing %d pieces is %v", n, err)
 		}
 		if err := p.Seal(); !errors.Is(err, syscall.EBADF) {
@@ -105,7 +105,7 @@ func TestPartFileDiscarded(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Discard()
-		if p.done != nil {
+		if p.out != nil {
 			t.Error("something is being written yet")
 		}
 		if _, err := os.Stat(p.f.Name()); !errors.Is(err, os.ErrNotExist) {
