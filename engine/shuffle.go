@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/failpoint"
@@ -114,18 +117,15 @@ func inRange(blocks []block, r plan.Range) (digests []mr.Digest, raw int64) {
 
 func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 	s := &shuffled{}
-	blocks, digests := make([][]block, len(runs)), make([]mr.Digest, len(runs))
-	for i, id := range runs {
-		b, digest, err := blocksOf(e.o.Store, id)
-		if err != nil && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrNoRun) && !errors.Is(err, run.ErrDamaged) {
-			return nil, fmt.Errorf("reading the index of run %d: %w", id, err)
-		}
+	blocks, digests, lost, err := e.indexes(runs)
+	if err != nil {
+		return nil, err
+	}
+	for i, err := range lost {
 		if err != nil {
-			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", id, "err", err)
-			s.lost = append(s.lost, id)
-			continue
+			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", runs[i], "err", err)
+			s.lost = append(s.lost, runs[i])
 		}
-		blocks[i], digests[i] = b, digest
 	}
 	if len(s.lost) > 0 {
 		return s, nil
@@ -135,7 +135,7 @@ func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
 		return s, nil
 	}
 	var base *record
-	err := e.o.Store.View(func(tx *store.Tx) error { base = baseOf(tx, rec); return nil })
+	err = e.o.Store.View(func(tx *store.Tx) error { base = baseOf(tx, rec); return nil })
 	if err != nil {
 		return nil, fmt.Errorf("looking for the job before: %w", err)
 	}
@@ -254,6 +254,27 @@ func privateKey(rec *record, task string, blocks []mr.Digest) mr.Digest {
 		b = append(append(b, 0), d[:]...)
 	}
 	return plan.Sum("mr/private", b)
+}
+
+// indexes reads the indexes of runs: their blocks and digests, and why those that can't be read
+// are lost. Nothing else goes on at the barrier, so all processors may help.
+func (e *Engine) indexes(runs []uint64) (blocks [][]block, digests []mr.Digest, lost []error, err error) {
+	blocks, digests, lost = make([][]block, len(runs)), make([]mr.Digest, len(runs)), make([]error, len(runs))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, id := range runs {
+		group.Go(func() (err error) {
+			blocks[i], digests[i], err = blocksOf(e.o.Store, id)
+			if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNoRun) || errors.Is(err, run.ErrDamaged) {
+				lost[i], err = err, nil
+			}
+			if err != nil {
+				return fmt.Errorf("reading the index of run %d: %w", id, err)
+			}
+			return nil
+		})
+	}
+	return blocks, digests, lost, group.Wait()
 }
 
 // blocksOf reads a run's index: its blocks and the digest of its records.
