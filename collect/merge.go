@@ -96,6 +96,8 @@ func (m *merge) replay() {
 	m.advance(w)
 	h := m.leaves[w].head
 	losers, leaves := m.losers, m.leaves
+	// Which of two heads is less is as good as a coin, and guessing wrong is what a match costs: so
+	// what follows from it is written for conditional moves. Equal heads are rare.
 	for node := (len(m.cursors) + int(w)) / 2; node > 0; node /= 2 {
 		l := losers[node]
 		lh := leaves[l].head

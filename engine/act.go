@@ -206,7 +206,7 @@ func (l *loop) carryOut(acts []action) {
 		case actStart:
 			l.start(a)
 		case actProceed:
-			if f := l.attempts[a.attempt]; f != nil && !f.given && l.workers[f.worker] != nil {
+			if f := l.attempts[a.attempt]; f != nil && l.core.attempts[a.attempt] != nil && l.workers[f.worker] != nil {
 				f.held = false
 				l.workers[f.worker].Go("Worker.Proceed", a.attempt, &plan.Result{}, l.e.replies)
 			}
@@ -241,7 +241,7 @@ func (l *loop) abandon(id plan.Attempt) {
 	if c, t := l.core.task(f.task); c != nil && t.state == taskDone && !f.held {
 		l.logf(l.jobs[f.task.job], l.attemptName(f), "fenced: another attempt was first, and nothing of this one is used")
 	}
-	if f.given { // nothing will answer
+	if f.held && l.core.attempts[id] == nil { // nothing will answer: see step
 		l.uncount(f)
 		delete(l.attempts, id)
 		l.notRunning(f)

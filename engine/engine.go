@@ -39,6 +39,7 @@ type Engine struct {
 	stopped  chan struct{} // closed when Run has returned
 	draining chan struct{} // closed to stop
 	drain    sync.Once
+	beat     time.Duration // for which Wait gathers changes at most
 
 	describers chan *rpc.Client // any one worker, for Describe
 	submits    keyedMutex
@@ -78,6 +79,7 @@ func New(o Options) *Engine {
 		replies:    make(chan *rpc.Call, 1<<16),
 		stopped:    make(chan struct{}),
 		draining:   make(chan struct{}),
+		beat:       statusBeat,
 		describers: make(chan *rpc.Client, 1),
 	}
 	e.keep.kicked = make(chan struct{}, 1)

@@ -40,7 +40,6 @@ type flight struct {
 	started time.Time
 	result  plan.Result
 	held    bool // identified: no call is pending
-	given   bool // up, while it was held: the core has it no more
 	done    bool // its success is on the core's queue
 	n       int  // which attempt of its task it is, from 0
 
@@ -143,8 +142,7 @@ func (l *loop) step(ev event, now time.Time) []action {
 		if !ok {
 			continue
 		}
-		if f := l.attempts[a.attempt]; f != nil && f.held && !f.given {
-			f.given = true
+		if f := l.attempts[a.attempt]; f != nil && f.held && l.core.attempts[a.attempt] != nil {
 			acts = append(acts, l.core.step(evFailed{attempt: a.attempt, kind: plan.Cancelled, err: "abandoned"}, now)...)
 		}
 	}

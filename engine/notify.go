@@ -130,6 +130,6 @@ func (l *loop) nextLogSeq(j *job) {
 }
 
 const (
-	longPoll   = 10 * time.Second       // how long Wait waits for a change at most
-	statusBeat = 100 * time.Millisecond // and gathers changes at most
+	longPoll   = 10 * time.Second // how long Wait waits for a change at most
+	statusBeat = 100 * time.Millisecond
 )

@@ -32,47 +32,44 @@ func (e *Engine) Status(ctx context.Context, id mr.JobID) (s mr.Status, err erro
 // has run.
 func (e *Engine) Wait(ctx context.Context, id mr.JobID, since uint64) (mr.Status, error) {
 	wake := make(chan struct{})
-	var over chan struct{} // nil if the job has ended
-	var pause time.Duration
+	over, pause := wake, time.Duration(0)
 	err := e.request(ctx, func(l *loop) {
 		j := l.jobs[id]
 		if j == nil {
 			close(wake)
 			return
 		}
-		over, pause = j.over, min(l.e.o.Now().Sub(j.rec.Submitted)/50, statusBeat)
+		over, pause = j.over, min(l.e.o.Now().Sub(j.rec.Submitted)/50, e.beat)
 		if j.version > since {
 			close(wake)
 			return
 		}
 		j.watchers = append(j.watchers, wake)
 	})
+	if err == nil {
+		err = e.await(ctx, id, wake, longPoll)
+	}
+	if err == nil {
+		err = e.await(ctx, id, over, pause)
+	}
 	if err != nil {
 		return mr.Status{}, err
 	}
-	timer := time.NewTimer(longPoll)
+	return e.Status(ctx, id)
+}
+
+// await waits for what closes c, for at most d. That the engine stops ends it as well.
+func (e *Engine) await(ctx context.Context, id mr.JobID, c <-chan struct{}, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
-	gaveUp := func() (mr.Status, error) {
-		return mr.Status{}, mr.Errorf(mr.Interrupted, "gave up waiting for job %s: %w", id, ctx.Err())
-	}
 	select {
-	case <-wake:
+	case <-c:
 	case <-timer.C:
 	case <-e.stopped:
 	case <-ctx.Done():
-		return gaveUp()
+		return mr.Errorf(mr.Interrupted, "gave up waiting for job %s: %w", id, ctx.Err())
 	}
-	if over != nil && pause > 0 {
-		timer.Reset(pause)
-		select {
-		case <-over:
-		case <-timer.C:
-		case <-e.stopped:
-		case <-ctx.Done():
-			return gaveUp()
-		}
-	}
-	return e.Status(ctx, id)
+	return nil
 }
 
 // List implements mr.Jobs.

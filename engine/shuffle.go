@@ -257,7 +257,7 @@ func privateKey(rec *record, task string, blocks []mr.Digest) mr.Digest {
 }
 
 // indexes reads the indexes of runs: their blocks and digests, and why those that can't be read
-// are lost. Nothing else goes on at the barrier, so all processors may help.
+// are lost. Nothing else of the job goes on at the barrier, so all processors may help.
 func (e *Engine) indexes(runs []uint64) (blocks [][]block, digests []mr.Digest, lost []error, err error) {
 	blocks, digests, lost = make([][]block, len(runs)), make([]mr.Digest, len(runs)), make([]error, len(runs))
 	var group errgroup.Group

@@ -73,8 +73,8 @@ type JobRequest struct {
 	Job string `json:"job"`
 }
 
-// WaitRequest is a long poll: it is answered when the job's version is beyond Since,
-// or it has ended, or after about ten seconds.
+// WaitRequest is a long poll: it is answered when the job has ended, or soon after its version
+// is beyond Since, or after about ten seconds.
 type WaitRequest struct {
 	bound
 	Job   string `json:"job"`

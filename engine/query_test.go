@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/store"
+)
+
+// TestWaitHearsTheEnd has an engine that gathers a job's changes for an hour, and looks whether who
+// waits hears of its end all the same.
+func TestWaitHearsTheEnd(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	e.beat = time.Hour
+	ran := make(chan error)
+	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	j := &job{rec: record{ID: "job", Submitted: time.Now().AddDate(-1, 0, 0), Spec: mr.Spec{Output: filepath.Join(t.TempDir(), "out")}}}
+	err = e.request(t.Context(), func(l *loop) {
+		l.adopt(j)
+		l.queue = append(l.queue, evAdd{job: "job", resumed: true})
+		l.bump(j) // so that there is a change to gather others with
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := e.Kill(ctx, "job"); err != nil { // it waits for the end
+		t.Error(err)
+	}
+	if st, err := e.Wait(ctx, "job", 0); err != nil || st.State != mr.Killed {
+		t.Errorf("of a job that has ended: %v, %v", st.State, err)
+	}
+	e.Drain()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
