@@ -303,6 +303,7 @@ func (l *loop) start(a actStart) {
 // already.
 const (
 	keepShuffle = 256 << 20 // a job that shuffles at most this keeps all its parts
+	keepGrown   = 4         // but for one so many times as large as all that is shuffled
 	keepAlways  = 1 << 20   // a part of at most this is always kept
 )
 
@@ -312,7 +313,7 @@ func (l *loop) keepMost(j *job, t *taskInfo) int64 {
 	case j.rec.Spec.NoCache || !j.rec.Traits.Reduce:
 		return 0
 	case j.rec.Reduce.BytesTotal <= keepShuffle:
-		return 2*t.bytes + keepAlways
+		return keepGrown*j.rec.Reduce.BytesTotal + keepAlways
 	}
 	return t.bytes/2 + keepAlways
 }

@@ -104,12 +104,16 @@ type block struct {
 	digest      mr.Digest
 }
 
-// inRange returns the digests of the blocks that may hold keys of r, and their size.
+// inRange returns the digests of the blocks that may hold keys of r, and about how many
+// bytes of records they have there. Many runs have little more than the ends of two blocks in
+// a range, so a block counts where it begins, as it does when the ranges are cut.
 func inRange(blocks []block, r plan.Range) (digests []mr.Digest, raw int64) {
 	for _, b := range blocks {
 		if r.Overlaps(b.first, b.last) {
-			raw += b.raw
 			digests = append(digests, b.digest)
+		}
+		if r.Contains(b.first) {
+			raw += b.raw
 		}
 	}
 	return digests, raw

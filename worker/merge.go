@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -17,6 +18,8 @@ type cursorReader struct {
 	c       collect.Cursor
 	err     error
 	records int64
+	passed  atomic.Int64  // what read has returned a little earlier; anybody may ask for it
+	quiet   int           // what may be read before passed is due
 	took    time.Duration // by steps of the cursor, an estimate
 
 	// Of runs that are folded in a tree.
@@ -30,8 +33,10 @@ type cursorReader struct {
 	enough func() bool // asked now and then: true ends the records; may be nil
 }
 
-// everySo is how many records pass between two questions.
-const everySo = 1 << 12
+const (
+	everySo   = 1 << 12 // records between two questions
+	quietMost = 64      // records, or KiB, between two numbers in passed
+)
 
 func (r *cursorReader) Next() (key, value []byte, err error) {
 	if r.records&(everySo-1) == 0 && r.enough != nil && r.enough() {
@@ -40,6 +45,10 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 	if r.step() {
 		r.records++
 		key, value = r.c.Key(), r.c.Value()
+		if r.quiet -= 1 + (len(key)+len(value))>>10; r.quiet < 0 {
+			r.quiet = quietMost
+			r.passed.Store(r.read())
+		}
 		if r.counts && !small(value) {
 			r.odd = true
 		}

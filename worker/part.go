@@ -44,6 +44,7 @@ type partWriter struct {
 	kept     RunSink // nil if not, or no longer, kept
 	keptRun  *run.Writer
 	keepMost int64
+	share    func() float64 // of what the part is made of: how much has been read, from 0 to 1
 }
 
 func (s *Service) createPart(w *plan.Work, format string, t mr.Traits) (*partWriter, error) {
@@ -94,16 +95,22 @@ func (p *partWriter) flush() error {
 	if p.kept == nil {
 		return nil
 	}
-	if p.bytes > p.keepMost {
+	if float64(p.bytes) > float64(p.keepMost)*min(p.share()+keepAhead, 1) {
 		p.dropKept()
 		return nil
 	}
 	return p.keptRun.Record(nil, b)
 }
 
-// keep begins a copy in the store, given up when the part grows beyond most bytes.
-func (p *partWriter) keep(sink RunSink, most int64) {
-	p.kept, p.keepMost = sink, most
+// keepAhead is by how much of its limit a part may be ahead of what it is made of. A part that
+// will be too large, as those of a sort are, is seen to be before much of it is in the store in
+// vain; one whose first keys alone are many stays.
+const keepAhead = 1. / 8
+
+// keep begins a copy in the store, given up when the part is about to grow beyond most bytes.
+// share says, of 1, how much of what the part is made of has been read.
+func (p *partWriter) keep(sink RunSink, most int64, share func() float64) {
+	p.kept, p.keepMost, p.share = sink, most, share
 	p.keptRun = run.NewWriter(sink, run.Options{Unsorted: true, Halved: true})
 }
 

@@ -40,7 +40,7 @@ func (s *Service) patchPart(a *attempt, rest func(), res *plan.Result) (done boo
 	}
 	defer p.part.abort() // of no effect after finish
 	if w.KeepMost > 0 {
-		p.part.keep(s.o.Runs.Create(), w.KeepMost)
+		p.part.keep(s.o.Runs.Create(), w.KeepMost, func() float64 { return 1 }) // the part that it is made of was kept
 	}
 	if err := p.apply(a.ctx); err != nil {
 		if p.outErr != nil {

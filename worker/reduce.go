@@ -59,7 +59,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	}
 	defer part.abort() // of no effect after finish
 	if w.KeepMost > 0 {
-		part.keep(s.o.Runs.Create(), w.KeepMost)
+		part.keep(s.o.Runs.Create(), w.KeepMost, m.share(in, w.KeepMost))
 	}
 	out := &watchedSink{next: part}
 	if w.Unsorted {
@@ -206,6 +206,25 @@ func overlap(ix *run.Index, r plan.Range) (raw int64) {
 		}
 	}
 	return raw
+}
+
+// share returns a function that says how much of what the runs have in the range has come out
+// of in, from 0 to about 1: like the master it takes blocks to lie where they begin. A part
+// that may be larger than that can't be told from its beginning: for it, it is always 1.
+func (m *openedRuns) share(in *cursorReader, keepMost int64) func() float64 {
+	var raw int64
+	var records float64
+	for _, o := range m.runs {
+		for _, b := range o.ix.Blocks {
+			if m.r.Contains(b.FirstKey) {
+				raw, records = raw+int64(b.Raw), records+float64(b.Records)
+			}
+		}
+	}
+	if keepMost >= raw {
+		return func() float64 { return 1 }
+	}
+	return func() float64 { return float64(in.passed.Load()) / records }
 }
 
 func (m *openedRuns) close() {

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mrd-io/mr/plan"
+)
+
+// What the reduce tasks of a job are said to read comes to what is shuffled, however few
+// blocks of a run there are in a range: parts would be kept that are as large as their input.
+func TestRangesComeToTheShuffle(t *testing.T) {
+	const runCount, blocksEach, raw = 200, 5, 64 << 10
+	var blocks [][]block
+	var ws []plan.Weight
+	for i := range runCount {
+		var bs []block
+		for k := range blocksEach {
+			key := func(at int) []byte { return fmt.Appendf(nil, "%06d", at*1000+i*1000/runCount) }
+			bs = append(bs, block{first: key(k), last: key(k + 1), raw: raw})
+			ws = append(ws, plan.Weight{Key: key(k), Last: key(k + 1), Bytes: raw})
+		}
+		blocks = append(blocks, bs)
+	}
+	identity := func(key []byte) []byte { return key }
+	for _, n := range []int{1, 3, 40} {
+		var sum int64
+		for _, r := range plan.Cut(ws, n, identity, nil) {
+			var size int64
+			for _, bs := range blocks {
+				_, in := inRange(bs, r)
+				size += in
+			}
+			sum += size
+			if mean := int64(runCount * blocksEach * raw / n); size > 2*mean {
+				t.Errorf("%d ranges: one of %d bytes, where the mean is %d", n, size, mean)
+			}
+		}
+		if sum != runCount*blocksEach*raw {
+			t.Errorf("%d ranges come to %d bytes, and the runs to %d", n, sum, runCount*blocksEach*raw)
+		}
+	}
+}
