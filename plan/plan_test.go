@@ -209,6 +209,27 @@ func TestSmallRangesOnlyWhereTheyAreCheap(t *testing.T) {
 	}
 }
 
+// Ranges grow with the number of runs that reach into each, up to a limit: of a small piece of
+// each of very many runs most would be decoded in vain.
+func TestManyRunsMakeLargeRanges(t *testing.T) {
+	const blocks, raw = 100, 128 << 10
+	for _, c := range []struct{ runs, size int }{
+		{40, RangeBytes}, {300, 300 * wideEdges}, {900, wideRange},
+	} {
+		var ws []Weight
+		for r := range c.runs {
+			for b := range blocks {
+				at := b*1000 + r
+				ws = append(ws, Weight{Key: fmt.Appendf(nil, "%07d", at), Last: fmt.Appendf(nil, "%07d", at+1000), Bytes: raw})
+			}
+		}
+		want := c.runs * blocks * raw / c.size
+		if n := len(Cut(ws, 0, identity, nil)); n < want-1 || n > want+1 {
+			t.Errorf("%d runs: %d ranges, want about %d", c.runs, n, want)
+		}
+	}
+}
+
 // The newest range is cut again when it has grown to twice the others, so that the data
 // that comes last never fills one range that always changes.
 func TestTheLastRangeOfAGrowingLogIsCut(t *testing.T) {

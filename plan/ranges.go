@@ -28,6 +28,9 @@ type Weight struct {
 // size that one task should have: large enough that its fixed cost vanishes, small
 // enough that a few cores find work and a lost attempt is cheap.
 //
+// Where very many runs reach into such a range, it has little more than the ends of blocks of
+// each: then ranges are larger, up to wideRange.
+//
 // Where that makes only a few, smaller ranges leave more of an output as it is when data
 // arrives under new keys. What they cost is the part of a block that is decoded in vain
 // at each of their ends, in each run that reaches there: nothing much where runs follow
@@ -37,6 +40,9 @@ const (
 	RangeBytes = 32 << 20
 	MaxRanges  = 4096
 
+	wideRange = 128 << 20
+	wideEdges = 256 << 10 // that a larger range has for each run that reaches into it: two blocks, and one in vain
+
 	fewRanges  = 16
 	smallRange = 1 << 20
 	edgeBytes  = 512 << 10 // that a range should have for each run that reaches into it
@@ -44,8 +50,10 @@ const (
 
 // rangeBytes is the size that the ranges of a job should have.
 func rangeBytes(ws []Weight, total int64) int64 {
-	small := max(smallRange, int64(overlap(ws)*edgeBytes))
-	return max(min(max(total/fewRanges+1, small), RangeBytes), total/MaxRanges+1)
+	runs := overlap(ws)
+	small := max(smallRange, int64(runs*edgeBytes))
+	most := min(max(RangeBytes, int64(runs*wideEdges)), wideRange)
+	return max(min(max(total/fewRanges+1, small), most), total/MaxRanges+1)
 }
 
 // overlap is how many blocks there are at a key, on average over the bytes: about the
