@@ -18,9 +18,9 @@ import (
 
 // builds remembers what was built of which sources, in the user's cache folder, so that a run of an
 // unchanged package needs no go command. It looks at the stamps of every source file outside of the
-// module cache and the standard library, at the names in the folders they are in, at go.mod and its kin, and at the
-// go command itself; and at the environment that the go command heeds. Packages with embedded files or C
-// are always built: their sources can't be listed as simply.
+// module cache and the standard library, at the names in the folders they are in, at go.mod and its kin, also
+// where there is none yet, and at the go command itself; and at the environment that the go command heeds.
+// Packages with embedded files or C are always built: their sources can't be listed as simply.
 type builds struct {
 	dir string // "": remember nothing
 	env []string
@@ -41,7 +41,10 @@ func (a *app) builds() builds {
 func goEnvironment(all []string) (some []string) {
 	for _, v := range all {
 		name, _, _ := strings.Cut(v, "=")
-		if strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_") || name == "CC" || name == "CXX" || name == "PATH" {
+		switch {
+		case strings.HasPrefix(name, "GO"), strings.HasPrefix(name, "CGO_"), name == "CC", name == "CXX", name == "PATH":
+			some = append(some, v)
+		case name == "HOME", name == "XDG_CONFIG_HOME": // where go env -w writes
 			some = append(some, v)
 		}
 	}
@@ -57,8 +60,9 @@ type sourceStamp struct {
 
 // sources are what a build reads.
 type sources struct {
-	Files []sourceStamp
-	Dirs  map[string][]string // the names of the Go files in each package's folder
+	Files  []sourceStamp
+	Absent []string            // files that the go command would heed if they were there
+	Dirs   map[string][]string // the names of the Go files in each package's folder
 }
 
 // buildRecord says what was built, and of what.
@@ -68,7 +72,8 @@ type buildRecord struct {
 	Reduce, Map string // names of binaries: their SHA-256
 }
 
-const buildVersion1 = 1
+// buildsVersion is raised when what was recorded before must not be believed.
+const buildsVersion = 2
 
 func (b builds) recordPath(t goTarget) string {
 	h := sha256.New()
@@ -88,21 +93,37 @@ func (b builds) find(t goTarget) (found binaries, ok bool) {
 		return found, false
 	}
 	var r buildRecord
-	if json.Unmarshal(data, &r) != nil || r.Version != buildVersion1 || len(r.Sources.Files) == 0 {
+	if json.Unmarshal(data, &r) != nil || r.Version != buildsVersion || len(r.Sources.Files) == 0 {
 		return found, false
 	}
-	for dir, names := range r.Sources.Dirs {
-		if now, err := sourcesIn(dir); err != nil || !slices.Equal(now, names) {
-			return found, false
-		}
-	}
-	for _, s := range r.Sources.Files {
-		if now, _, err := stamps.StampFile(s.Path, time.Now()); err != nil || now != s.Stamp {
-			return found, false
-		}
+	if !r.Sources.unchanged() {
+		return found, false
 	}
 	found = binaries{path: filepath.Join(b.dir, r.Reduce), forMap: filepath.Join(b.dir, r.Map)}
-	return found, exists(found.path) && exists(found.forMap)
+	return found, intact(found.path) && intact(found.forMap)
+}
+
+// unchanged reports whether all sources are as they were.
+func (s *sources) unchanged() bool {
+	for dir, names := range s.Dirs {
+		if now, err := sourcesIn(dir); err != nil || !slices.Equal(now, names) {
+			return false
+		}
+	}
+	for _, f := range s.Files {
+		if now, _, err := stamps.StampFile(f.Path, time.Now()); err != nil || now != f.Stamp {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(s.Absent, exists)
+}
+
+// intact reports whether a binary is the one that it is named after. The cache is not synced: a power cut
+// can leave a name without its bytes.
+func intact(path string) bool {
+	data, err := os.ReadFile(path)
+	sum := sha256.Sum256(data)
+	return err == nil && filepath.Base(path) == hex.EncodeToString(sum[:])
 }
 
 // begin lists and stamps the sources of t, before they are built. It returns nil if what is built of them
@@ -111,54 +132,124 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 	if b.dir == "" {
 		return nil
 	}
-	const format = `{{if not .Standard}}{{.Dir}}{{"\t"}}{{len .CgoFiles}} {{len .EmbedPatterns}} {{len .CFiles}} {{len .SFiles}}{{"\t"}}{{with .Module}}{{.GoMod}}{{end}}{{end}}`
-	list := exec.CommandContext(ctx, t.tool, "list", "-deps", "-f", format, t.arg)
-	list.Dir = t.dir
-	out, err := list.Output()
-	if err != nil {
-		return nil // the build will say why
-	}
-	env := exec.CommandContext(ctx, t.tool, "env", "GOMOD", "GOWORK", "GOENV", "GOMODCACHE", "GOROOT", "GOFLAGS")
-	env.Dir = t.dir
-	vars, err := env.Output()
-	if err != nil {
+	v, ok := t.goEnv(ctx, "GOMOD", "GOWORK", "GOENV", "GOMODCACHE", "GOROOT", "GOFLAGS")
+	if !ok || namesFiles(v[5]) {
 		return nil
 	}
-	v := strings.Split(strings.TrimRight(string(vars), "\n"), "\n")
-	if len(v) != 6 || strings.ContainsAny(v[5], "/.\\") {
-		return nil // GOFLAGS that name a file (-overlay, -modfile, -toolexec) bring in what is not listed
-	}
+	s := &sources{Dirs: map[string][]string{}}
 	paths := []string{t.tool, filepath.Join(v[4], "VERSION")}
+	heeded := []string{filepath.Join(v[4], "go.env")}
 	for _, f := range v[:3] {
-		if filepath.IsAbs(f) && exists(f) {
-			paths = append(paths, f)
+		if filepath.IsAbs(f) {
+			heeded = append(heeded, f)
 		}
 	}
-	dirs := map[string][]string{}
-	for _, line := range strings.Split(string(out), "\n") {
-		f := strings.Split(line, "\t")
-		switch {
-		case line == "" || strings.HasPrefix(f[0], v[3]+string(filepath.Separator)):
+	listed, ok := t.listSources(ctx, v[1] != "" && v[1] != "off")
+	if !ok {
+		return nil
+	}
+	folders := []string{t.dir}
+	for _, f := range listed {
+		if f.dir == "" {
+			paths = append(paths, f.mod)
+		}
+		if f.dir == "" || strings.HasPrefix(f.dir, v[3]+string(filepath.Separator)) {
 			continue
-		case len(f) != 3 || f[1] != "0 0 0 0":
+		}
+		if f.more {
 			return nil
 		}
-		names, err := sourcesIn(f[0])
+		names, err := sourcesIn(f.dir)
 		if err != nil {
 			return nil
 		}
-		dirs[f[0]] = names
+		s.Dirs[f.dir] = names
+		folders = append(folders, f.dir)
 		for _, n := range names {
-			paths = append(paths, filepath.Join(f[0], n))
+			paths = append(paths, filepath.Join(f.dir, n))
 		}
-		if f[2] != "" {
-			paths = append(paths, f[2])
+		if f.mod != "" {
+			paths = append(paths, f.mod)
 		}
 	}
-	if files := stampAll(paths); files != nil {
-		return &sources{Files: files, Dirs: dirs}
+	for _, f := range append(heeded, modFiles(folders)...) {
+		if exists(f) {
+			paths = append(paths, f)
+		} else {
+			s.Absent = append(s.Absent, f)
+		}
 	}
-	return nil
+	if s.Files = stampAll(paths); s.Files == nil {
+		return nil
+	}
+	return s
+}
+
+// namesFiles reports whether GOFLAGS have flags that bring in what is not listed: files, and programs.
+func namesFiles(flags string) bool {
+	return strings.ContainsAny(flags, "/.\\") || slices.ContainsFunc([]string{"-overlay", "-modfile", "-toolexec", "-pgo"}, func(f string) bool {
+		return strings.Contains(flags, f)
+	})
+}
+
+// modFiles are the files in some folders, and in those they are in, that decide where packages are
+// taken from.
+func modFiles(folders []string) (files []string) {
+	seen := map[string]bool{}
+	for _, dir := range folders {
+		for !seen[dir] {
+			seen[dir] = true
+			for _, name := range []string{"go.mod", "go.work", filepath.Join("vendor", "modules.txt")} {
+				files = append(files, filepath.Join(dir, name))
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return files
+}
+
+// goEnv asks the go command for some variables.
+func (t goTarget) goEnv(ctx context.Context, names ...string) (values []string, ok bool) {
+	cmd := exec.CommandContext(ctx, t.tool, append([]string{"env"}, names...)...)
+	cmd.Dir = t.dir
+	out, err := cmd.Output()
+	values = strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") // the last one may be empty
+	return values, err == nil && len(values) == len(names)
+}
+
+// listedSource is a package's folder and the go.mod of its module; or the go.mod of a module alone.
+type listedSource struct {
+	dir, mod string
+	more     bool // than Go files go into it
+}
+
+// listSources lists the packages that either role is built of: build constraints may tell roles apart. In a
+// workspace the modules go in as well: each has a say in the versions of the others.
+func (t goTarget) listSources(ctx context.Context, workspace bool) (all []listedSource, ok bool) {
+	const format = `{{if not .Standard}}{{.Dir}}{{"\t"}}{{len .CgoFiles}} {{len .EmbedPatterns}} {{len .CFiles}} {{len .SFiles}}{{"\t"}}{{with .Module}}{{.GoMod}}{{end}}{{end}}`
+	lists := [][]string{{"-deps", "-tags=mr_map", "-f", format, t.arg}, {"-deps", "-tags=mr_reduce", "-f", format, t.arg}}
+	if workspace {
+		lists = append(lists, []string{"-m", "-f", `{{with .GoMod}}{{"\t"}}{{"\t"}}{{.}}{{end}}`, "all"})
+	}
+	for _, args := range lists {
+		list := exec.CommandContext(ctx, t.tool, append([]string{"list"}, args...)...)
+		list.Dir = t.dir
+		out, err := list.Output()
+		if err != nil {
+			return nil, false // the build will say why
+		}
+		for _, line := range strings.Split(string(out), "\n") {
+			f := strings.Split(line, "\t")
+			switch {
+			case line == "":
+			case len(f) != 3:
+				return nil, false
+			default:
+				all = append(all, listedSource{dir: f[0], mod: f[2], more: f[0] != "" && f[1] != "0 0 0 0"})
+			}
+		}
+	}
+	return all, true
 }
 
 // sourcesIn lists the names of the files in a package's folder that go into a build of Go alone, whatever
@@ -167,7 +258,7 @@ func sourcesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		switch filepath.Ext(e.Name()) {
-		case ".go", ".pgo", ".syso":
+		case ".go", ".s", ".pgo", ".syso":
 			names = append(names, e.Name())
 		}
 	}
@@ -194,7 +285,7 @@ func (b builds) keep(t goTarget, of *sources, built binaries) (kept binaries, ok
 	if of == nil || os.MkdirAll(b.dir, 0o700) != nil {
 		return kept, false
 	}
-	r := buildRecord{Version: buildVersion1, Sources: *of}
+	r := buildRecord{Version: buildsVersion, Sources: *of}
 	for _, f := range []struct{ from, name *string }{{&built.path, &r.Reduce}, {&built.forMap, &r.Map}} {
 		data, err := os.ReadFile(*f.from)
 		if err != nil {
