@@ -16,6 +16,9 @@ const stubBody = `panic("mr: built for another role")`
 // rewrite makes the role's version of a file.
 func (r *roleSources) rewrite(f *roleFile) ([]byte, bool) {
 	var out bytes.Buffer
+	if f.ast.GoVersion != "" { // of its build constraint: the language that the file is written in
+		fmt.Fprintf(&out, "//go:build %s\n\n", f.ast.GoVersion)
+	}
 	fmt.Fprintf(&out, "package %s\n", f.ast.Name.Name)
 	for _, line := range r.imports(f) {
 		out.WriteString(line + "\n")

@@ -84,6 +84,8 @@ func main() {
 		{"a combiner that is the reducer", "mr.Map(words)", "mr.Map(words), mr.Combine(total)", false, "strings.Repeat", "panic"},
 		{"a reducer that is made", "mr.Reduce(total)", "mr.Reduce(wrap(total))", false, "strings.Repeat", "panic"},
 		{"a literal", "mr.Reduce(total)", "mr.Reduce(func(int) string { return total(n) })", false, `func(int) string { _ = n; panic(`, "strings.Repeat"},
+		{"the version of the language", "// Package main counts.", "//go:build linux && go1.21\n", false, "//go:build go1.21\n\npackage main", ""},
+		{"a build constraint", "// Package main counts.", "//go:build linux\n", true, "", ""},
 		{"another package's Reduce", "mr.Reduce(total)", "os.Reduce(total)", false, "strings.Repeat", "panic"},
 		{"a variable called mr", "n := 3", "n := 3; mr := n", false, "strings.Repeat", "panic"},
 	} {
