@@ -6,18 +6,79 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	mr "github.com/mrd-io/mr"
 )
 
-// buildFlags make a binary that depends on its sources alone: the same package builds to the same bytes
-// anywhere, so that its digest, which is the code's identity, means the code.
-var buildFlags = [...]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="}
+// buildFlags and linkFlags make a binary that depends on its sources alone: the same package builds to the
+// same bytes anywhere, so that its digest, which is the code's identity, means the code.
+var buildFlags = [...]string{"build", "-trimpath", "-buildvcs=false"}
+
+const linkFlags = "-s -w -buildid="
 
 // goTarget is a Go package or file to build: what to name to the go command, and in which folder.
-type goTarget struct{ tool, dir, arg string }
+type goTarget struct {
+	tool, dir, arg string
+	own            goFlags
+}
+
+// goFlags are those of the user's GOFLAGS that a flag on a command line of ours would take the place of.
+type goFlags struct {
+	tags, link, overlay string
+	opaque              bool // a program of the user's has a hand in the build
+}
+
+// tags is the flag that builds a role, with the user's own build tags.
+func (t goTarget) tags(role string) string {
+	return "-tags=" + strings.TrimSuffix(role+","+t.own.tags, ",")
+}
+
+// ownFlags reads the user's GOFLAGS.
+func (t goTarget) ownFlags(ctx context.Context) (own goFlags, err error) {
+	v, ok := t.goEnv(ctx, "GOFLAGS")
+	if !ok {
+		return goFlags{opaque: true}, nil // the build will say why
+	}
+	for _, f := range quotedFields(v[0]) {
+		name, value, _ := strings.Cut(f, "=")
+		switch strings.TrimLeft(name, "-") {
+		case "tags":
+			tags := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+			slices.Sort(tags) // they are in the binary
+			own.tags = strings.Join(slices.Compact(tags), ",")
+		case "ldflags":
+			if value != "" && !strings.HasPrefix(value, "-") {
+				return own, mr.Errorf(mr.Usage, "GOFLAGS has -ldflags=%s, for packages of some pattern; a job is linked as one program: leave the pattern out, or build the job yourself and name the binary", value)
+			}
+			own.link = value
+		case "overlay":
+			own.overlay = value
+		case "toolexec":
+			own.opaque = true
+		}
+	}
+	return own, nil
+}
+
+// quotedFields splits GOFLAGS as the go command does: at white space, but for what is quoted as a whole.
+func quotedFields(s string) (fields []string) {
+	for {
+		s = strings.TrimLeft(s, " \t\r\n")
+		if s == "" {
+			return fields
+		}
+		f, rest := s, ""
+		if quote := s[0]; quote == '"' || quote == '\'' {
+			f, rest, _ = strings.Cut(s[1:], string(quote))
+		} else if i := strings.IndexAny(s, " \t\r\n"); i >= 0 {
+			f, rest = s[:i], s[i:]
+		}
+		fields, s = append(fields, f), rest
+	}
+}
 
 // targetOf finds out how to build what was typed as job and is at path, if it is no import path.
 func (a *app) targetOf(job, path string) (t goTarget, err error) {
@@ -52,6 +113,9 @@ func (a *app) build(ctx context.Context, job, path string) (binaries, func(), er
 	cache := a.builds()
 	if found, ok := cache.find(t); ok {
 		return found, none, nil
+	}
+	if t.own, err = t.ownFlags(ctx); err != nil {
+		return binaries{}, none, err
 	}
 	temp, err := os.MkdirTemp("", "mrctl-build-*")
 	if err != nil {
@@ -91,16 +155,17 @@ func (t goTarget) buildRoles(ctx context.Context, job string, to binaries) error
 // as it stands, which also has the compiler's messages name the author's lines.
 func (t goTarget) buildRole(ctx context.Context, job, tag, to string) error {
 	if overlay := t.overlay(ctx, tag, filepath.Dir(to)); overlay != "" {
-		if t.compile(ctx, job, to, "-tags="+tag, "-overlay="+overlay) == nil {
+		if t.compile(ctx, job, to, t.tags(tag), "-overlay="+overlay) == nil {
 			return nil
 		}
 	}
-	return t.compile(ctx, job, to, "-tags="+tag)
+	return t.compile(ctx, job, to, t.tags(tag))
 }
 
 func (t goTarget) compile(ctx context.Context, job, to string, flags ...string) error {
 	cmd := exec.CommandContext(ctx, t.tool, buildFlags[:]...)
-	cmd.Args = append(append(cmd.Args, flags...), "-o", to, t.arg)
+	cmd.Args = append(append(cmd.Args, "-ldflags="+strings.TrimSpace(t.own.link+" "+linkFlags)), flags...)
+	cmd.Args = append(cmd.Args, "-o", to, t.arg)
 	cmd.Dir = t.dir
 	var words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &words, &words

@@ -227,7 +227,7 @@ type listedSource struct {
 // workspace the modules go in as well: each has a say in the versions of the others.
 func (t goTarget) listSources(ctx context.Context, workspace bool) (all []listedSource, ok bool) {
 	const format = `{{if not .Standard}}{{.Dir}}{{"\t"}}{{len .CgoFiles}} {{len .EmbedPatterns}} {{len .CFiles}} {{len .SFiles}}{{"\t"}}{{with .Module}}{{.GoMod}}{{end}}{{end}}`
-	lists := [][]string{{"-deps", "-tags=mr_map", "-f", format, t.arg}, {"-deps", "-tags=mr_reduce", "-f", format, t.arg}}
+	lists := [][]string{{"-deps", t.tags("mr_map"), "-f", format, t.arg}, {"-deps", t.tags("mr_reduce"), "-f", format, t.arg}}
 	if workspace {
 		lists = append(lists, []string{"-m", "-f", `{{with .GoMod}}{{"\t"}}{{"\t"}}{{.}}{{end}}`, "all"})
 	}

@@ -82,7 +82,7 @@ type roleFile struct {
 // overlay writes the role's sources into dir, and returns the file that names them for go build; "" if
 // the role has to be built as it stands.
 func (t goTarget) overlay(ctx context.Context, tag, dir string) string {
-	under, ok := t.ownOverlay(ctx)
+	under, ok := t.ownOverlay()
 	if !ok {
 		return ""
 	}
@@ -122,34 +122,25 @@ func (t goTarget) overlay(ctx context.Context, tag, dir string) string {
 	return to
 }
 
-// ownOverlay returns the overlay that the user's GOFLAGS name: one on the command line takes its place.
-func (t goTarget) ownOverlay(ctx context.Context) (under map[string]string, ok bool) {
-	cmd := exec.CommandContext(ctx, t.tool, "env", "GOFLAGS")
-	cmd.Dir = t.dir
-	flags, err := cmd.Output()
-	if err != nil {
-		return nil, false
+// ownOverlay returns what the overlay that the user's GOFLAGS name replaces: one on the command line takes
+// its place.
+func (t goTarget) ownOverlay() (under map[string]string, ok bool) {
+	path := t.own.overlay
+	if t.own.opaque || path == "" {
+		return nil, !t.own.opaque
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(t.dir, path)
 	}
 	var o struct{ Replace map[string]string }
-	for _, f := range strings.Fields(string(flags)) {
-		name, path, _ := strings.Cut(f, "=")
-		switch strings.TrimLeft(name, "-") {
-		case "overlay":
-			b, err := os.ReadFile(path)
-			if err != nil || json.Unmarshal(b, &o) != nil {
-				return nil, false
-			}
-		case "tags", "toolexec":
-			return nil, false
-		}
-	}
-	return o.Replace, true
+	b, err := os.ReadFile(path)
+	return o.Replace, err == nil && json.Unmarshal(b, &o) == nil
 }
 
 // list returns the packages of the program by import path, and its own; nil if its sources are more than
 // Go files.
 func (t goTarget) list(ctx context.Context, tag string) (packages map[string]*listedPackage, main *listedPackage) {
-	cmd := exec.CommandContext(ctx, t.tool, "list", "-deps", "-tags="+tag,
+	cmd := exec.CommandContext(ctx, t.tool, "list", "-deps", t.tags(tag),
 		"-json=ImportPath,Name,Dir,DepOnly,Imports,GoFiles,CgoFiles,CFiles,SFiles,SysoFiles,EmbedPatterns,ImportMap", t.arg)
 	cmd.Dir = t.dir
 	out, err := cmd.Output()
