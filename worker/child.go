@@ -51,13 +51,15 @@ type Children struct {
 	live   map[*child]struct{}  // all of them, idle or not
 	timer  *time.Timer          // ends idle children
 	closed bool
+
+	checked map[string]bool // binaries by path and digest: they have it
 }
 
 // NewChildren makes Children. Close ends them.
 func NewChildren(o ChildOptions) *Children {
 	return &Children{
 		o: o.withDefaults(), starter: newStarter(),
-		known: map[string]mr.Traits{}, live: map[*child]struct{}{},
+		known: map[string]mr.Traits{}, live: map[*child]struct{}{}, checked: map[string]bool{},
 	}
 }
 
@@ -137,6 +139,9 @@ func (c *Children) takeIdle(key string) *child {
 
 // start makes a process and shakes hands with it.
 func (c *Children) start(ctx context.Context, spec *childSpec) (*child, error) {
+	if err := c.check(spec); err != nil {
+		return nil, err
+	}
 	ch, err := c.starter.start(spec, c.o)
 	if err != nil {
 		return nil, err

@@ -77,7 +77,7 @@ func BenchmarkMapWhere(b *testing.B) {
 				c := NewChildren(ChildOptions{})
 				var r mr.Runner = count
 				if where != "here" {
-					if r, err = c.Open(b.Context(), exe, mr.Digest{1}, "count", nil, nil); err != nil {
+					if r, err = c.Open(b.Context(), exe, ownDigest(), "count", nil, nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -175,13 +177,26 @@ func newTestChildren(t *testing.T, o ChildOptions) *Children {
 	return c
 }
 
+// ownDigest is that of the test's own binary.
+var ownDigest = sync.OnceValue(func() mr.Digest {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	b, err := os.ReadFile(exe)
+	if err != nil {
+		panic(err)
+	}
+	return sha256.Sum256(b)
+})
+
 func open(t *testing.T, c *Children, job string, env ...string) mr.Runner {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := c.Open(t.Context(), exe, mr.Digest{1}, job, nil, env)
+	r, err := c.Open(t.Context(), exe, ownDigest(), job, nil, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,6 +445,36 @@ func TestWrongPrograms(t *testing.T) {
 				t.Errorf("%s: %q is not in: %v", x.path, want, err)
 			}
 		}
+	}
+}
+
+// A binary that is not what its digest says is not run.
+func TestDamagedBinaryIsNotRun(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "job")
+	if err := os.WriteFile(path, append(b, 0), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := newTestChildren(t, ChildOptions{})
+	_, err = c.Open(t.Context(), path, ownDigest(), "count", nil, nil)
+	if !errors.Is(err, ErrBinary) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("%v", err)
+	}
+	if err := os.WriteFile(path+"-right", b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+"-right", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Open(t.Context(), path, ownDigest(), "count", nil, nil); err != nil {
+		t.Error(err)
 	}
 }
 

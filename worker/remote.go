@@ -447,11 +447,25 @@ type Fetched struct {
 
 // Open implements Binaries.
 func (f *Fetched) Open(ctx context.Context, _ string, digest mr.Digest, job string, args, env []string) (mr.Runner, error) {
-	f.mu.Lock()
-	path, err := f.Remote.Fetch(f.Dir, digest)
-	f.mu.Unlock()
+	path, err := f.fetch(digest)
 	if err != nil {
 		return nil, err
 	}
+	r, err := f.Children.Open(ctx, path, digest, job, args, env)
+	if !errors.Is(err, ErrBinary) {
+		return r, err
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, fmt.Errorf("removing a damaged job binary: %w", err)
+	}
+	if path, err = f.fetch(digest); err != nil {
+		return nil, err
+	}
 	return f.Children.Open(ctx, path, digest, job, args, env)
+}
+
+func (f *Fetched) fetch(digest mr.Digest) (path string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.Remote.Fetch(f.Dir, digest)
 }

@@ -306,6 +306,31 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A binary that was damaged on the worker's disk is fetched again.
+func TestDamagedBinaryIsFetchedAgain(t *testing.T) {
+	children := newTestChildren(t, ChildOptions{}) // closed last
+	c := newCounter(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.binary, err = os.ReadFile(exe); err != nil {
+		t.Fatal(err)
+	}
+	f := &Fetched{Children: children, Remote: c.remote, Dir: t.TempDir()}
+	kept := filepath.Join(f.Dir, ownDigest().String())
+	if err := os.WriteFile(kept, c.binary[:len(c.binary)/2], 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.Open(t.Context(), "", ownDigest(), "count", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := mapLines(t, r, "a"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFrameGolden holds the frames' bytes.
 func TestFrameGolden(t *testing.T) {
 	var b bytes.Buffer

@@ -176,7 +176,7 @@ func TestTreesFoldToOneValue(t *testing.T) {
 			return nil, false
 		}})
 		inProcess := &fold{t: t, s: s, program: plan.Program{Job: job}}
-		inChild := &fold{t: t, s: s, program: plan.Program{Job: job, Code: mr.Code{Kind: mr.Binary, Path: exe, Digest: mr.Digest{1}}}, n: 1000}
+		inChild := &fold{t: t, s: s, program: plan.Program{Job: job, Code: mr.Code{Kind: mr.Binary, Path: exe, Digest: ownDigest()}}, n: 1000}
 		want, plain := inProcess.reduce(w)
 		flat := w
 		flat.Seps = nil

@@ -124,6 +124,18 @@ func TestKnownBinaryIsNotCopied(t *testing.T) {
 	if info, err := os.Stat(first.Path); err != nil || time.Since(info.ModTime()) > time.Minute {
 		t.Errorf("the binary was not named anew, %v", err)
 	}
+	for _, p := range []string{first.Path, filepath.Dir(first.Path)} {
+		if err := os.Chmod(p, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(first.Path, []byte("ona"), 0o700); err != nil { // a bit flipped
+		t.Fatal(err)
+	}
+	again, err = n.ImportBinary(path)
+	if b, rerr := os.ReadFile(again.Path); err != nil || rerr != nil || again != first || string(b) != "one" {
+		t.Errorf("after damage: %+v, %q, %v, %v", again, b, err, rerr)
+	}
 	if err := os.WriteFile(path, []byte("two"), 0o700); err != nil {
 		t.Fatal(err)
 	}

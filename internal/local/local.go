@@ -226,13 +226,13 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 }
 
 // imported returns the code that was read from path and hashed, and whether the store has
-// it. If so it was named now, which keeps it from being given up.
+// it, undamaged. If so it was named now, which keeps it from being given up.
 func (n *Node) imported(path string, h hash.Hash) (c mr.Code, there bool) {
 	c = mr.Code{Kind: mr.Binary, Source: path}
 	h.Sum(c.Digest[:0])
 	c.Path = filepath.Join(n.store.Dir(), "bin", c.Digest.String())
 	now := time.Now()
-	return c, os.Chtimes(c.Path, now, now) == nil
+	return c, os.Chtimes(c.Path, now, now) == nil && worker.CheckBinary(c.Path, c.Digest) == nil
 }
 
 // runs is the store as a worker in the same process sees it.
