@@ -226,21 +226,23 @@ func splitArgs(fs *flag.FlagSet, args []string) (flags []setting, rest []string,
 
 // canonicalParams lists all that the job's code can see of its arguments, in a form
 // from which they can be made again. A flag of a type of package flag is listed with
-// its value. Of another type nobody knows whether String tells everything, so each time
-// it was given is listed, with the text it was given.
+// its value. Of another type nobody knows whether String tells everything, nor what else
+// its Set looks at or changes: where such a flag was given, each flag that was given
+// is listed, each time, in that order and with the text it was given.
 func canonicalParams(fs *flag.FlagSet, given []setting, rest []string) []Param {
+	inOrder := slices.ContainsFunc(given, func(g setting) bool { return !standardFlag(fs.Lookup(g.name).Value) })
 	var ps []Param
 	fs.VisitAll(func(f *flag.Flag) {
-		if standardFlag(f.Value) {
+		isGiven := func(g setting) bool { return g.name == f.Name }
+		if standardFlag(f.Value) && !(inOrder && slices.ContainsFunc(given, isGiven)) {
 			ps = append(ps, Param{Name: "--" + f.Name, Value: f.Value.String()})
-			return
-		}
-		for _, g := range given {
-			if g.name == f.Name {
-				ps = append(ps, Param{Name: "--" + f.Name, Value: g.value})
-			}
 		}
 	})
+	if inOrder {
+		for _, g := range given {
+			ps = append(ps, Param{Name: "--" + g.name, Value: g.value})
+		}
+	}
 	for i, a := range rest {
 		ps = append(ps, Param{Name: "arg" + strconv.Itoa(i), Value: a})
 	}

@@ -115,8 +115,9 @@ func TestParamsTellAll(t *testing.T) {
 		"":                          "--n=1 ",
 		"--n 01":                    "--n=1 ",
 		"-n=2 x":                    "--n=2 arg0=x ",
-		"--also b --also a":         "--also=b --also=a --n=1 ",
-		"--call x --also c --n=0x1": "--also=c --call=x --n=1 ",
+		"--also b --also a":         "--n=1 --also=b --also=a ",
+		"--call x --also c --n=0x1": "--call=x --also=c --n=0x1 ", // a Set may look at other flags
+		"--also c --n 1 --call x":   "--also=c --n=1 --call=x ",
 		"a -- --n":                  "--n=1 arg0=a arg1=--n ",
 	} {
 		if got := params(line); got != want {

@@ -225,6 +225,56 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// ruleFlags declares flags that share a list, as include and exclude would.
+func ruleFlags(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
+	var rules []string
+	n := fs.Int("n", 1, "how many")
+	fs.Int("m", 2, "how many more")
+	for _, name := range []string{"include", "exclude"} {
+		fs.Func(name, "a rule", func(s string) error {
+			rules = append(rules, fmt.Sprint(name, " ", *n, s))
+			return nil
+		})
+	}
+	return func([]string) ([]mr.Option, error) {
+		return []mr.Option{mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+			emit(line, fmt.Sprint(rules, *n))
+			return nil
+		})}, nil
+	}
+}
+
+// What flags of an author's own types do depends on the order in which flags are given, also
+// such of other names and types.
+func TestOrderOfFlagsIsInTheParams(t *testing.T) {
+	byParams := map[string]string{}
+	for _, args := range [][]string{
+		{"--include", "a", "--exclude", "b"}, {"--exclude", "b", "--include", "a"},
+		{"--n", "7", "--include", "a"}, {"--include", "a", "--n", "7"}, {"--n", "7", "--include", "a", "--n", "1"},
+		{"--include", "a"}, {"--n=1", "--include", "a"},
+		{"--n", "7", "--m", "3"}, {"--m", "3", "--n", "7"}, {"--m", "3", "--n", "5", "--n", "7"},
+	} {
+		p := configure(t, mr.JobFunc("rules", ruleFlags), args...)
+		recs, _ := runMap(t, p, "a\n")
+		params, made := fmt.Sprint(p.Traits().Params), fmt.Sprint(recs)
+		if was, ok := byParams[params]; ok && was != made {
+			t.Errorf("%v made %s, and with the same parameters %s was made", args, made, was)
+		}
+		byParams[params] = made
+		var again []string
+		for _, p := range p.Traits().Params {
+			again = append(again, p.Name+"="+p.Value)
+		}
+		q := configure(t, mr.JobFunc("rules", ruleFlags), again...)
+		if recs, _ := runMap(t, q, "a\n"); fmt.Sprint(recs) != made {
+			t.Errorf("%v made %s, and with what its parameters say %v", args, made, recs)
+		}
+	}
+	if len(byParams) != 7 {
+		t.Errorf("%d lists of parameters, and the flags of package flag in another order should make none: %v", len(byParams), byParams)
+	}
+}
+
 func TestTypesMustFit(t *testing.T) {
 	none := func(*mr.Task, string, mr.Emit[string, int64]) error { return nil }
 	cases := map[string][]mr.Option{
