@@ -141,6 +141,11 @@ func firstDifference(now, before []plan.Component) string {
 			return fmt.Sprintf("%s: %s → %s", k.Name, brief(k.Earlier), brief(k.Value))
 		}
 	}
+	for i, c := range now {
+		if c.Name != before[i].Name {
+			return fmt.Sprintf("the order changed: %s stands where %s stood", c.Name, before[i].Name)
+		}
+	}
 	return "the stage changed"
 }
 
@@ -344,22 +349,25 @@ func keysOf(tx *store.Tx, r *record, vs mr.JobID) ([]mr.KeyComponent, error) {
 	return keys, nil
 }
 
+// compare puts the components of two stages side by side. A parameter may be there several
+// times: the first is compared with the first.
 func compare(now, before []plan.Component) (keys []mr.KeyComponent) {
-	old := map[string]string{}
+	old := map[string][]string{}
 	for _, c := range before {
-		old[c.Name] = c.Value
+		old[c.Name] = append(old[c.Name], c.Value)
 	}
 	for _, c := range now {
-		k := mr.KeyComponent{Name: c.Name, Value: c.Value, Earlier: old[c.Name]}
-		if was, known := old[c.Name]; len(before) > 0 && (!known || was != c.Value) {
-			k.Differs = true
+		k := mr.KeyComponent{Name: c.Name, Value: c.Value, Differs: len(before) > 0}
+		if was := old[c.Name]; len(was) > 0 {
+			k.Earlier, k.Differs = was[0], was[0] != c.Value
+			old[c.Name] = was[1:]
 		}
 		keys = append(keys, k)
-		delete(old, c.Name)
 	}
 	for _, c := range before {
-		if v, left := old[c.Name]; left {
-			keys = append(keys, mr.KeyComponent{Name: c.Name, Earlier: v, Differs: true})
+		if left := old[c.Name]; len(left) > 0 {
+			keys = append(keys, mr.KeyComponent{Name: c.Name, Earlier: left[0], Differs: true})
+			old[c.Name] = left[1:]
 		}
 	}
 	return keys
