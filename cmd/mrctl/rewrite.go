@@ -72,7 +72,7 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 		if fn.makes {
 			body = "return nil"
 		}
-		replace(fn.decl.Body, body, "")
+		replace(fn.decl.Body, r.initialised(fn.decl.Body, fn.decl.Type)+body, "")
 	} else {
 		n := 0
 		ast.Inspect(d, func(node ast.Node) bool {
@@ -81,7 +81,7 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 				return true
 			}
 			n++ // lines of what follows count from here: the body may have had any number
-			replace(lit.Body, captured(f, lit)+stubBody, fmt.Sprintf("/*line %s, part %d:1:1*/", label, n+1))
+			replace(lit.Body, captured(f, lit)+r.initialised(lit.Body, lit.Type)+stubBody, fmt.Sprintf("/*line %s, part %d:1:1*/", label, n+1))
 			return false
 		})
 	}
@@ -90,6 +90,25 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 }
 
 func (r *roleSources) offset(p token.Pos) int { return r.fset.Position(p).Offset }
+
+// initialised refers to the package's variables that a body depended on, but for those whose names are
+// parameters here.
+func (r *roleSources) initialised(body ast.Node, of *ast.FuncType) string {
+	local := map[string]bool{}
+	ast.Inspect(of, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			local[id.Name] = true
+		}
+		return true
+	})
+	var b strings.Builder
+	for _, name := range r.variables(body) {
+		if !local[name] {
+			b.WriteString("_ = " + name + "; ")
+		}
+	}
+	return b.String()
+}
 
 // captured uses the local variables that a function's body used and others declared: unused ones don't
 // compile.

@@ -26,6 +26,8 @@ import (
 //   - An import that is not used then is dropped if other packages of the program import it all the
 //     same, so that it is initialised as before; else it becomes a blank import.
 //   - Lines count from the beginning of each declaration: main.go, func words:3.
+//   - What a body that was replaced refers to, directly or not, of the package's variables stays referred to:
+//     the order in which they are initialised depends on it.
 //
 // What is executed is what was built of these sources, so a mistake here could not make a false hit; that
 // the functions left are the author's own is what makes it right. Where the sources hold anything that is
@@ -58,7 +60,9 @@ type roleSources struct {
 	files    []*roleFile
 	packages map[string]*listedPackage
 	dropped  []string
-	funcs    map[string]*roleFunc // that may turn out to be of no use here
+	funcs    map[string]*roleFunc  // that may turn out to be of no use here
+	bodies   map[string][]ast.Node // of functions and methods, by name
+	vars     map[string]bool       // of the package, that are initialised
 }
 
 // roleFunc is a function of the package.
@@ -195,12 +199,60 @@ func (r *roleSources) add(path string, text []byte) bool {
 		}
 	}
 	for _, d := range file.Decls {
+		r.note(d)
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Body != nil && fn.Name.Name != "main" && fn.Name.Name != "init" {
 			r.funcs[fn.Name.Name] = &roleFunc{decl: fn, file: f}
 		}
 	}
 	r.files = append(r.files, f)
 	return true
+}
+
+// note keeps what the order of initialisation depends on.
+func (r *roleSources) note(d ast.Decl) {
+	if r.bodies == nil {
+		r.bodies, r.vars = map[string][]ast.Node{}, map[string]bool{}
+	}
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Body != nil {
+			r.bodies[d.Name.Name] = append(r.bodies[d.Name.Name], d.Body)
+		}
+	case *ast.GenDecl:
+		for _, s := range d.Specs {
+			if v, ok := s.(*ast.ValueSpec); ok && d.Tok == token.VAR && len(v.Values) > 0 {
+				for _, name := range v.Names {
+					r.vars[name.Name] = name.Name != "_"
+				}
+			}
+		}
+	}
+}
+
+// variables are the initialised variables of the package that a body refers to, directly or by
+// functions, in the order of their names. Names alone decide, as in findLive.
+func (r *roleSources) variables(body ast.Node) (names []string) {
+	seen := map[string]bool{}
+	var visit func(ast.Node)
+	visit = func(n ast.Node) {
+		ast.Inspect(n, func(n ast.Node) bool {
+			id, ok := n.(*ast.Ident)
+			if !ok || seen[id.Name] {
+				return true
+			}
+			seen[id.Name] = true
+			if r.vars[id.Name] {
+				names = append(names, id.Name)
+			}
+			for _, b := range r.bodies[id.Name] {
+				visit(b)
+			}
+			return true
+		})
+	}
+	visit(body)
+	slices.Sort(names)
+	return names
 }
 
 func importPath(s *ast.ImportSpec) string { return strings.Trim(s.Path.Value, "\"`") }

@@ -116,6 +116,14 @@ func main() {
 			t.Errorf("%s of %s: should hold %q and lack %q\n%s", c.call, c.funcs, c.holds, c.lacks, now)
 		}
 	}
+	// The order in which variables are initialised may hang on a body that is replaced.
+	vars := "\n\nvar (\n\ta, b = help2(), 1\n\tfree int\n)\n\nvar opt = mr.Reduce(func(b int) { free, b = a, b; s{}.m() })\n\ntype s struct{}\n\nfunc (s) m() { c++ }\n\nvar c = 2\n\nvar d = 3\n"
+	now, ok := rewritten(t, strings.Replace(roleJob, "return strings.Repeat", "_ = d; return strings.Repeat", 1)+vars)
+	for _, want := range []string{`func(b int) { _ = a; _ = c; panic(`, `func total(x int) string { _ = d; panic(`} {
+		if !ok || !strings.Contains(now, want) {
+			t.Errorf("should hold %q\n%s", want, now)
+		}
+	}
 	for _, c := range []string{"//go:embed x", "//go:linkname a b", "//line x:1", "//export f"} {
 		if _, ok := rewritten(t, strings.Replace(roleJob, "// help helps total alone.", c, 1)); ok {
 			t.Errorf("%s was not refused", c)
