@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
+	"github.com/mrd-io/mr/store"
 )
 
 // What the reduce tasks of a job are said to read comes to what is shuffled, however few
@@ -38,6 +40,46 @@ func TestRangesComeToTheShuffle(t *testing.T) {
 		}
 		if sum != runCount*blocksEach*raw {
 			t.Errorf("%d ranges come to %d bytes, and the runs to %d", n, sum, runCount*blocksEach*raw)
+		}
+	}
+}
+
+// Stores hold parts and nodes that lack the records of such blocks; a key on their digests
+// would find them.
+func TestBlocksOfEmptyRecordsHaveOtherKeys(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	for key, same := range map[string]bool{"": false, "k": true} {
+		sink := s.CreateRun()
+		w := run.NewWriter(sink, run.Options{})
+		if err := w.Record([]byte(key), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		id, err := sink.Seal(t.Context())
+		if err == nil {
+			err = s.Update(func(tx *store.Tx) error { return tx.CommitRun(id) })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, err := s.OpenRun(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ix, err := run.ReadIndex(src, src.Blobs())
+		src.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bs, _, err := blocksOf(s, uint64(id))
+		if err != nil || len(bs) != 1 || (bs[0].digest == ix.Blocks[0].Digest) != same {
+			t.Errorf("key %q: %+v, %v; the block's own digest is %v", key, bs, err, ix.Blocks[0].Digest)
 		}
 	}
 }

@@ -85,3 +85,41 @@ func TestARewrittenOutputKeepsUnchangedParts(t *testing.T) {
 		t.Errorf("output %q, want %q", changed.Output, want)
 	}
 }
+
+// Records whose keys and values have no bytes are records: none is lost, alone in its map
+// output or among others.
+func TestRecordsWithoutBytes(t *testing.T) {
+	lines := mr.Job("lines",
+		mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[[]byte, mr.None]) error {
+			emit(line, mr.None{})
+			return nil
+		}),
+		mr.Pass[[]byte, mr.None]())
+	how := mr.Job("how-many",
+		mr.Map(func(_ *mr.Task, _ []byte, emit mr.Emit[mr.None, mr.None]) error {
+			emit(mr.None{}, mr.None{})
+			return nil
+		}),
+		mr.Reduce(func(_ *mr.Task, _ mr.None, all iter.Seq[mr.None], emit mr.Emit[mr.None, int64]) error {
+			var n int64
+			for range all {
+				n++
+			}
+			emit(mr.None{}, n)
+			return nil
+		}))
+	m := mrtest.New(t, lines, how)
+	for _, reducers := range []int{0, 3} {
+		for text, n := range map[string]string{"\n": "1\n", "\n\n\n": "3\n", "a\n\n\nb\n": "4\n", "b\n\na\n\n": "4\n", "": ""} {
+			o := mrtest.Options{SplitSize: 1, Reducers: reducers}
+			want := strings.SplitAfter(text, "\n")
+			slices.Sort(want)
+			if got := m.Run("lines", mrtest.Files{"f": text}, o).Output; got != strings.Join(want, "") {
+				t.Errorf("lines of %q: %q", text, got)
+			}
+			if got := m.Run("how-many", mrtest.Files{"f": text}, o).Output; got != n {
+				t.Errorf("number of lines of %q: %q", text, got)
+			}
+		}
+	}
+}

@@ -131,7 +131,8 @@ func (s *Service) makeNode(a *attempt, m *openedRuns, c combiner, n plan.NodeOrd
 		if r.leaves > 0 {
 			o.leaves += r.leaves - r.ix.Records
 		}
-		made.Input += overlap(r.ix, m.r)
+		raw, _ := overlap(r.ix, m.r)
+		made.Input += raw
 	}
 	made.Leaves, made.CPU = o.leaves, time.Since(start)
 	return o, made, nil

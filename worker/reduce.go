@@ -165,8 +165,7 @@ func (s *Service) openRuns(w *plan.Work, sums bool) (*openedRuns, error) {
 			}
 			continue
 		}
-		raw := overlap(ix, m.r)
-		if raw == 0 && !w.Unsorted {
+		if _, some := overlap(ix, m.r); !some && !w.Unsorted {
 			src.Close()
 			continue
 		}
@@ -191,21 +190,19 @@ func (m *openedRuns) anyNode() bool {
 // isLost tells a run that must be computed again from a failure to read it now.
 func isLost(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, run.ErrDamaged) }
 
-// overlap is the uncompressed size of ix's blocks that may hold keys of r.
-func overlap(ix *run.Index, r plan.Range) (raw int64) {
-	if ix.Records == 0 {
-		return 0
-	}
+// overlap is the uncompressed size of ix's blocks that may hold keys of r, and whether there
+// are some: a block of empty keys and values has no size, and records all the same.
+func overlap(ix *run.Index, r plan.Range) (raw int64, some bool) {
 	for i, b := range ix.Blocks {
 		last := ix.Last
 		if i+1 < len(ix.Blocks) {
 			last = ix.Blocks[i+1].FirstKey
 		}
 		if r.Overlaps(b.FirstKey, last) {
-			raw += int64(b.Raw)
+			raw, some = raw+int64(b.Raw), true
 		}
 	}
-	return raw
+	return raw, some
 }
 
 // share returns a function that says how much of what the runs have in the range has come out
