@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/gob"
 	"encoding/json"
 	"strings"
 	"time"
@@ -49,7 +51,22 @@ type record struct {
 	Steps       stepTimes
 	Counters    mr.Counters
 	Warnings    []string
+
+	Exact []byte `json:",omitempty"` // said, as gob, where JSON does not keep it
 }
+
+// said is what a record holds in its users' own bytes: arguments, paths and values of
+// variables, which need not be UTF-8. What runs a job after a restart must be what was submitted.
+type said struct {
+	Submit mr.SubmitID
+	Spec   mr.Spec
+	Traits mr.Traits
+	Env    []plan.Component
+}
+
+// notUTF8 is what JSON has in the place of each byte that is not UTF-8. U+FFFD itself is
+// written as it is.
+var notUTF8 = []byte(`\ufffd`)
 
 // rangeRecord is a plan.Range; nil and empty differ, and JSON keeps that.
 type rangeRecord struct{ Lo, Hi []byte }
@@ -66,11 +83,25 @@ func newJobID(now time.Time) mr.JobID {
 }
 
 func putJob(tx *store.Tx, r *record) error {
-	b, err := json.Marshal(r)
+	b, err := encodeJob(r)
 	if err != nil {
 		return err
 	}
 	return tx.Put(store.Jobs, []byte(r.ID), b)
+}
+
+func encodeJob(r *record) ([]byte, error) {
+	b, err := json.Marshal(r)
+	if err != nil || !bytes.Contains(b, notUTF8) {
+		return b, err
+	}
+	var exact bytes.Buffer
+	if err := gob.NewEncoder(&exact).Encode(said{r.Submit, r.Spec, r.Traits, r.Env}); err != nil {
+		return nil, err
+	}
+	whole := *r
+	whole.Exact = exact.Bytes()
+	return json.Marshal(&whole)
 }
 
 func decodeJob(b []byte) (*record, error) {
@@ -78,6 +109,14 @@ func decodeJob(b []byte) (*record, error) {
 	if err := json.Unmarshal(b, r); err != nil {
 		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w", err)
 	}
+	if len(r.Exact) == 0 {
+		return r, nil
+	}
+	var s said
+	if err := gob.NewDecoder(bytes.NewReader(r.Exact)).Decode(&s); err != nil {
+		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w", err)
+	}
+	r.Submit, r.Spec, r.Traits, r.Env, r.Exact = s.Submit, s.Spec, s.Traits, s.Env, nil
 	return r, nil
 }
 
