@@ -130,7 +130,7 @@ func decodeKey(p unsafe.Pointer, b []byte, l *layout) error {
 		*(*string)(p) = string(b)
 		return nil
 	case partBytes:
-		*(*[]byte)(p) = b
+		*(*[]byte)(p) = b[:len(b):len(b)]
 		return nil
 	}
 	for i := range l.parts {
@@ -189,9 +189,10 @@ func uintN(b []byte) (u uint64) {
 	return u
 }
 
-// unescape returns the bytes of an escaped, terminated string; b's own if none was escaped.
+// unescape returns the bytes of an escaped, terminated string; b's own if none was escaped,
+// but not the room behind them, where the next component is.
 func unescape(b []byte) []byte {
-	b = b[:len(b)-2]
+	b = b[: len(b)-2 : len(b)-2]
 	i := bytes.IndexByte(b, 0)
 	if i < 0 {
 		return b

@@ -8,12 +8,14 @@ import (
 // Records cuts a block of whole records into its records: offset in the block, and the
 // record without its line end. A text record ends with LF or CRLF, and the last one may
 // lack its end; an empty block has no record, except that the whole of an empty file is one.
+// What is appended to a record goes elsewhere, not into the next one.
 func Records(f Format, block []byte) iter.Seq2[int, []byte] {
 	switch f.Kind {
 	case Fixed:
 		return func(yield func(int, []byte) bool) {
 			for off := 0; off < len(block); off += f.N {
-				if !yield(off, block[off:min(off+f.N, len(block))]) {
+				end := min(off+f.N, len(block))
+				if !yield(off, block[off:end:end]) {
 					return
 				}
 			}
@@ -29,7 +31,8 @@ func Records(f Format, block []byte) iter.Seq2[int, []byte] {
 				next = i + 1
 				rest = rest[:i]
 			}
-			if !yield(off, cutCR(rest, next)) {
+			line := cutCR(rest, next)
+			if !yield(off, line[:len(line):len(line)]) {
 				return
 			}
 			off += next

@@ -262,7 +262,7 @@ func decodeValuePart(p unsafe.Pointer, b []byte, c *part) error {
 	case partString:
 		*(*string)(p) = string(b)
 	case partBytes:
-		*(*[]byte)(p) = b
+		*(*[]byte)(p) = b[:len(b):len(b)] // whoever appends to it must not change what lies behind
 	case partInt:
 		i, _ := binary.Varint(b)
 		setUint(p, c.size, uint64(i))

@@ -49,11 +49,12 @@ func (f *fold[V]) loneRecord(key, value []byte) error {
 	return f.sink.Record(key, value)
 }
 
-// hold returns bytes equal to value that stay until the key is done.
+// hold returns bytes equal to value that stay until the key is done. They end where they end:
+// what combine appends to them must not reach the next ones.
 func (f *fold[V]) hold(value []byte) []byte {
 	start := len(f.held)
 	f.held = append(f.held, value...) // what refers to an older array keeps it
-	return f.held[start:]
+	return f.held[start:len(f.held):len(f.held)]
 }
 
 func (f *fold[V]) decode(value []byte) (V, error) {

@@ -123,3 +123,56 @@ func TestRecordsWithoutBytes(t *testing.T) {
 		}
 	}
 }
+
+// What a function is given ends where it ends: what it appends does not reach the next record,
+// component or value. Keys of 5,000 bytes are folded one by one.
+func TestWhatIsAppendedGoesElsewhere(t *testing.T) {
+	type both = mr.Tuple2[[]byte, []byte]
+	end := func(b []byte) []byte { return append(b, "<end>"...) }
+	m := mrtest.New(t,
+		mr.Job("records",
+			mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[[]byte, mr.None]) error {
+				emit(end(line), mr.None{})
+				return nil
+			}),
+			mr.Pass[[]byte, mr.None]()),
+		mr.Job("values",
+			mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[string, []byte]) error {
+				emit(strings.Repeat("k", 5000), line)
+				return nil
+			}),
+			mr.Combine(func(a, b []byte) []byte { return append(append(a, '+'), b...) }),
+			mr.Reduce(func(_ *mr.Task, _ string, vs iter.Seq[[]byte], emit mr.Emit[mr.None, []byte]) error {
+				for v := range vs {
+					emit(mr.None{}, end(v))
+				}
+				return nil
+			})),
+		mr.Job("components",
+			mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[both, both]) error {
+				at := mr.T2(line[:1], line[1:])
+				emit(at, at)
+				return nil
+			}),
+			mr.Reduce(func(_ *mr.Task, k both, vs iter.Seq[both], emit mr.Emit[string, string]) error {
+				key := string(end(k.A)) + string(end(k.B))
+				for v := range vs {
+					emit(key, string(end(v.A))+string(end(v.B)))
+				}
+				return nil
+			})))
+	files := mrtest.Files{"f": "ab\ncd\nef\r\ngh"}
+	for job, want := range map[string]string{
+		"records":    "ab<end>\ncd<end>\nef<end>\ngh<end>\n",
+		"values":     "ab+cd+ef+gh<end>\n",
+		"components": "a<end>b<end>\ta<end>b<end>\nc<end>d<end>\tc<end>d<end>\ne<end>f<end>\te<end>f<end>\ng<end>h<end>\tg<end>h<end>\n",
+	} {
+		if got := m.Run(job, files).Output; got != want {
+			t.Errorf("%s: %q, want %q", job, got, want)
+		}
+	}
+	fixed := mrtest.Options{Format: mr.Format{Kind: mr.Fixed, N: 2}}
+	if got, want := m.Run("records", mrtest.Files{"f": "abcdef"}, fixed).Output, "ab<end>\ncd<end>\nef<end>\n"; got != want {
+		t.Errorf("fixed records: %q, want %q", got, want)
+	}
+}
