@@ -146,15 +146,21 @@ func (m *members) Read(p []byte) (int, error) {
 	if err != io.EOF {
 		return n, err
 	}
-	again, err := more(m.src)
-	switch {
-	case err != nil:
+	first, err := m.src.ReadByte()
+	if err != nil { // io.EOF is the end
 		return n, err
-	case !again:
-		return n, io.EOF
+	}
+	if first != gzipFirst { // padding or the like: no member begins here, so none is truncated
+		return n, gzip.ErrHeader
+	}
+	if err := m.src.UnreadByte(); err != nil {
+		return n, err
 	}
 	return n, m.next()
 }
+
+// gzipFirst is the first byte of every gzip member.
+const gzipFirst = 0x1f
 
 // errDecode explains why a compressed file cannot be read beyond the decoded offset off.
 // short says that the stored bytes were used up.

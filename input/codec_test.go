@@ -136,6 +136,18 @@ func TestTruncatedFiles(t *testing.T) {
 	}
 }
 
+// TestBytesBehindGzip: padding behind the last member is no truncation, however short.
+func TestBytesBehindGzip(t *testing.T) {
+	dir := t.TempDir()
+	for _, behind := range []string{"\x00", "\n", "junk", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
+		path := write(t, filepath.Join(dir, "f"), slices.Concat(gzipped([]byte("a line\n")), []byte(behind)))
+		l := loadSplit(t, wholeSplit(t, path), Options{})
+		_, err := drain(l.Blocks(context.Background()))
+		l.Close()
+		checkFailure(t, err, path, "other bytes after it, at decoded offset 7")
+	}
+}
+
 // TestCorruptFiles flips a bit in each byte: an error, or bits that do not matter.
 func TestCorruptFiles(t *testing.T) {
 	dir := t.TempDir()
