@@ -122,9 +122,9 @@ func (l *layout) add(t reflect.Type, off uintptr, desc, value bool) error {
 	switch {
 	case t == noneType:
 		return nil
-	case t.Implements(descType):
+	case t.Kind() == reflect.Struct && t.Implements(descType) && t.NumField() == 1: // not one that embeds Desc beside other fields
 		return l.add(t.Field(0).Type, off, !desc, value)
-	case t.Implements(tupleType):
+	case t.Kind() == reflect.Struct && t.Implements(tupleType):
 		for i := range t.NumField() {
 			f := t.Field(i)
 			if err := l.add(f.Type, off+f.Offset, desc, value); err != nil {

@@ -275,6 +275,12 @@ func TestOrderOfFlagsIsInTheParams(t *testing.T) {
 	}
 }
 
+// named has a field beside its Desc: a key that did without it would make one group of many.
+type named struct {
+	mr.Desc[int]
+	Name string
+}
+
 func TestTypesMustFit(t *testing.T) {
 	none := func(*mr.Task, string, mr.Emit[string, int64]) error { return nil }
 	cases := map[string][]mr.Option{
@@ -289,6 +295,12 @@ func TestTypesMustFit(t *testing.T) {
 			mr.Map(func(*mr.Task, string, mr.Emit[string, chan int]) error { return nil })},
 		"type *int can't be a key": {
 			mr.Map(func(*mr.Task, string, mr.Emit[*int, string]) error { return nil })},
+		"type *mr.Tuple2[string,int] can't be a key": {
+			mr.Map(func(*mr.Task, string, mr.Emit[*mr.Tuple2[string, int], string]) error { return nil })},
+		"type *mr.Desc[int] can't be a value": {
+			mr.Map(func(*mr.Task, string, mr.Emit[int, *mr.Desc[int]]) error { return nil })},
+		"type mr_test.named can't be a key": {
+			mr.Map(func(*mr.Task, string, mr.Emit[named, string]) error { return nil })},
 		"GroupFirst(3): keys of type mr.Tuple2[string,int] have 2": {mr.GroupFirst(3),
 			mr.Map(func(*mr.Task, string, mr.Emit[mr.Tuple2[string, int], int]) error { return nil }),
 			mr.Reduce(func(*mr.Task, mr.Tuple2[string, int], iter.Seq[int], mr.Emit[int, int]) error { return nil })},
