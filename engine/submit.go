@@ -122,6 +122,10 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 	return j, nil
 }
 
+// maxRecordLimit bounds records, and so the blocks that mappers get, whose places are
+// numbers of 32 bits to those that cut them: see mr.EmitSpans.
+const maxRecordLimit = 4<<30 - 1<<20
+
 func checkSpec(s *mr.Spec) error {
 	switch {
 	case len(s.Inputs) == 0:
@@ -136,6 +140,8 @@ func checkSpec(s *mr.Spec) error {
 		return mr.Errorf(mr.Usage, "--skip-bad-records %d must be between 0 (the first bad record fails the job) and %d", s.SkipBadRecords, maxSkip)
 	case s.SplitSize < 0 || s.RecordLimit < 0:
 		return mr.Errorf(mr.Usage, "--split-size and --record-limit must not be negative")
+	case s.RecordLimit > maxRecordLimit:
+		return mr.Errorf(mr.Usage, "--record-limit %d must be at most %d bytes: no longer record can be mapped", s.RecordLimit, int64(maxRecordLimit))
 	}
 	switch s.OutputFormat {
 	case "", "text", "raw", "jsonl":
