@@ -54,7 +54,8 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	if err := failpoint.Hit("engine/submit-recorded"); err != nil {
 		return "", err
 	}
-	if err := e.request(ctx, func(l *loop) { l.addSubmitted(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
+	// Not with ctx: what is on record has to be run, whether or not its client is still there.
+	if err := e.request(e.ctx, func(l *loop) { l.addSubmitted(j) }); err != nil && !errors.Is(err, mr.ErrInterrupted) {
 		return "", err
 	}
 	return j.rec.ID, nil
