@@ -38,18 +38,9 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	}
 	j.rec.Submit, j.rec.SpecHash = id, hash
 	j.rec.State, j.rec.Submitted = mr.Pending, e.o.Now()
-	err = e.o.Store.Update(func(tx *store.Tx) error {
-		if err := failpoint.Hit("engine/submit-recording"); err != nil {
-			return err
-		}
-		if err := tx.Put(store.Submits, []byte(id), append([]byte(j.rec.ID), hash[:]...)); err != nil {
-			return err
-		}
-		return putJob(tx, &j.rec)
-	})
-	if err != nil {
-		e.request(e.ctx, func(l *loop) { delete(l.outputs, spec.Output) }) //nolint:errcheck // stopped: nobody minds
-		return "", mr.Errorf(mr.Failed, "recording the submission: %w", err)
+	if err := e.record(j); err != nil {
+		e.request(e.ctx, func(l *loop) { delete(l.outputs, j.rec.Spec.Output) }) //nolint:errcheck // stopped: nobody minds
+		return "", err
 	}
 	if err := failpoint.Hit("engine/submit-recorded"); err != nil {
 		return "", err
@@ -59,6 +50,29 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 		return "", err
 	}
 	return j.rec.ID, nil
+}
+
+// record makes a job whose output folder is reserved durable. That the folder may be written is
+// looked at again: another job may have made it while this one was being prepared.
+func (e *Engine) record(j *job) error {
+	if err := checkOutput(j.rec.Spec.Output, j.rec.Spec.Overwrite); err != nil {
+		return err
+	}
+	_, err := os.Lstat(j.rec.Spec.Output)
+	j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist)
+	err = e.o.Store.Update(func(tx *store.Tx) error {
+		if err := failpoint.Hit("engine/submit-recording"); err != nil {
+			return err
+		}
+		if err := tx.Put(store.Submits, []byte(j.rec.Submit), append([]byte(j.rec.ID), j.rec.SpecHash[:]...)); err != nil {
+			return err
+		}
+		return putJob(tx, &j.rec)
+	})
+	if err != nil {
+		return mr.Errorf(mr.Failed, "recording the submission: %w", err)
+	}
+	return nil
 }
 
 // reserve makes sure that no two live jobs write the same output folder.
@@ -103,8 +117,6 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 		return nil, err
 	}
 	j := &job{rec: record{Spec: spec, Traits: t, Phase: "planning", Format: spec.OutputFormat}}
-	_, err = os.Lstat(spec.Output)
-	j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist)
 	for _, name := range t.Env {
 		j.rec.Env = append(j.rec.Env, plan.Component{Name: name, Value: e.o.Getenv(name)})
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/builtin"
 )
 
 // A client may leave at any moment of its submission. The job is on record then or it is not, and
@@ -44,5 +46,51 @@ func TestClientsThatLeave(t *testing.T) {
 				t.Fatalf("%d jobs are on record, and one of them never ends: %v", len(jobs), err)
 			}
 		}
+	}
+}
+
+// Between the first look at an output folder and the job's record, another job may have come and
+// gone: its output is not replaced without being asked for.
+func TestOutputMadeWhileSubmitting(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte("b a b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked, answer := make(chan struct{}), make(chan struct{})
+	n, err := Open(filepath.Join(dir, "store"), Options{Workers: 2, Builtin: func(name string) (*mr.Definition, bool) {
+		if name == "count" { // whose code takes its time to say what it declares
+			asked <- struct{}{}
+			<-answer
+		}
+		return builtin.Lookup()(name)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	out := filepath.Join(dir, "out")
+	refused := make(chan error)
+	go func() {
+		_, err := n.Jobs().Submit(t.Context(), "slow", mr.Spec{Job: "count", Inputs: []string{in}, Output: out + "/"})
+		refused <- err
+	}()
+	<-asked
+	spec := mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: out}
+	if s := runJob(t, n, spec); s.State != mr.Succeeded {
+		t.Fatalf("%s: %s", s.State, s.Error)
+	}
+	close(answer)
+	if err := <-refused; !errors.Is(err, mr.ErrRefused) {
+		t.Errorf("a job whose output another has made meanwhile: %v", err)
+	}
+	if got := output(t, out); got != "a\t1\nb\t2\n" {
+		t.Errorf("the output is %q", got)
+	}
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	if s := runJob(t, n, spec); s.State != mr.Succeeded { // the refused job does not hold the folder
+		t.Errorf("%s: %s", s.State, s.Error)
 	}
 }
