@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"syscall"
 	"time"
@@ -17,7 +18,7 @@ func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// errDraining ends a wait for room because the engine is to stop.
+// errDraining ends a wait for room because the engine is to stop, or the job's end.
 var errDraining = errors.New("the engine is stopping")
 
 // Pauses between tries to record progress.
@@ -74,15 +75,15 @@ func (l *loop) view(j *job) mr.Status {
 }
 
 // whenRoom runs fn, a step of a job beside the loop, again and again as long as it fails
-// for lack of room. It returns errDraining if the engine stops first.
-func (e *Engine) whenRoom(id mr.JobID, step string, fn func() error) error {
+// for lack of room. It returns errDraining if ctx ends first, as it does when the engine stops.
+func (e *Engine) whenRoom(ctx context.Context, id mr.JobID, step string, fn func() error) error {
 	for {
 		err := fn()
 		if err == nil || !noRoom(err) {
 			return err
 		}
 		e.log.Error("no room; trying again", "step", step, "job", string(id), "err", err)
-		if e.request(e.ctx, func(l *loop) {
+		if e.request(ctx, func(l *loop) {
 			if j := l.jobs[id]; j != nil {
 				l.warnFull(j, step+": "+err.Error())
 				l.wake(j)
@@ -92,7 +93,7 @@ func (e *Engine) whenRoom(id mr.JobID, step string, fn func() error) error {
 		}
 		select {
 		case <-time.After(spaceRetry):
-		case <-e.ctx.Done():
+		case <-ctx.Done():
 			return errDraining
 		}
 	}

@@ -142,6 +142,8 @@ type job struct {
 	version    uint64
 	resumed    bool // from an earlier life
 
+	endPlanning func() // ends it, if it still goes on, and waits for that; nil: it has not begun
+
 	// See determinism.go.
 	tried       [2]bool // the trial of its map or reduce stage was considered
 	onTrial     int     // how many are under way

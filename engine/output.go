@@ -100,7 +100,7 @@ func (l *loop) commit(id mr.JobID) {
 		src[i] = partPath(&rec, i, t.Attempt)
 	}
 	l.e.spawn(func() {
-		err := l.e.whenRoom(id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
+		err := l.e.whenRoom(l.e.ctx, id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
 		_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there, or not
 		switch {
 		case err == nil:
@@ -194,8 +194,11 @@ func (l *loop) finish(a actFinish) {
 	if j == nil {
 		return
 	}
-	rec := j.rec
+	rec, endPlanning := j.rec, j.endPlanning
 	l.e.spawn(func() {
+		if endPlanning != nil { // or it would make the folder that is removed here
+			endPlanning()
+		}
 		if err := cleanUp(&rec); err != nil {
 			l.e.log.Warn("temporary files of a job are left", "job", rec.ID, "err", err)
 		}

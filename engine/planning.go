@@ -54,10 +54,18 @@ func (l *loop) plan(id mr.JobID) {
 		return
 	}
 	rec, files := j.rec, j.files
+	ctx, cancel := context.WithCancel(l.e.ctx)
+	over := make(chan struct{})
+	j.endPlanning = func() {
+		cancel()
+		<-over
+	}
 	l.e.spawn(func() {
-		p, err := l.e.makePlan(l.e.ctx, &rec, files)
+		defer close(over)
+		defer cancel()
+		p, err := l.e.makePlan(ctx, &rec, files)
 		if err == nil {
-			err = l.e.whenRoom(id, "planning", func() (err error) {
+			err = l.e.whenRoom(ctx, id, "planning", func() (err error) {
 				rec.Plan, err = l.e.recordPlan(&rec, p)
 				return err
 			})

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -92,5 +94,31 @@ func TestOutputMadeWhileSubmitting(t *testing.T) {
 	}
 	if s := runJob(t, n, spec); s.State != mr.Succeeded { // the refused job does not hold the folder
 		t.Errorf("%s: %s", s.State, s.Error)
+	}
+}
+
+// A job that is killed while it is planned leaves nothing in the way of the next one.
+func TestKilledWhilePlanned(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt") // its cuts follow from its content, which planning reads
+	if err := os.WriteFile(in, bytes.Repeat([]byte("some words of a line\n"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	spec := mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: filepath.Join(dir, "out"), Chunking: "content"}
+	for i := range 5 {
+		id, err := n.Jobs().Submit(t.Context(), mr.SubmitID(fmt.Sprint("sub", i)), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Jobs().Kill(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(spec.Output); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the output folder of killed jobs: %v", err)
 	}
 }
