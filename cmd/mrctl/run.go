@@ -74,9 +74,11 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		if r.dryRun {
 			return a.dryRun(ctx, s, spec)
 		}
-		if err := a.replaceStray(ctx, s, spec.Output); err != nil {
+		published, err := a.replaceStray(ctx, s, spec.Output)
+		if err != nil {
 			return err
 		}
+		spec.Overwrite = spec.Overwrite || published
 		job, err := a.submit(ctx, s, r.id(s), spec)
 		if err != nil {
 			return err
@@ -123,14 +125,16 @@ const ownPrefix = "own_"
 
 // replaceStray cancels a job that writes to output and has nobody left: an earlier mrctl run's,
 // whose process, which was the engine, too, has been killed. The job that is about to be
-// submitted uses what it has computed. Jobs of a daemon stay: it goes on with them.
-func (a *app) replaceStray(ctx context.Context, s *session, output string) error {
+// submitted uses what it has computed. Jobs of a daemon stay: it goes on with them. A stray that was
+// publishing can't be cancelled any more: its output, which nobody was told of, is then published,
+// and to be replaced.
+func (a *app) replaceStray(ctx context.Context, s *session, output string) (published bool, err error) {
 	if s.daemon != "" {
-		return nil
+		return false, nil
 	}
 	jobs, err := s.List(ctx, false)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, j := range jobs {
 		if j.Output != output || !strings.HasPrefix(string(j.Submit), ownPrefix) {
@@ -140,10 +144,15 @@ func (a *app) replaceStray(ctx context.Context, s *session, output string) error
 			a.say("job %s, which was interrupted, gives way; what it has computed is used", j.Job)
 		}
 		if err := s.Kill(ctx, j.Job); err != nil {
-			return fmt.Errorf("cancelling job %s, which was interrupted: %w", j.Job, err)
+			return false, fmt.Errorf("cancelling job %s, which was interrupted: %w", j.Job, err)
 		}
+		end, err := s.Status(ctx, j.Job)
+		if err != nil {
+			return false, err
+		}
+		published = published || end.State == mr.Succeeded
 	}
-	return nil
+	return published, nil
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
