@@ -42,6 +42,7 @@ type record struct {
 	Ranges      []rangeRecord
 	Base        mr.JobID `json:",omitempty"` // the job that it follows: see base.go
 	MadeOutput  bool     // the output folder is the job's own creation
+	Moved       bool     `json:",omitempty"` // an earlier life has begun to publish: the job's parts may be there
 
 	// What the job has come to, written when it ends (and at phase changes).
 	Map, Reduce mr.PhaseStatus
@@ -142,6 +143,7 @@ type job struct {
 	version    uint64
 	resumed    bool // from an earlier life
 
+	moving      bool   // publishing has begun
 	endPlanning func() // ends it, if it still goes on, and waits for that; nil: it has not begun
 
 	// See determinism.go.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -20,7 +21,12 @@ import (
 //
 // A new output folder gets its parts by renames, then the manifest, then _SUCCESS. An
 // output that replaces another is put together beside it and exchanged with it in one
-// rename, so the old one stays whole until the new one is.
+// rename, so the old one stays whole until the new one is. With _SUCCESS, or the exchange, the
+// job has succeeded: what cannot be cleaned up after that is a warning.
+//
+// A new folder is the job's own, from its submission on, among the jobs of one store. Others may
+// write there all the same: what is found there and is not the job's is neither mixed with its
+// parts nor removed with them.
 
 const (
 	temporaryDir = "_temporary"
@@ -56,10 +62,49 @@ func siblingDir(r *record) string {
 
 // makeStaging finds out early whether the output can be written at all.
 func makeStaging(r *record) error {
-	if err := os.MkdirAll(stagingDir(r), 0o777); err != nil {
+	if err := checkOwn(r, false); err != nil {
+		return err
+	}
+	err := os.MkdirAll(stagingDir(r), 0o777)
+	if err == nil {
+		var parent *os.File
+		if parent, err = os.Open(filepath.Dir(r.Spec.Output)); err == nil { // as its sync will need
+			parent.Close()
+		}
+	}
+	if err != nil {
 		return mr.Errorf(mr.Failed, "the output folder cannot be written: %w", err)
 	}
 	return nil
+}
+
+// errForeign says that what is in an output folder is another's.
+var errForeign = errors.New("it has been made by something else since this job was submitted; choose another --output, or replace it with --overwrite")
+
+// checkOwn makes sure that a folder which is to be the job's own has no other's output in it. Once the
+// job has begun to move its parts there, parts say nothing.
+func checkOwn(r *record, moved bool) error {
+	if !r.MadeOutput {
+		return nil
+	}
+	out := r.Spec.Output
+	entries, err := os.ReadDir(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case name == manifestName, name == successName:
+			if m, err := ReadManifest(out); err == nil && m.Job == r.ID {
+				continue
+			}
+		case moved || !strings.HasPrefix(name, "part-"):
+			continue
+		}
+		return fmt.Errorf("output folder %s holds %s: %w", out, name, errForeign)
+	}
+	return err
 }
 
 // ReadManifest reads the manifest of an output folder.
@@ -99,8 +144,17 @@ func (l *loop) commit(id mr.JobID) {
 		m.Parts = append(m.Parts, ManifestPart{partName(&rec, i), t.Made.Raw, t.Made.Records, t.Made.Digest})
 		src[i] = partPath(&rec, i, t.Attempt)
 	}
+	j.moving = true
 	l.e.spawn(func() {
-		err := l.e.whenRoom(l.e.ctx, id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
+		err := checkOwn(&rec, rec.Moved)
+		if err != nil {
+			l.e.request(l.e.ctx, func(*loop) { j.moving, j.rec.Moved = false, false }) //nolint:errcheck // stopped: found again in the next life
+		} else {
+			err = l.e.whenRoom(l.e.ctx, id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
+		}
+		if err == nil {
+			l.settleOutput(j, &rec)
+		}
 		_ = failpoint.Hit("engine/before-committed") // a crash or a delay: the output is there, or not
 		switch {
 		case err == nil:
@@ -116,7 +170,7 @@ func (l *loop) commit(id mr.JobID) {
 func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 	out := r.Spec.Output
 	if done, err := ReadManifest(out); err == nil && done.Job == r.ID && exists(filepath.Join(out, successName)) {
-		return cleanUp(r) // all but the cleaning was done
+		return nil // it was done
 	}
 	dst := out
 	if !r.MadeOutput {
@@ -147,8 +201,8 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 	if err := writeDurably(filepath.Join(dst, manifestName), append(b, '\n')); err != nil {
 		return err
 	}
-	if r.MadeOutput { // nothing temporary is left when _SUCCESS appears
-		if err := os.RemoveAll(filepath.Join(out, temporaryDir)); err != nil {
+	if r.MadeOutput { // nothing temporary is left when _SUCCESS appears, and the folder is there for good
+		if err := errors.Join(os.RemoveAll(filepath.Join(out, temporaryDir)), syncDir(filepath.Dir(out))); err != nil {
 			return err
 		}
 	}
@@ -166,13 +220,22 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 			return &os.LinkError{Op: "exchange", Old: dst, New: out, Err: err}
 		}
 	}
-	if err := failpoint.Hit("engine/published"); err != nil {
-		return err
+	return nil
+}
+
+// settleOutput does what is left to do for an output that is published. Nothing in it undoes that:
+// what fails is told in the job's warnings.
+func (l *loop) settleOutput(j *job, r *record) {
+	err := failpoint.Hit("engine/published")
+	if err == nil && !r.MadeOutput {
+		err = syncDir(filepath.Dir(r.Spec.Output))
 	}
-	if err := syncDir(filepath.Dir(out)); err != nil {
-		return err
+	if err = errors.Join(err, cleanUp(r)); err == nil {
+		return
 	}
-	return cleanUp(r)
+	l.e.request(l.e.ctx, func(l *loop) { //nolint:errcheck // stopped: tried again in the next life
+		l.warn(j, "the output is in place, but not all is done that follows: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	})
 }
 
 // cleanUp removes what a job leaves beside its output: its temporary folder, and the
@@ -195,6 +258,7 @@ func (l *loop) finish(a actFinish) {
 		return
 	}
 	rec, endPlanning := j.rec, j.endPlanning
+	moved := rec.MadeOutput && (j.moving || rec.Moved)
 	l.e.spawn(func() {
 		if endPlanning != nil { // or it would make the folder that is removed here
 			endPlanning()
@@ -202,13 +266,16 @@ func (l *loop) finish(a actFinish) {
 		if err := cleanUp(&rec); err != nil {
 			l.e.log.Warn("temporary files of a job are left", "job", rec.ID, "err", err)
 		}
-		if rec.MadeOutput {
-			for i := range rec.Reduce.Tasks { // those that a publication which failed has moved
+		if moved && checkOwn(&rec, true) == nil {
+			os.Remove(filepath.Join(rec.Spec.Output, successName)) //nolint:errcheck // it may not be there; before the parts that it speaks of
+			for i := range rec.Reduce.Tasks {                      // those that a publication which failed has moved
 				os.Remove(filepath.Join(rec.Spec.Output, partName(&rec, i))) //nolint:errcheck // it may not be there
 			}
 			os.RemoveAll(filepath.Join(rec.Spec.Output, skippedDir)) //nolint:errcheck // likewise
 			os.Remove(filepath.Join(rec.Spec.Output, manifestName))  //nolint:errcheck // likewise
-			os.Remove(rec.Spec.Output)                               //nolint:errcheck // only if it is empty, as it should be
+		}
+		if rec.MadeOutput {
+			os.Remove(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be
 		}
 		l.e.post(evFinished{a.job})
 	})

@@ -43,6 +43,7 @@ func (l *loop) recover() error {
 func (l *loop) resume(j *job) error {
 	l.adopt(j)
 	j.resumed = true
+	j.rec.Moved = j.rec.Moved || j.rec.Phase == "commit"
 	l.nextLogSeq(j)
 	share, lone := !j.rec.Spec.NoCache, j.rec.Spec.NoSpeculation
 	if j.rec.Plan.IsZero() {

@@ -40,7 +40,12 @@ func TestLostPermission(t *testing.T) {
 	lock(parent) // before anything is there
 	out := filepath.Join(parent, "new")
 	fails(submit(t, cl, "planning", spec(out)), out)
+	chmod(t, parent, 0o333) // where a folder can be made, and not be made to last
+	fails(submit(t, cl, "unlistable", spec(out)), parent)
 	unlock(parent)
+	if _, err := os.Lstat(out); !os.IsNotExist(err) {
+		t.Errorf("a failed job leaves its output folder: %v", err)
+	}
 
 	id := submit(t, cl, "parts", spec(out)) // when parts are to be written
 	until(t, cl, id, "a map task", func(s mr.Status) bool { return s.Map.Run > 0 || s.Map.Cached > 0 })
