@@ -156,6 +156,11 @@ func checkSpec(s *mr.Spec) error {
 	case s.RecordLimit > maxRecordLimit:
 		return mr.Errorf(mr.Usage, "--record-limit %d must be at most %d bytes: no longer record can be mapped", s.RecordLimit, int64(maxRecordLimit))
 	}
+	for _, in := range s.Inputs {
+		if !filepath.IsAbs(in) {
+			return mr.Errorf(mr.Usage, "input %q must be an absolute path or pattern by the time it is submitted: the daemon's own folder means nothing to its clients", in)
+		}
+	}
 	switch s.OutputFormat {
 	case "", "text", "raw", "jsonl":
 	default:

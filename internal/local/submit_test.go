@@ -122,3 +122,23 @@ func TestKilledWhilePlanned(t *testing.T) {
 		t.Errorf("the output folder of killed jobs: %v", err)
 	}
 }
+
+// A path that is relative would be looked for wherever the daemon was started.
+func TestRelativePathsAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("in.txt", []byte("a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	for _, spec := range []mr.Spec{
+		{Job: "wordcount", Inputs: []string{filepath.Join(dir, "in.txt"), "in.txt"}, Output: filepath.Join(dir, "o")},
+		{Job: "wordcount", Inputs: []string{""}, Output: filepath.Join(dir, "o")},
+		{Job: "wordcount", Inputs: []string{filepath.Join(dir, "in.txt")}, Output: "o"},
+	} {
+		if id, err := n.Jobs().Submit(t.Context(), "sub", spec); !errors.Is(err, mr.ErrUsage) {
+			t.Errorf("%v to %q is job %q (%v)", spec.Inputs, spec.Output, id, err)
+		}
+	}
+}
