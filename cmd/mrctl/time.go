@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,8 +90,12 @@ func clockError(ctx context.Context, addr string, err error) error {
 
 // checkTime fails unless r proves that the clocks differ by less than most; 0 asks for nothing.
 func checkTime(r clock.Report, most time.Duration) error {
-	if worst := r.Offset.Abs() + r.Bound; most > 0 && worst > most {
-		return mr.Errorf(mr.Failed, "the clocks differ by %s: up to %s, and --check allows %s", offsetWords(r), shortTime(worst), most)
+	switch worst := r.Offset.Abs() + r.Bound; {
+	case most == 0:
+	case r.Master.IsZero():
+		return mr.Errorf(mr.Failed, "the clocks cannot be compared: %s", join(r.State.String(), r.LastAlarm))
+	case worst > most:
+		return mr.Errorf(mr.Failed, "the clocks differ by %s: up to %s, and --check allows %s", offsetWords(r), boundWords(worst), most)
 	}
 	return nil
 }
@@ -167,13 +172,32 @@ func (a *app) printTime(addr string, r clock.Report) error {
 	return writeError(err)
 }
 
-// offsetWords is what the daemon's clock is ahead, and how sure that is.
+// offsetWords is what the daemon's clock is ahead, and how sure that is. The offset has the digits that
+// the bound is worth, and the bound makes up for what was rounded: what is printed is as true as r.
 func offsetWords(r clock.Report) string {
 	sign := "+"
 	if r.Offset < 0 {
 		sign = "-"
 	}
-	return fmt.Sprintf("%s%s ± %s", sign, shortTime(r.Offset.Abs()), shortTime(r.Bound))
+	offset := r.Offset.Round(min(digit(r.Offset.Abs(), 3), digit(r.Bound, 2)))
+	return fmt.Sprintf("%s%s ± %s", sign, plainTime(offset.Abs()), boundWords(r.Bound+(offset-r.Offset).Abs()))
+}
+
+// boundWords is a bound to three digits, rounded up.
+func boundWords(d time.Duration) string {
+	step := digit(d, 3)
+	return plainTime((d + step - 1) / step * step)
+}
+
+// digit is the size of the n-th digit of d, and no less than a nanosecond.
+func digit(d time.Duration, n int) time.Duration {
+	step := time.Duration(1)
+	for ; d >= 10*step; step *= 10 {
+	}
+	for ; n > 1 && step > 1; n-- {
+		step /= 10
+	}
+	return step
 }
 
 // driftWords is empty while too little time went by for the drift to be known to within reason.
@@ -185,13 +209,16 @@ func driftWords(r clock.Report) string {
 }
 
 // shortTime is d to three digits, down to nanoseconds.
-func shortTime(d time.Duration) string {
+func shortTime(d time.Duration) string { return plainTime(d.Round(digit(d, 3))) }
+
+// plainTime is d with all its digits, in the largest unit that it has one of.
+func plainTime(d time.Duration) string {
 	for _, unit := range []struct {
 		size time.Duration
 		name string
 	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
 		if d >= unit.size {
-			return fmt.Sprintf("%.3g %s", float64(d)/float64(unit.size), unit.name)
+			return strconv.FormatFloat(float64(d)/float64(unit.size), 'f', -1, 64) + " " + unit.name
 		}
 	}
 	return fmt.Sprintf("%d ns", d.Nanoseconds())

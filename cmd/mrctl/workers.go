@@ -185,7 +185,7 @@ func (a *app) printTimeline(list []mr.TaskTimes, now time.Time) error {
 		}
 		bound := ""
 		if most := max(t.BeganBound, t.EndedBound); most > 0 {
-			bound = "± " + shortTime(most)
+			bound = "± " + boundWords(most)
 		}
 		tab.add(t.Task, t.Worker, fmt.Sprintf("+%.3f s", t.Began.Sub(first).Seconds()), bound, took, bar(t, first, last, now))
 	}
