@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -275,7 +276,7 @@ func (l *loop) finish(a actFinish) {
 			os.Remove(filepath.Join(rec.Spec.Output, manifestName))  //nolint:errcheck // likewise
 		}
 		if rec.MadeOutput {
-			os.Remove(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be
+			syscall.Rmdir(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be, and not if it is a file by now
 		}
 		l.e.post(evFinished{a.job})
 	})

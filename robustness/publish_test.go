@@ -84,3 +84,28 @@ func TestOutputOfAnother(t *testing.T) {
 		})
 	}
 }
+
+// TestOutputBecomesAFile has a file in the place of a job's output folder when the job ends: it is the
+// user's, and stays.
+func TestOutputBecomesAFile(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	d := start(t, launch{store: filepath.Join(dir, "store"), env: []string{"MR_FAILPOINTS=engine/cut=sleep:1s"}})
+	cl := d.client()
+	id := submit(t, cl, "one", mr.Spec{Job: "wordcount", Inputs: []string{c.dir}, Output: out, Reducers: 3})
+	until(t, cl, id, "the barrier", func(s mr.Status) bool { return s.Phase == "shuffle" })
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, []byte("of the user\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s := wait(t, cl, id); s.State != mr.FailedJob || !strings.Contains(s.Error, out) {
+		t.Errorf("the job is %s: %q", s.State, s.Error)
+	}
+	if b, err := os.ReadFile(out); err != nil || string(b) != "of the user\n" {
+		t.Errorf("the file holds %q (%v)", b, err)
+	}
+}
