@@ -344,7 +344,7 @@ func (l *loop) fail(j *job, f *flight) {
 			ev.copy = true
 		}
 	case plan.NoSpace:
-		l.warnFull(j, fl.Message)
+		l.warnFull(j, phaseOf(f.task.kind)+" tasks", fl.Message)
 		l.later(spaceRetry, f, ev)
 		return
 	case plan.Changed:

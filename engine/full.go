@@ -34,7 +34,7 @@ func (l *loop) pause(d time.Duration, why error) error {
 		l.paused = true
 		l.e.log.Error("the store has no room; paused until there is", "store", l.e.o.Store.Dir(), "err", why)
 		for _, j := range l.jobs {
-			l.warnFull(j, why.Error())
+			l.warnFull(j, "the store", why.Error())
 			l.wake(j)
 		}
 	}
@@ -60,8 +60,13 @@ func (l *loop) unpause() {
 	}
 }
 
-func (l *loop) warnFull(j *job, what string) {
-	l.warn(j, "storage is full: "+what+"; the job goes on when there is room")
+// warnFull warns of a full disk, once for each place where it is met: what is said there differs with
+// every attempt, and there is one a second.
+func (l *loop) warnFull(j *job, place, what string) {
+	if !j.warned[place] {
+		j.warned[place] = true
+		l.warn(j, "storage is full: "+what+"; the job goes on when there is room")
+	}
 }
 
 // view is a job's status for outsiders. While the loop is paused, the end of a job may be
@@ -85,7 +90,7 @@ func (e *Engine) whenRoom(ctx context.Context, id mr.JobID, step string, fn func
 		e.log.Error("no room; trying again", "step", step, "job", string(id), "err", err)
 		if e.request(ctx, func(l *loop) {
 			if j := l.jobs[id]; j != nil {
-				l.warnFull(j, step+": "+err.Error())
+				l.warnFull(j, step, step+": "+err.Error())
 				l.wake(j)
 			}
 		}) != nil {

@@ -151,9 +151,9 @@ type job struct {
 	onTrial     int     // how many are under way
 	commitWaits bool    // for their end
 	watchers    []chan struct{}
-	over        chan struct{} // closed when the job has ended
-	warned      map[string]bool
-	full        bool // nothing but reading tells what its inputs are: see verify_input.go
+	over        chan struct{}   // closed when the job has ended
+	warned      map[string]bool // texts, and places that are full
+	full        bool            // nothing but reading tells what its inputs are: see verify_input.go
 	logSeq      uint64
 	lines       []mr.LogLine // not yet written
 }
