@@ -174,11 +174,12 @@ func (s *Store) catalogPath() string { return filepath.Join(s.dir, catalogName) 
 func (s *Store) openCatalog() error {
 	_, err := os.Lstat(s.catalogPath())
 	if errors.Is(err, fs.ErrNotExist) {
+		vols, _ := filepath.Glob(filepath.Join(s.dir, volumesName, "*.db")) // fails for no such pattern
+		if _, snapshot := os.Lstat(filepath.Join(s.dir, snapshotName)); snapshot == nil || len(vols) > 0 {
+			return s.catalogDamaged(errors.New("the file is missing"))
+		}
 		if s.o.ReadOnly {
 			return mr.Errorf(mr.Unreachable, "store %s: there is no store in this folder; run a job first, or choose another --store", s.dir)
-		}
-		if vols, _ := filepath.Glob(filepath.Join(s.dir, volumesName, "*.db")); len(vols) > 0 {
-			return s.catalogDamaged(errors.New("the file is missing"))
 		}
 		err = createCatalog(s.dir)
 	}

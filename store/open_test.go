@@ -194,6 +194,27 @@ func TestDamagedCatalogIsRefused(t *testing.T) {
 				t.Errorf("the refusal does not say what to do: %s", msg)
 			}
 			refused(t, dir, store.Options{}, mr.Damaged) // and it holds no lock
+			refused(t, dir, store.Options{ReadOnly: true}, mr.Damaged)
 		})
+	}
+}
+
+// A catalog that is missing beside its snapshot is not a store that is new, even if no volume has
+// been needed yet.
+func TestMissingCatalogBesideItsSnapshot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openUnchecked(t, dir, store.Options{})
+	if err := s.Snapshot(0); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	if err := os.Remove(filepath.Join(dir, "catalog.db")); err != nil {
+		t.Fatal(err)
+	}
+	for _, ro := range []bool{true, false} {
+		if msg := refused(t, dir, store.Options{ReadOnly: ro}, mr.Damaged); !strings.Contains(msg, "mrctl store restore") {
+			t.Errorf("the refusal does not say what to do: %s", msg)
+		}
 	}
 }
