@@ -60,6 +60,11 @@ func (e *Engine) record(j *job) error {
 	}
 	_, err := os.Lstat(j.rec.Spec.Output)
 	j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist)
+	if !j.rec.MadeOutput {
+		if err := checkReplaced(j.rec.Spec.Output, e.o.Store.Dir(), j.files); err != nil {
+			return err
+		}
+	}
 	err = e.o.Store.Update(func(tx *store.Tx) error {
 		if err := failpoint.Hit("engine/submit-recording"); err != nil {
 			return err

@@ -139,6 +139,9 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 		Output: a.abs(r.output), SplitSize: r.splitSize, Chunking: r.chunking, Verify: r.verify, RecordLimit: r.recordLimit, Overwrite: r.overwrite, NoCache: r.noCache,
 		Incremental: r.incremental, SkipBadRecords: r.skipBad, NoSpeculation: r.alone,
 	}
+	if rest, err := filepath.Rel(spec.Output, a.abs(".")); spec.Overwrite && err == nil && filepath.IsLocal(rest) {
+		return mr.Spec{}, mr.Errorf(mr.Refused, "output %s is the current folder, or holds it, and --overwrite would remove all that is in it; choose another --output", spec.Output)
+	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
 	}

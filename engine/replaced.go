@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+)
+
+// The folder that --overwrite names goes as a whole when the new output takes its place, so
+// what the job or the engine itself still needs must not be in it.
+
+// checkReplaced refuses to replace the folder at dir if it has the store, or a file that the job
+// reads, in it.
+func checkReplaced(dir, store string, files []input.File) error {
+	in, err := within(dir)
+	if err != nil {
+		return mr.Errorf(mr.Failed, "looking at output folder %s: %w", dir, err)
+	}
+	inStore, err := within(store)
+	if err != nil {
+		return mr.Errorf(mr.Failed, "looking at store %s: %w", store, err)
+	}
+	if inStore(filepath.Join(dir, successName)) {
+		return mr.Errorf(mr.Refused, "output %s lies in the store %s; choose another --output", dir, store)
+	}
+	if in(filepath.Join(store, "lock")) {
+		return mr.Errorf(mr.Refused, "output %s holds the store %s, which --overwrite would remove with it; choose another --output", dir, store)
+	}
+	for _, f := range files {
+		if in(f.Path) {
+			return mr.Errorf(mr.Refused, "output %s holds %s, which the job reads and --overwrite would remove; choose another --output, or name the input so that it is left out", dir, f.Path)
+		}
+	}
+	return nil
+}
+
+// within returns a function that reports whether a file lies below dir, also where symbolic
+// links to folders lead there.
+func within(dir string) (func(file string) bool, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{} // by folder: many files are in few
+	return func(file string) bool {
+		if below(file, dir) {
+			return true
+		}
+		parent := filepath.Dir(file)
+		in, ok := known[parent]
+		if !ok {
+			to, err := filepath.EvalSymlinks(parent)
+			in = err == nil && below(to, real)
+			known[parent] = in
+		}
+		return in
+	}, nil
+}
+
+// below reports whether the clean path is dir or leads into it.
+func below(path, dir string) bool {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, "/"))
+	return ok && (rest == "" || rest[0] == '/')
+}

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+)
+
+// What --overwrite may replace: any folder, but for what the job or the engine still needs.
+func TestWhatIsNeededIsNotReplaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		holds []string
+		store string // below the test's folder
+		reads []string
+		ok    bool
+	}{
+		"an empty folder":                  {ok: true},
+		"an output":                        {holds: []string{"part-r-00000", "_manifest.json", "_SUCCESS"}, ok: true},
+		"a folder of the user's":           {holds: []string{"notes"}, ok: true},
+		"an output that is read":           {holds: []string{"part-r-00000"}, reads: []string{"in/a", "out/part-r-00000"}},
+		"an output with input in a folder": {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"out/sub/a"}},
+		"one that is read through a link":  {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"link/sub/a"}},
+		"one whose name begins the same":   {holds: []string{"part-r-00000"}, reads: []string{"out2/a", "in/out"}, ok: true},
+		"an output with the store":         {holds: []string{"part-r-00000"}, store: "out/store"},
+		"an empty folder of the store":     {store: "."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := t.TempDir()
+			dir := filepath.Join(top, "out")
+			put := func(path string) {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Symlink("out", filepath.Join(top, "link"))); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range c.holds {
+				put(filepath.Join(dir, h))
+			}
+			store := filepath.Join(top, "store")
+			if c.store != "" {
+				store = filepath.Join(top, c.store)
+			}
+			put(filepath.Join(store, "lock"))
+			var files []input.File
+			for _, r := range c.reads {
+				files = append(files, input.File{Path: filepath.Join(top, r)})
+			}
+			err := checkReplaced(dir, store, files)
+			if c.ok && err != nil || !c.ok && !errors.Is(err, mr.ErrRefused) {
+				t.Error(err)
+			}
+		})
+	}
+}
