@@ -183,7 +183,7 @@ type LineageNode struct {
 	Label   string
 	Digest  string
 	State   State
-	Job     JobID // the job that computed it (another one for a cached task)
+	Job     JobID // the job that computed it (another one for a cached task; empty: not on record any more)
 	Code    string
 	CPU     float64 // seconds spent when it was computed
 	From    []string

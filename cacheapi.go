@@ -129,7 +129,7 @@ type TraceTask struct {
 	Task    string
 	Split   string
 	State   State
-	Job     JobID // that computed it
+	Job     JobID // that computed it; empty: not on record any more
 	Records int64 // of its output with that key; 0: its output is gone, so it may have none
 }
 

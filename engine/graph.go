@@ -109,12 +109,32 @@ func (d *grapher) task(name, kind string, t *lineage.Task) mr.LineageNode {
 		n.State = mr.Lost
 	}
 	if out, err := lineage.GetOutput(d.tx, t.Key); err == nil && out != nil {
-		n.CPU, n.Job, n.Attempt = out.CPU.Seconds(), out.Job, out.Attempt.String()
+		var a plan.Attempt
+		if n.Job, a = maker(d.r, t, out); a != 0 {
+			n.Attempt = a.String()
+		}
+		if a == out.Attempt {
+			n.CPU = out.CPU.Seconds()
+		}
 		if v := verdictOf(d.tx, out.Stage); v == unordered || v == indeterminate {
 			n.Code += ", " + v.String()
 		}
 	}
 	return n
+}
+
+// maker says which job and attempt computed what task t of job r used; out is the record of
+// it. That record is replaced when the output is computed again, after an eviction for
+// example, and tells then what a later job has done: of r's own attempts t tells, and who
+// made what r found is not known any more.
+func maker(r *record, t *lineage.Task, out *lineage.Output) (mr.JobID, plan.Attempt) {
+	switch {
+	case !t.Cached && t.Attempt != 0:
+		return r.ID, t.Attempt
+	case !r.Ended.IsZero() && out.Created.After(r.Ended):
+		return "", 0
+	}
+	return out.Job, out.Attempt
 }
 
 func codeName(r *record) string {

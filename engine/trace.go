@@ -142,8 +142,9 @@ func (e *Engine) tasksWithKey(o *origin, part int, forms [][]byte, exact bool, t
 		if out == nil || !o.rec.Traits.Reduce && part >= 0 && part != i {
 			continue
 		}
+		job, _ := maker(o.rec, o.maps[i], out)
 		task := mr.TraceTask{
-			Task: plan.TaskName(plan.Map, i), Split: o.splits[i].String(), State: mr.Succeeded, Job: out.Job,
+			Task: plan.TaskName(plan.Map, i), Split: o.splits[i].String(), State: mr.Succeeded, Job: job,
 		}
 		if o.maps[i].Cached {
 			task.State = mr.Cached

@@ -89,7 +89,7 @@ func (a *app) traceText(t mr.Trace) string {
 	fmt.Fprintf(&b, "key %s in %s, made by %s\n\n", a.painted(bold, strconv.Quote(t.Key)), where, t.Job)
 	for _, k := range t.Tasks {
 		words := []string{k.Task, a.painted(stateColour(k.State), string(k.State))}
-		if k.Job != t.Job {
+		if k.Job != "" && k.Job != t.Job {
 			words = append(words, "of "+string(k.Job))
 		}
 		if k.State == mr.Lost {

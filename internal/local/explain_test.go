@@ -169,3 +169,58 @@ func TestExplainOfAJobUnderWay(t *testing.T) {
 		t.Errorf("the job says\n%s, want\n%s", after, want)
 	}
 }
+
+// An output is computed anew, and replaces its record: what the earlier jobs did stays told as
+// it was, and nobody is said to have used what was made after it had ended.
+func TestLineageOutlivesTheRecordsItNames(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, []byte("a b\na\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := func(i int) string { return filepath.Join(dir, fmt.Sprint("o", i)) }
+	run := func(i int) mr.JobID {
+		return runJob(t, n, mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: out(i)}).Job
+	}
+	made := func(i int) (m map[string]mr.LineageNode) {
+		g, err := n.Jobs().Lineage(t.Context(), out(i), -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = map[string]mr.LineageNode{}
+		for _, node := range g.Nodes {
+			if node.Kind == "map" || node.Kind == "reduce" {
+				m[node.ID] = node
+			}
+		}
+		return m
+	}
+	first, _ := run(1), run(2)
+	then := made(1)
+	for id, node := range made(2) {
+		if node.State != mr.Cached || node.Job != first || node.Attempt != then[id].Attempt || node.Attempt == "" {
+			t.Errorf("%s of the second job: %+v", id, node)
+		}
+	}
+	if _, err := n.Jobs().(mr.Cache).CacheInvalidate(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	third := run(3)
+	for id, node := range made(1) {
+		if node.State != mr.Succeeded || node.Job != first || node.Attempt != then[id].Attempt {
+			t.Errorf("%s of the first job was %+v, and is now %+v", id, then[id], node)
+		}
+	}
+	for id, node := range made(2) {
+		if node.State != mr.Cached || node.Job != "" || node.Attempt != "" || node.CPU != 0 {
+			t.Errorf("%s of the second job, which used what is gone: %+v", id, node)
+		}
+	}
+	for id, node := range made(3) {
+		if node.State != mr.Succeeded || node.Job != third || node.Attempt == then[id].Attempt {
+			t.Errorf("%s of the third job: %+v", id, node)
+		}
+	}
+}
