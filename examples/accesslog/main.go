@@ -139,8 +139,10 @@ func (p *parser) utcHour(stamp string) (string, error) {
 		return "", errTime
 	}
 	const hourEnd, zone = len("02/Jan/2006:15"), len("02/Jan/2006:15:04:05")
-	// Half-hour zones move minutes across the hour, so the minutes belong to the stamp.
-	if s := stamp[:hourEnd+3] + stamp[zone:]; s != p.stamp {
+	// Half-hour zones move minutes across the hour, so the minutes belong to the stamp. The
+	// seconds don't, but have to be some: what is said of a line must not depend on the line
+	// before it, which may be in another task.
+	if s := stamp[:hourEnd+3] + stamp[zone:]; s != p.stamp || !isSeconds(stamp[hourEnd+3:zone]) {
 		t, err := time.Parse(apacheTime, stamp)
 		if err != nil {
 			return "", err
@@ -148,4 +150,9 @@ func (p *parser) utcHour(stamp string) (string, error) {
 		p.stamp, p.hour = s, t.UTC().Format("2006-01-02T15")
 	}
 	return p.hour, nil
+}
+
+// isSeconds reports whether s, of three bytes, is ":00" to ":59".
+func isSeconds(s string) bool {
+	return s[0] == ':' && '0' <= s[1] && s[1] <= '5' && '0' <= s[2] && s[2] <= '9'
 }

@@ -89,3 +89,21 @@ func TestMalformedSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// What a parser makes of a line must not depend on the lines before it: a split may begin
+// anywhere.
+func TestLinesStandAlone(t *testing.T) {
+	line := func(at string) string { return `h - - [01/Jan/2026:00:07` + at + ` +0000] "GET /" 200 1` }
+	before := &parser{}
+	for _, at := range []string{":00", ":59", ":60", ":99", ":x0", ":0x", "-00", ":  "} {
+		if _, err := before.parse(line(":30")); err != nil {
+			t.Fatal(err)
+		}
+		first, then := new(parser), before
+		want, wantErr := first.parse(line(at))
+		got, gotErr := then.parse(line(at))
+		if got != want || gotErr != wantErr {
+			t.Errorf("00:07%s behind a line of the same minute: %v, %v; alone: %v, %v", at, got, gotErr, want, wantErr)
+		}
+	}
+}
