@@ -92,10 +92,13 @@ func phaseWords(p mr.PhaseStatus) string {
 		words = append(words, comma(p.Cached)+" cached")
 	}
 	words = append(words, comma(p.Run)+" run")
+	if p.Failed > 0 { // whether the task was tried again is not said: of a job that failed, one was not
+		words = append(words, plural(p.Failed, "attempt")+" failed")
+	}
 	for _, n := range []struct {
 		n    int
 		what string
-	}{{p.Failed, "failed and tried again"}, {p.Recomputed, "recomputed"}, {p.Speculative, "speculative"}} {
+	}{{p.Recomputed, "recomputed"}, {p.Speculative, "speculative"}} {
 		if n.n > 0 {
 			words = append(words, comma(n.n)+" "+n.what)
 		}

@@ -118,3 +118,13 @@ func TestSummaryTellsOfMerges(t *testing.T) {
 		}
 	}
 }
+
+// Of a job that failed, the last attempt was not tried again.
+func TestFailedAttemptsAreOnlyCounted(t *testing.T) {
+	if got, want := phaseWords(mr.PhaseStatus{Tasks: 1, Attempts: 1, Failed: 1}), "1 task, 0 run, 1 attempt failed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := phaseWords(mr.PhaseStatus{Tasks: 4, Cached: 1, Run: 3, Failed: 2, Recomputed: 1}), "4 tasks, 1 cached, 3 run, 2 attempts failed, 1 recomputed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
