@@ -48,7 +48,7 @@ func (p *barProgress) fill(w io.Writer, stat decor.Statistics) error {
 		return nil
 	}
 	// One column stays free: some terminals wrap a line that is exactly as wide as they are.
-	_, err := io.WriteString(w, barLine(p.meter.view(time.Now()), stat.AvailableWidth-1, p.colour))
+	_, err := io.WriteString(w, lineStart+barLine(p.meter.view(time.Now()), stat.AvailableWidth-1, p.colour))
 	return err
 }
 

@@ -15,12 +15,20 @@ type notes struct {
 	bar io.Writer // guarded by mu; nil: none is on the screen
 }
 
+// lineStart goes to the beginning of the line and clears it. The bar's library moves the cursor
+// up, but not to the left, and what is typed meanwhile, the ^C of an interrupt above all, has
+// moved it to the right.
+const lineStart = "\r\x1b[K"
+
 // Write implements io.Writer; p is whole lines.
 func (n *notes) Write(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.bar != nil {
-		return n.bar.Write(p)
+		if _, err := n.bar.Write(append([]byte(lineStart), p...)); err != nil {
+			return 0, err
+		}
+		return len(p), nil
 	}
 	return n.w.Write(p)
 }
