@@ -61,6 +61,51 @@ func TestOddChildren(t *testing.T) {
 	}
 }
 
+// TestWorkingFoldersAreSwept kills a daemon whose binaries have working folders: the next one
+// leaves none of them, and the system's temporary folder has seen none.
+func TestWorkingFoldersAreSwept(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	dir := t.TempDir()
+	odd, tmp, st := filepath.Join(dir, "odd"), filepath.Join(dir, "tmp"), filepath.Join(dir, "store")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	folders := func(in string) []string {
+		names, err := filepath.Glob(filepath.Join(in, "mr-task-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	l := launch{store: st, env: []string{"MR_ODD=hang:" + odd, "TMPDIR=" + tmp}}
+	d := start(t, l)
+	id := submit(t, d.client(), "odd", oddSpec(t, c, filepath.Join(dir, "out")))
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(odd); err == nil { // it hangs, once
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("no task has begun to hang")
+		}
+	}
+	left := folders(filepath.Join(st, "tmp"))
+	d.kill()
+	if len(left) == 0 {
+		t.Error("a process at work has no folder in the store")
+	}
+	d = start(t, l)
+	succeed(t, d.client(), id)
+	for _, old := range left {
+		if _, err := os.Lstat(old); err == nil {
+			t.Errorf("%s is left of the daemon that was killed", old)
+		}
+	}
+	if names := folders(tmp); len(names) > 0 {
+		t.Errorf("the system's temporary folder has %v", names)
+	}
+}
+
 func oddSpec(t *testing.T, c *corpus, out string) mr.Spec {
 	return mr.Spec{
 		Code: mr.Code{Kind: mr.Binary, Path: program(t, "odd"), Source: "odd"}, Inputs: []string{c.dir}, Output: out,

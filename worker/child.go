@@ -18,6 +18,7 @@ type ChildOptions struct {
 	Handshake time.Duration // how long a child may take to introduce itself; 0: 10 s
 	Silence   time.Duration // how long a child may hold a task without a sign of life; 0: 10 minutes
 	OutputCap int           // bytes of a task's printed lines to keep; 0: 64 KiB
+	TempDir   string        // where their working folders are; whoever names it sweeps what a crash leaves there. Empty: the system's
 }
 
 func (o ChildOptions) withDefaults() ChildOptions {

@@ -94,7 +94,7 @@ func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
 		return nil, fmt.Errorf("making a pipe for %s: %w", spec.path, err)
 	}
 	files = append(files, prints)
-	dir, err := os.MkdirTemp("", "mr-task-*")
+	dir, err := os.MkdirTemp(o.TempDir, "mr-task-*")
 	if err != nil {
 		files = append(files, ours, printed)
 		return nil, fmt.Errorf("making a working directory for %s: %w", spec.path, err)

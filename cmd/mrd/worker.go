@@ -235,7 +235,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 		defer cancel()
 		return rpcsvc.OpenStream(ctx, w.o.addr, w.auth, m.Seat)
 	})
-	children := worker.NewChildren(worker.ChildOptions{Idle: w.o.workers, Silence: time.Duration(m.Silence)})
+	children := worker.NewChildren(worker.ChildOptions{Idle: w.o.workers, Silence: time.Duration(m.Silence), TempDir: w.tmp})
 	defer children.Close()
 	heard := make(chan struct{}, 1)
 	leave := make(chan string, 1)

@@ -117,7 +117,7 @@ func (n *Node) start(o Options) error {
 		TaskMemory: o.Memory / int64(o.Workers),
 		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle, NoTwins: o.NoTwins,
 	})
-	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence})
+	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence, TempDir: tmp})
 	service := worker.New(worker.Options{
 		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
 		Cores: o.Workers,
