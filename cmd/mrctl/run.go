@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,7 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		return err
 	}
 	defer c.done()
+	begin := time.Now()
 	return a.with(ctx, toRun, a.nodeOptions(r), func(s *session) error {
 		a.noteDaemon(s, r)
 		spec, err := a.spec(s, r, c)
@@ -74,7 +76,7 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		if r.dryRun {
 			return a.dryRun(ctx, s, spec)
 		}
-		published, err := a.replaceStray(ctx, s, spec.Output)
+		published, err := a.replaceStray(ctx, s, spec, begin)
 		if err != nil {
 			return err
 		}
@@ -128,16 +130,17 @@ const ownPrefix = "own_"
 // submitted uses what it has computed. Jobs of a daemon stay: it goes on with them. A stray that was
 // publishing can't be cancelled any more: its output, which nobody was told of, is then published,
 // and to be replaced.
-func (a *app) replaceStray(ctx context.Context, s *session, output string) (published bool, err error) {
+func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec, begin time.Time) (published bool, err error) {
 	if s.daemon != "" {
 		return false, nil
 	}
+	stray := func(j mr.Status) bool { return j.Output == spec.Output && strings.HasPrefix(string(j.Submit), ownPrefix) }
 	jobs, err := s.List(ctx, false)
 	if err != nil {
 		return false, err
 	}
 	for _, j := range jobs {
-		if j.Output != output || !strings.HasPrefix(string(j.Submit), ownPrefix) {
+		if !stray(j) {
 			continue
 		}
 		if !a.quiet {
@@ -152,7 +155,15 @@ func (a *app) replaceStray(ctx context.Context, s *session, output string) (publ
 		}
 		published = published || end.State == mr.Succeeded
 	}
-	return published, nil
+	if published || spec.Overwrite || !exists(spec.Output) {
+		return published, nil
+	}
+	if jobs, err = s.List(ctx, true); err != nil { // it may have ended since this process opened the store
+		return false, err
+	}
+	return slices.ContainsFunc(jobs, func(j mr.Status) bool {
+		return stray(j) && j.State == mr.Succeeded && j.Ended.After(begin)
+	}), nil
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
