@@ -33,6 +33,10 @@ type Spec struct {
 	SkipBadRecords int
 	NoSpeculation  bool   // no attempt gets a twin, however far it is behind its peers
 	Verify         string // how far the file system is believed: "stat" or empty, "sample", "full"; in no key
+	// Env are variables as NAME=value, of whoever submits: those that the job's code declares (see
+	// the option Env) are taken from here, and the others forgotten. nil: from the engine's own
+	// process. The same submit id may come with others.
+	Env []string
 }
 
 // Code says what a job executes.

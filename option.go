@@ -126,13 +126,15 @@ func (o *reduceOpt) set(s *stages) {
 // are then used again only for the same file name and place in the file.
 func Positions() Option { return func(s *stages) { s.positions = true } }
 
-// Version declares that the job's code does what v says, whatever binary it is in:
-// outputs on record are then found by v and not by the binary. Change v with every
-// change of what the code computes; audits compare, and a lie is reported.
+// Version names what the job's code does. Outputs of a job whose code is in the program that
+// runs the engine, as that of built-ins and of tests with package mrtest is, are found by its
+// name and v: change v with every change of what the code computes. A job binary is known by
+// its bytes, whatever v is.
 func Version(v string) Option { return func(s *stages) { s.version = v } }
 
 // Env declares environment variables that the job's code reads. Their values become
-// part of the job's identity; no others are visible to it (and TZ is UTC).
+// part of the job's identity; no others are visible to it (and TZ is UTC). They are those of
+// whoever submits the job, or of the daemon where that is reached over TCP.
 func Env(names ...string) Option {
 	return func(s *stages) { s.env = append(s.env, names...) }
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -121,9 +122,14 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
+	getenv := e.o.Getenv
+	if spec.Env != nil {
+		getenv = variables(spec.Env)
+	}
+	spec.Env = nil // most of them are nobody's business
 	j := &job{rec: record{Spec: spec, Traits: t, Phase: "planning", Format: spec.OutputFormat}}
 	for _, name := range t.Env {
-		j.rec.Env = append(j.rec.Env, plan.Component{Name: name, Value: e.o.Getenv(name)})
+		j.rec.Env = append(j.rec.Env, plan.Component{Name: name, Value: getenv(name)})
 	}
 	if j.rec.Format == "" {
 		j.rec.Format = "text"
@@ -138,6 +144,18 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 		j.rec.Bytes.Input += f.Stamp.Size
 	}
 	return j, nil
+}
+
+// variables looks up in a list of NAME=value.
+func variables(list []string) func(name string) string {
+	return func(name string) string {
+		for _, v := range list {
+			if value, ok := strings.CutPrefix(v, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}
 }
 
 // maxRecordLimit bounds records, and so the blocks that mappers get, whose places are

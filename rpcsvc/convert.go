@@ -52,7 +52,7 @@ func specToWire(s mr.Spec) Spec {
 		InputFormat: s.InputFormat.String(), OutputFormat: s.OutputFormat,
 		Reducers: s.Reducers, SplitSize: s.SplitSize, RecordLimit: s.RecordLimit,
 		Overwrite: s.Overwrite, NoCache: s.NoCache, Chunking: s.Chunking, Verify: s.Verify, SkipBadRecords: s.SkipBadRecords,
-		Incremental: s.Incremental, NoSpeculation: s.NoSpeculation,
+		Incremental: s.Incremental, NoSpeculation: s.NoSpeculation, Env: s.Env,
 	}
 }
 
@@ -78,7 +78,7 @@ func specFromWire(w Spec) (mr.Spec, error) {
 		Args: w.Args, Inputs: w.Inputs, Output: w.Output, OutputFormat: w.OutputFormat,
 		Reducers: w.Reducers, SplitSize: w.SplitSize, RecordLimit: w.RecordLimit,
 		Overwrite: w.Overwrite, NoCache: w.NoCache, Chunking: w.Chunking, Verify: w.Verify, SkipBadRecords: w.SkipBadRecords,
-		Incremental: w.Incremental, NoSpeculation: w.NoSpeculation,
+		Incremental: w.Incremental, NoSpeculation: w.NoSpeculation, Env: w.Env,
 	}
 	switch w.Code.Kind {
 	case "", codeKinds[mr.Builtin]:

@@ -41,6 +41,8 @@ type Spec struct {
 	Incremental bool `json:"incremental"`
 
 	NoSpeculation bool `json:"no_speculation"`
+
+	Env []string `json:"env"` // NAME=value, for what the job's code declares; empty: the daemon's own
 }
 
 // Code is mr.Code. An empty Code is the built-in named by the Spec's Job.

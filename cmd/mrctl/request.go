@@ -142,6 +142,9 @@ func (a *app) spec(s *session, r *request, c code) (mr.Spec, error) {
 	if rest, err := filepath.Rel(spec.Output, a.abs(".")); spec.Overwrite && err == nil && filepath.IsLocal(rest) {
 		return mr.Spec{}, mr.Errorf(mr.Refused, "output %s is the current folder, or holds it, and --overwrite would remove all that is in it; choose another --output", spec.Output)
 	}
+	if strings.HasPrefix(s.daemon, "unix:") { // the same user's, who may see them all; a daemon elsewhere has its own
+		spec.Env = os.Environ()
+	}
 	for _, in := range r.line.inputs {
 		spec.Inputs = append(spec.Inputs, a.pattern(in.pattern))
 	}
