@@ -8,6 +8,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log"
 	"net/rpc"
@@ -31,7 +32,7 @@ func main() {
 	request := struct {
 		SubmitID string
 		Spec     spec
-	}{fmt.Sprint("stock-", os.Getpid()), spec{"wordcount", os.Args[3:], os.Args[2]}}
+	}{"stock-" + rand.Text(), spec{"wordcount", os.Args[3:], os.Args[2]}}
 	var reply struct{ Job string }
 	if err := daemon.Call("Jobs.Submit", request, &reply); err != nil {
 		log.Fatal(err)
