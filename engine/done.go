@@ -111,6 +111,12 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	slot, share := t.slot, !j.rec.Spec.NoCache
 	t.Reason = l.reason(j, id, t)
 	old := l.output(o.Key)
+	if id.kind == plan.Map && old != nil && l.servesAnother(j, old) {
+		// The other job may not be asked to share (its stage is on trial, or has failed that), and
+		// goes on with what it has: each keeps its own, as a job that shares nothing does.
+		o.Key = privateMapKey(j.rec.ID, id.index)
+		t.Key, share = o.Key, false
+	}
 	if f.work.Copy && old != nil {
 		// The output on record stays as it is; what it cost and counted is the job's too.
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)
@@ -182,13 +188,37 @@ func (j *job) core(l *loop) *coreJob { return l.core.jobs[j.rec.ID] }
 // job that does not share has keys of its own.
 func (j *job) mapKey(index int, split mr.Digest, start int64) mr.Digest {
 	if j.rec.Spec.NoCache {
-		return plan.Sum("mr/private", []byte(string(j.rec.ID)+"/"+plan.TaskName(plan.Map, index)))
+		return privateMapKey(j.rec.ID, index)
 	}
 	var positions mr.Digest
 	if j.rec.Traits.Positions || j.rec.Spec.SkipBadRecords > 0 { // which are told by their places
 		positions = j.splits[index].Positions(start)
 	}
 	return plan.MapKey(j.rec.MapStage, split, positions)
+}
+
+// privateMapKey is the key of a map output that no other job can have.
+func privateMapKey(id mr.JobID, index int) mr.Digest {
+	return plan.Sum("mr/private", []byte(string(id)+"/"+plan.TaskName(plan.Map, index)))
+}
+
+// servesAnother reports whether a live job beside j stands on the run of a map output: mostly
+// the one that has made it.
+func (l *loop) servesAnother(j *job, out *lineage.Output) bool {
+	run := out.Made.Run
+	if run == 0 || out.Job == j.rec.ID {
+		return false
+	}
+	stands := func(t taskInfo) bool { return t.Made.Run == run }
+	if o := l.jobs[out.Job]; o != nil && out.Index < len(o.maps) && stands(o.maps[out.Index]) {
+		return true
+	}
+	for _, o := range l.jobs {
+		if o != j && slices.ContainsFunc(o.maps, stands) {
+			return true
+		}
+	}
+	return false
 }
 
 // addCounters adds sign × b to a. Both are sorted, and so is the result.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -13,7 +14,7 @@ import (
 type result struct {
 	State    string   `json:"state"`
 	Warnings []string `json:"warnings"`
-	Map      struct{ Tasks, Cached, Run int }
+	Map      struct{ Tasks, Cached, Run, Recomputed int }
 	Reduce   struct{ Tasks, Cached, Run int }
 }
 
@@ -99,5 +100,31 @@ func TestIndeterminateCodeIsNotShared(t *testing.T) {
 			mrctl(t, st, "verify", out("o1"))
 			mrctl(t, st, "verify", out("o2"))
 		})
+	}
+}
+
+// TestJobsAtOnceKeepWhatTheyMayNotShare: jobs of the same code over the same input, at the same
+// time, make their map outputs each by itself where they may not share them, and none takes those
+// of another away.
+func TestJobsAtOnceKeepWhatTheyMayNotShare(t *testing.T) {
+	c := newCorpus(t, 3, 2, 300<<10)
+	pkg, err := filepath.Abs(filepath.Join("testdata", "dice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	st := filepath.Join(dir, "store")
+	startDaemon(t, st).client()
+	var ids []string
+	for i := range 3 {
+		out, _ := mrctl(t, st, "submit", "--quiet", pkg, "--input", c.dir, "--split-size", "16KiB", "--output", filepath.Join(dir, strconv.Itoa(i)))
+		ids = append(ids, strings.TrimSpace(out))
+	}
+	for _, id := range ids {
+		out, _ := mrctl(t, st, "wait", "--json", "--quiet", id)
+		var r result
+		if err := json.Unmarshal([]byte(out), &r); err != nil || r.State != "SUCCEEDED" || r.Map.Run != r.Map.Tasks || r.Map.Recomputed != 0 {
+			t.Errorf("job %s: %+v, %v", id, r, err)
+		}
 	}
 }
