@@ -102,6 +102,8 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	}
 	if id.kind == plan.Reduce {
 		o.Range = j.ranges[id.index]
+	} else {
+		o.Longest = j.rec.Spec.RecordLimit
 	}
 	var split input.Split
 	if id.kind == plan.Map {
@@ -112,8 +114,8 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	t.Reason = l.reason(j, id, t)
 	old := l.output(o.Key)
 	if id.kind == plan.Map && old != nil && l.servesAnother(j, old) {
-		// The other job may not be asked to share (its stage is on trial, or has failed that), and
-		// goes on with what it has: each keeps its own, as a job that shares nothing does.
+		// The other job's may not be shared (its stage is on trial, or has failed that; or longer records
+		// were let pass), and it goes on with it: each keeps its own, as a job that shares nothing does.
 		o.Key = privateMapKey(j.rec.ID, id.index)
 		t.Key, share = o.Key, false
 	}

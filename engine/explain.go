@@ -45,6 +45,9 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		if same.Gone == "" && same.Made.Run != 0 && !mayShare(tx, r, same) {
 			return whyPrivate(tx, same), nil
 		}
+		if same.Gone == "" && same.Made.Run != 0 && tooLong(r, same) {
+			return fmt.Sprintf("records up to %d bytes were let pass when it was made, and --record-limit is %d", cmp.Or(same.Longest, input.DefaultRecordLimit), recordLimit(&r.Spec)), nil
+		}
 		return whyGone(same, now), nil
 	}
 	prev := lineage.GetSlot(tx, slot)

@@ -229,7 +229,7 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, believe bool, t *taskI
 // hit returns the output recorded under key if its bytes are there to be used, else nil.
 func hit(tx *store.Tx, r *record, key mr.Digest) (*lineage.Output, error) {
 	out, err := lineage.GetOutput(tx, key)
-	if err != nil || out == nil || out.Made.Run == 0 || out.Gone != "" || !tx.HasRun(store.RunID(out.Made.Run)) || !mayShare(tx, r, out) {
+	if err != nil || out == nil || out.Made.Run == 0 || out.Gone != "" || !tx.HasRun(store.RunID(out.Made.Run)) || !mayShare(tx, r, out) || tooLong(r, out) {
 		return nil, err
 	}
 	return out, nil
@@ -272,7 +272,16 @@ func skipLimit(s *mr.Spec) int64 {
 	if s.SkipBadRecords == 0 {
 		return 0
 	}
-	return cmp.Or(s.RecordLimit, input.DefaultRecordLimit)
+	return recordLimit(s)
+}
+
+// recordLimit is the longest record that a job takes.
+func recordLimit(s *mr.Spec) int64 { return cmp.Or(s.RecordLimit, input.DefaultRecordLimit) }
+
+// tooLong reports whether a map output may be of records that are too long for the job: no hit, or
+// whether the job fails would depend on what is on record.
+func tooLong(r *record, out *lineage.Output) bool {
+	return out.Kind == plan.Map && cmp.Or(out.Longest, input.DefaultRecordLimit) > recordLimit(&r.Spec)
 }
 
 // mapSlot is the place of a split for one job's name: what was made there before

@@ -29,7 +29,8 @@ type Output struct {
 	GoneAt  time.Time      // when Gone was set
 	Skipped []mr.BadRecord // map: what it was made without
 
-	Positive bool // reduce: see plan.Patch
+	Positive bool  // reduce: see plan.Patch
+	Longest  int64 // map: of what length records were let pass; 0: the default, or not on record
 }
 
 // Why the bytes of an output are gone. A loss may be told more closely: "lost: …".
@@ -64,7 +65,11 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	e.time(o.Used)
 	e.time(o.GoneAt)
 	e.bad(o.Skipped)
-	if o.Positive {
+	switch {
+	case o.Longest != 0:
+		e.num(map[bool]int64{true: 1}[o.Positive])
+		e.num(o.Longest)
+	case o.Positive:
 		e.num(1)
 	}
 	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
@@ -105,6 +110,7 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	o.GoneAt = d.time()
 	o.Skipped = d.bad()
 	o.Positive = d.num() == 1
+	o.Longest = d.num()
 	return o, wrap("output "+key.Short(), d.err)
 }
 

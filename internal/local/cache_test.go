@@ -218,3 +218,42 @@ func TestEvictionSurvivesCrashes(t *testing.T) {
 	}
 	check(t, home)
 }
+
+// Whether a job fails at a record that is too long for it does not depend on what jobs that take
+// longer ones have left.
+func TestRecordLimitHoldsForOutputsOnRecord(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, []byte("short\na line of 18 bytes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	jobs := 0
+	for _, c := range []struct {
+		limit  int64
+		state  mr.State
+		cached int
+		why    string
+	}{
+		{10, mr.FailedJob, 0, ""},
+		{0, mr.Succeeded, 0, "new input"},
+		{10, mr.FailedJob, 0, ""},
+		{0, mr.Succeeded, 1, ""},
+		{100 << 20, mr.Succeeded, 1, ""},
+		{18, mr.Succeeded, 0, "records up to 67108864 bytes were let pass when it was made, and --record-limit is 18"},
+		{18, mr.Succeeded, 1, ""},
+		{17, mr.FailedJob, 0, ""},
+		{0, mr.Succeeded, 1, ""},
+	} {
+		jobs++
+		s := runJob(t, n, mr.Spec{Job: "wordcount", Inputs: []string{in}, RecordLimit: c.limit, Output: filepath.Join(dir, fmt.Sprint("o", jobs))})
+		x, err := n.Jobs().Explain(t.Context(), s.Job, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why := x.Rows[0].Reason; s.State != c.state || s.Map.Cached != c.cached || c.why != "" && why != c.why {
+			t.Errorf("job %d, with a limit of %d: %s, %d cached, because: %s; want %+v", jobs, c.limit, s.State, s.Map.Cached, why, c)
+		}
+	}
+}
