@@ -221,7 +221,12 @@ func (c *core) failed(e evFailed) {
 		kind = plan.UserError // nothing was, or is to be, made again that would mend it
 	}
 	switch kind {
-	case plan.Cancelled, plan.NoSpace:
+	case plan.Cancelled:
+		c.requeue(j, t, a.task)
+	case plan.NoSpace:
+		if c.awake(a.worker) { // the disk may be that worker's own, which others don't need
+			t.failedOn = a.worker
+		}
 		c.requeue(j, t, a.task)
 	case plan.LostRun:
 		if j.phase == phaseEnding { // it is lost too often

@@ -42,7 +42,7 @@ type task struct {
 	failures int
 	losses   int      // of its output
 	err      string   // the first failure's own words
-	failedOn workerID // where it failed last; 0: nowhere
+	failedOn workerID // where it failed, or found no room, last; 0: nowhere
 	running  []*attempt
 }
 

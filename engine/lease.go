@@ -90,8 +90,9 @@ func (c *core) freeWorkerBut(not workerID) workerID {
 
 // small tasks have slots of their own beside a worker's others, many of them: such a task
 // is over in less time than its order, its answer and its commit take, and only with
-// many in flight do they share transactions. A task that has failed is not small.
-func (t *task) small() bool { return t.tiny && t.failures == 0 }
+// many in flight do they share transactions. A task that has failed is not small, nor is one that
+// found no room on a worker, and should go to another.
+func (t *task) small() bool { return t.tiny && t.failures == 0 && t.failedOn == 0 }
 
 // freeForSmall returns the worker with the fewest small attempts, or -1.
 func (c *core) freeForSmall() workerID {

@@ -9,7 +9,8 @@ import "time"
 //
 // Besides, a task that has failed on a worker is next tried on another one, if there is
 // one, even if it has to wait for a slot: four attempts on one broken host say nothing
-// about the job.
+// about the job. So is a task that found no room: a worker that has joined has a disk of its
+// own, and nobody else need wait for room there.
 const (
 	restAfter = 3 // failed attempts in a row
 	restFirst = 500 * time.Millisecond

@@ -100,6 +100,35 @@ func TestRetryElsewhere(t *testing.T) {
 	}
 }
 
+// TestNoRoomElsewhere: a task for which one worker has no room goes to another, small tasks
+// too, and that is no failure. Where there is no other it starts again where it was.
+func TestNoRoomElsewhere(t *testing.T) {
+	full := func(b *table, a plan.Attempt) { b.step(evFailed{attempt: a, kind: plan.NoSpace, err: "no room"}) }
+	for _, tiny := range []bool{false, true} {
+		b := newTable(t)
+		b.c.smallSlots = 8
+		b.step(evWorker{1, 1})
+		b.step(evAdd{job: "a", share: true})
+		b.step(evPlanned{job: "a", maps: []planned{{tiny: tiny}}})
+		full(b, b.started[0].attempt)
+		if len(b.started) != 2 || b.c.jobs["a"].maps[0].small() != tiny {
+			t.Fatalf("tiny=%t: with one worker: %v", tiny, b.started)
+		}
+		b.step(evWorker{2, 1})
+		for range 2 * maxFailures {
+			last := b.started[len(b.started)-1]
+			full(b, last.attempt)
+			next := b.started[len(b.started)-1]
+			if next.attempt == last.attempt || b.on[next.attempt] == b.on[last.attempt] {
+				t.Fatalf("tiny=%t: after %v on worker %d: %v on %d", tiny, last, b.on[last.attempt], next, b.on[next.attempt])
+			}
+		}
+		if n := b.c.jobs["a"].maps[0].failures; n != 0 {
+			t.Errorf("tiny=%t: no room counts as %d failures", tiny, n)
+		}
+	}
+}
+
 // TestRestIsForTheBroken: only failures in a row make a worker rest.
 func TestRestIsForTheBroken(t *testing.T) {
 	b := newTable(t)
