@@ -83,7 +83,7 @@ func (s *Server) tracer() (mr.Tracer, error) {
 }
 
 func (j *jobsService) CacheReport(req *CacheReportRequest, rep *CacheReportReply) (err error) {
-	defer j.s.done("Jobs.CacheReport", &err)
+	defer j.s.done(&req.bound, "Jobs.CacheReport", &err)
 	c, err := j.s.cache()
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (j *jobsService) CacheReport(req *CacheReportRequest, rep *CacheReportReply
 }
 
 func (j *jobsService) CacheVerify(req *CacheVerifyRequest, rep *CacheVerifyReply) (err error) {
-	defer j.s.done("Jobs.CacheVerify", &err)
+	defer j.s.done(&req.bound, "Jobs.CacheVerify", &err)
 	c, err := j.s.cache()
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (j *jobsService) CacheVerify(req *CacheVerifyRequest, rep *CacheVerifyReply
 }
 
 func (j *jobsService) CacheInvalidate(req *CacheInvalidateRequest, rep *CacheFreedReply) (err error) {
-	defer j.s.done("Jobs.CacheInvalidate", &err)
+	defer j.s.done(&req.bound, "Jobs.CacheInvalidate", &err)
 	c, err := j.s.cache()
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (j *jobsService) CacheInvalidate(req *CacheInvalidateRequest, rep *CacheFre
 }
 
 func (j *jobsService) CachePin(req *CachePinRequest, rep *CachePinReply) (err error) {
-	defer j.s.done("Jobs.CachePin", &err)
+	defer j.s.done(&req.bound, "Jobs.CachePin", &err)
 	c, err := j.s.cache()
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (j *jobsService) CachePin(req *CachePinRequest, rep *CachePinReply) (err er
 }
 
 func (j *jobsService) CacheGC(req *CacheGCRequest, rep *CacheFreedReply) (err error) {
-	defer j.s.done("Jobs.CacheGC", &err)
+	defer j.s.done(&req.bound, "Jobs.CacheGC", &err)
 	c, err := j.s.cache()
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (j *jobsService) CacheGC(req *CacheGCRequest, rep *CacheFreedReply) (err er
 }
 
 func (j *jobsService) TraceKey(req *TraceKeyRequest, rep *TraceKeyReply) (err error) {
-	defer j.s.done("Jobs.TraceKey", &err)
+	defer j.s.done(&req.bound, "Jobs.TraceKey", &err)
 	t, err := j.s.tracer()
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (j *jobsService) TraceKey(req *TraceKeyRequest, rep *TraceKeyReply) (err er
 }
 
 func (j *jobsService) Rerun(req *RerunRequest, rep *RerunReply) (err error) {
-	defer j.s.done("Jobs.Rerun", &err)
+	defer j.s.done(&req.bound, "Jobs.Rerun", &err)
 	t, err := j.s.tracer()
 	if err != nil {
 		return err

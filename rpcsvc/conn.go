@@ -26,6 +26,7 @@ type conn struct {
 	greetBy time.Time // the greeting must be over by then; zero once it is
 	begun   time.Time // of the present request's first byte; zero between requests
 	readBy  time.Time // the read deadline as set
+	slot    func()    // gives back the slot of the request whose body comes next; nil: it has none
 
 	writeBy time.Time // the write deadline as set; owned by the writer
 
@@ -155,7 +156,8 @@ func (c *conn) close() {
 	nc.Close() // what it had to say was said by the failed read or write
 }
 
-// enter waits for leave to serve a request of this method.
+// enter waits for leave to serve a request of this method. Its slot goes with its body to
+// its handler, which gives it back: replies that a client does not read hold no slot.
 func (c *conn) enter(method string) error {
 	select {
 	case c.inFlight <- struct{}{}:
@@ -170,6 +172,7 @@ func (c *conn) enter(method string) error {
 	}
 	select {
 	case c.srv.slots <- struct{}{}:
+		c.slot = func() { <-c.srv.slots }
 		return nil
 	case <-c.ctx.Done():
 		<-c.inFlight
@@ -178,12 +181,7 @@ func (c *conn) enter(method string) error {
 }
 
 // leave undoes enter once the request is answered.
-func (c *conn) leave(method string) {
-	if !passesBy(method) {
-		<-c.srv.slots
-	}
-	<-c.inFlight
-}
+func (c *conn) leave() { <-c.inFlight }
 
 // timeNow is the method that must not be late.
 const timeNow = "Time.Now"

@@ -51,7 +51,7 @@ func (s *Server) fleet() (mr.Fleet, error) {
 
 // Timeline tells when the attempts of a job ran.
 func (j *jobsService) Timeline(req *JobRequest, rep *TimelineReply) (err error) {
-	defer j.s.done("Jobs.Timeline", &err)
+	defer j.s.done(&req.bound, "Jobs.Timeline", &err)
 	f, err := j.s.fleet()
 	if err != nil {
 		return err

@@ -49,12 +49,13 @@ func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
 
 func (g *gobCodec) ReadRequestBody(body any) error {
 	if err := g.decode(body); err != nil {
+		g.c.received(g.c.ctx, nil)
 		return wireError{badBody(err)}
 	}
 	if b, ok := body.(interface{ bindConn(*conn) }); ok {
 		b.bindConn(g.c)
 	}
-	g.c.received(body)
+	g.c.received(g.c.ctx, body)
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (g *gobCodec) decode(v any) (err error) {
 }
 
 func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer g.c.leave(r.ServiceMethod)
+	defer g.c.leave()
 	departing(body)
 	flush := g.c.lastInstant(r.ServiceMethod)
 	if err := g.enc.Encode(r); err != nil {
@@ -94,13 +95,19 @@ func (g *gobCodec) Close() error {
 	return nil
 }
 
-// received prepares a request for its handler.
-func (c *conn) received(body any) {
+// received prepares a request for its handler. A nil body is that of a request which has none.
+func (c *conn) received(ctx context.Context, body any) {
+	slot := c.slot
+	c.slot = nil
 	switch b := body.(type) {
 	case *clock.Request:
 		b.Arrived(c.srv.master)
-	case interface{ bind(context.Context) }:
-		b.bind(c.ctx)
+	case interface{ bind(context.Context, func()) }:
+		b.bind(ctx, slot)
+		return
+	}
+	if slot != nil {
+		slot()
 	}
 }
 

@@ -194,17 +194,15 @@ func (x *httpCodec) ReadRequestHeader(r *rpc.Request) error {
 
 func (x *httpCodec) ReadRequestBody(body any) error {
 	if err := x.req.into(body); err != nil {
+		x.h.received(x.ctx, nil)
 		return wireError{badBody(err)}
 	}
-	x.h.received(body)
-	if b, ok := body.(interface{ bind(context.Context) }); ok {
-		b.bind(x.ctx)
-	}
+	x.h.received(x.ctx, body)
 	return nil
 }
 
 func (x *httpCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer x.h.leave(r.ServiceMethod)
+	defer x.h.leave()
 	departing(body)
 	x.answered = true
 	x.reply = jsonReply{ID: x.req.ID, Result: body}

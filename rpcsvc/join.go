@@ -59,7 +59,7 @@ func (w *workersService) crew(c *conn) (Crew, error) {
 
 // Join takes a worker in.
 func (w *workersService) Join(req *JoinRequest, rep *JoinReply) (err error) {
-	defer w.s.done("Workers.Join", &err)
+	defer w.s.done(&req.bound, "Workers.Join", &err)
 	crew, err := w.crew(req.conn)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (w *workersService) Join(req *JoinRequest, rep *JoinReply) (err error) {
 
 // Stream turns its connection into a stream of a worker.
 func (w *workersService) Stream(req *StreamRequest, _ *Empty) (err error) {
-	defer w.s.done("Workers.Stream", &err)
+	defer w.s.done(&req.bound, "Workers.Stream", &err)
 	crew, err := w.crew(req.conn)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *workersService) Stream(req *StreamRequest, _ *Empty) (err error) {
 
 // List lists the workers.
 func (w *workersService) List(req *WorkersRequest, rep *WorkersReply) (err error) {
-	defer w.s.done("Workers.List", &err)
+	defer w.s.done(&req.bound, "Workers.List", &err)
 	f, err := w.s.fleet()
 	if err != nil {
 		return err

@@ -114,14 +114,15 @@ func (j *jsonCodec) buffered() bool {
 
 func (j *jsonCodec) ReadRequestBody(body any) error {
 	if err := j.req.into(body); err != nil {
+		j.c.received(j.c.ctx, nil)
 		return wireError{badBody(err)}
 	}
-	j.c.received(body)
+	j.c.received(j.c.ctx, body)
 	return nil
 }
 
 func (j *jsonCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer j.c.leave(r.ServiceMethod)
+	defer j.c.leave()
 	j.mu.Lock()
 	id := j.ids[r.Seq]
 	delete(j.ids, r.Seq)

@@ -206,6 +206,43 @@ func TestPeerThatDoesNotReadIsDropped(t *testing.T) {
 	}
 }
 
+// TestUnreadRepliesStopNobody has a client that asks and never reads. Its replies wait for it;
+// whoever else asks does not.
+func TestUnreadRepliesStopNobody(t *testing.T) {
+	jobs := newFakeJobs()
+	s, addr := start(t, jobs, ServerOptions{MaxInFlight: 4, MaxPerConn: 64, WriteTime: time.Minute})
+	id, _ := jobs.Submit(t.Context(), "a", mr.Spec{Job: strings.Repeat("x", 1<<20)})
+	var answered atomic.Int32
+	jobs.hook = func(_ context.Context, method string) error {
+		if method == "Status" {
+			answered.Add(1)
+		}
+		return nil
+	}
+	over := make(chan struct{})
+	defer close(over)
+	for range 3 {
+		silent := rpc.NewClientWithCodec(deaf{newCodec(dialUnix(t, addr), new(atomic.Int64)), over})
+		for range 20 {
+			silent.Go("Jobs.Status", &JobRequest{Job: string(id)}, &StatusReply{}, make(chan *rpc.Call, 1))
+		}
+		silent.Go("Jobs.NoSuchMethod", &JobRequest{}, &StatusReply{}, make(chan *rpc.Call, 1))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	other := connect(t, addr, ClientOptions{})
+	for answered.Load() < 3*20 {
+		if _, err := other.List(ctx, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); len(s.slots) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d slots are held by replies that nobody reads", len(s.slots))
+		}
+	}
+}
+
 // TestManyConnections opens far more connections than the server takes. MR_RPC_IDLE
 // sets how many; the long form is 10,000.
 func TestManyConnections(t *testing.T) {

@@ -17,8 +17,10 @@ type jobsService struct{ s *Server }
 type metaService struct{ s *Server }
 
 // done is every method's deferred end: a panic becomes the call's error (net/rpc would
-// let it kill the process), and an error gets its kind.
-func (s *Server) done(method string, err *error) {
+// let it kill the process), an error gets its kind, and the request's slot goes to the next
+// one: the client may take its time to read the answer.
+func (s *Server) done(b *bound, method string, err *error) {
+	defer b.leave()
 	if p := recover(); p != nil {
 		s.o.Logger.Error("panic in a handler", "method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		*err = mr.Errorf(mr.Failed, "%s: the daemon failed on this call (%v); its log has the stack", method, p)
@@ -30,7 +32,7 @@ func (s *Server) done(method string, err *error) {
 }
 
 func (j *jobsService) Submit(req *SubmitRequest, rep *SubmitReply) (err error) {
-	defer j.s.done("Jobs.Submit", &err)
+	defer j.s.done(&req.bound, "Jobs.Submit", &err)
 	spec, err := specFromWire(req.Spec)
 	if err != nil {
 		return err
@@ -45,7 +47,7 @@ func (j *jobsService) Submit(req *SubmitRequest, rep *SubmitReply) (err error) {
 }
 
 func (j *jobsService) Status(req *JobRequest, rep *StatusReply) (err error) {
-	defer j.s.done("Jobs.Status", &err)
+	defer j.s.done(&req.bound, "Jobs.Status", &err)
 	st, err := j.s.jobs.Status(req.context(), mr.JobID(req.Job))
 	if err == nil {
 		rep.Status = statusToWire(st)
@@ -54,7 +56,7 @@ func (j *jobsService) Status(req *JobRequest, rep *StatusReply) (err error) {
 }
 
 func (j *jobsService) Wait(req *WaitRequest, rep *StatusReply) (err error) {
-	defer j.s.done("Jobs.Wait", &err)
+	defer j.s.done(&req.bound, "Jobs.Wait", &err)
 	select {
 	case j.s.polls <- struct{}{}:
 		defer func() { <-j.s.polls }()
@@ -92,40 +94,40 @@ func (s *Server) untilStopping(ctx context.Context) (context.Context, func()) {
 }
 
 func (j *jobsService) List(req *ListRequest, rep *ListReply) (err error) {
-	defer j.s.done("Jobs.List", &err)
+	defer j.s.done(&req.bound, "Jobs.List", &err)
 	all, err := j.s.jobs.List(req.context(), req.All)
 	rep.Jobs = each(all, statusToWire)
 	return err
 }
 
 func (j *jobsService) Kill(req *JobRequest, rep *Empty) (err error) {
-	defer j.s.done("Jobs.Kill", &err)
+	defer j.s.done(&req.bound, "Jobs.Kill", &err)
 	return j.s.jobs.Kill(req.context(), mr.JobID(req.Job))
 }
 
 func (j *jobsService) Counters(req *JobRequest, rep *CountersReply) (err error) {
-	defer j.s.done("Jobs.Counters", &err)
+	defer j.s.done(&req.bound, "Jobs.Counters", &err)
 	st, err := j.s.jobs.Status(req.context(), mr.JobID(req.Job))
 	rep.Counters = countersToWire(st.Counters)
 	return err
 }
 
 func (j *jobsService) Logs(req *JobRequest, rep *LogsReply) (err error) {
-	defer j.s.done("Jobs.Logs", &err)
+	defer j.s.done(&req.bound, "Jobs.Logs", &err)
 	lines, err := j.s.jobs.Logs(req.context(), mr.JobID(req.Job))
 	rep.Lines = each(lines, logToWire)
 	return err
 }
 
 func (j *jobsService) Explain(req *ExplainRequest, rep *ExplainReply) (err error) {
-	defer j.s.done("Jobs.Explain", &err)
+	defer j.s.done(&req.bound, "Jobs.Explain", &err)
 	e, err := j.s.jobs.Explain(req.context(), mr.JobID(req.Job), mr.JobID(req.Vs))
 	*rep = explanationToWire(e)
 	return err
 }
 
 func (j *jobsService) DryRun(req *DryRunRequest, rep *ExplainReply) (err error) {
-	defer j.s.done("Jobs.DryRun", &err)
+	defer j.s.done(&req.bound, "Jobs.DryRun", &err)
 	spec, err := specFromWire(req.Spec)
 	if err != nil {
 		return err
@@ -136,21 +138,21 @@ func (j *jobsService) DryRun(req *DryRunRequest, rep *ExplainReply) (err error) 
 }
 
 func (j *jobsService) Lineage(req *LineageRequest, rep *LineageReply) (err error) {
-	defer j.s.done("Jobs.Lineage", &err)
+	defer j.s.done(&req.bound, "Jobs.Lineage", &err)
 	l, err := j.s.jobs.Lineage(req.context(), req.Output, req.Part)
 	*rep = lineageToWire(l)
 	return err
 }
 
 func (j *jobsService) Impact(req *ImpactRequest, rep *ListReply) (err error) {
-	defer j.s.done("Jobs.Impact", &err)
+	defer j.s.done(&req.bound, "Jobs.Impact", &err)
 	all, err := j.s.jobs.Impact(req.context(), req.File)
 	rep.Jobs = each(all, statusToWire)
 	return err
 }
 
 func (j *jobsService) CacheStats(req *CacheStatsRequest, rep *CacheStatsReply) (err error) {
-	defer j.s.done("Jobs.CacheStats", &err)
+	defer j.s.done(&req.bound, "Jobs.CacheStats", &err)
 	st, err := j.s.jobs.CacheStats(req.context())
 	*rep = cacheStatsToWire(st)
 	return err
@@ -158,7 +160,7 @@ func (j *jobsService) CacheStats(req *CacheStatsRequest, rep *CacheStatsReply) (
 
 // Hello introduces client and server.
 func (m *metaService) Hello(req *HelloRequest, rep *HelloReply) (err error) {
-	defer m.s.done("Meta.Hello", &err)
+	defer m.s.done(&req.bound, "Meta.Hello", &err)
 	if req.Wire > WireVersion {
 		return mr.Errorf(mr.Usage, "client %q speaks wire version %d, the daemon %d: restart the daemon with the newer program",
 			req.Client, req.Wire, WireVersion)

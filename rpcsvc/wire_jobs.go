@@ -7,10 +7,20 @@ import "context"
 // fields are never renamed, retyped or removed, only added, with a zero value that means
 // what peers without the field meant. Times are nanoseconds since 1970, 0 for none.
 
-// bound carries the context of a request from the codec to its handler; it is not sent.
-type bound struct{ ctx context.Context }
+// bound carries the context of a request from the codec to its handler, and the slot that it
+// has, which the handler gives back; it is not sent.
+type bound struct {
+	ctx  context.Context
+	slot func() // nil: it has none
+}
 
-func (b *bound) bind(ctx context.Context) { b.ctx = ctx }
+func (b *bound) bind(ctx context.Context, slot func()) { b.ctx, b.slot = ctx, slot }
+
+func (b *bound) leave() {
+	if b.slot != nil {
+		b.slot()
+	}
+}
 
 func (b *bound) context() context.Context {
 	if b.ctx == nil {
