@@ -269,8 +269,8 @@ func TestManyConnections(t *testing.T) {
 	if open > most {
 		t.Errorf("%d connections open; the limit is %d", open, most)
 	}
-	if _, err := Dial(t.Context(), addr, ClientOptions{}); !errors.Is(err, mr.ErrUnreachable) {
-		t.Errorf("beyond the limit: %v; want unreachable", err)
+	if _, err := Dial(t.Context(), addr, ClientOptions{}); !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "it has too many") {
+		t.Errorf("beyond the limit: %v; want unreachable, and why", err)
 	}
 	for _, nc := range held {
 		nc.Close()

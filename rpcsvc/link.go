@@ -69,7 +69,7 @@ func dialError(ctx context.Context, addr string, err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return mr.Errorf(mr.Unreachable, "connecting to %s: no daemon listens there; start mrd: %w", addr, err)
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many, or does not serve this way: %w", addr, err)
 	}
 	return mr.Errorf(mr.Unreachable, "connecting to %s: %w", addr, err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	mr "github.com/mrd-io/mr"
@@ -19,13 +20,17 @@ import (
 //	daemon     a daemon answers          held, damaged   the store cannot be opened
 //	fail       every job fails           refuse          every submission is refused
 //	flaky      the first answers of the daemon get lost
+//	crowded    a daemon takes no more connections
 type fakeSystem struct{ traits string }
 
 func (f fakeSystem) is(word string) bool { return strings.Contains(" "+f.traits+" ", " "+word+" ") }
 
 func (f fakeSystem) Dial(_ context.Context, addr, _ string) (connection, error) {
-	if !f.is("daemon") {
-		return nil, mr.Errorf(mr.Unreachable, "no daemon answers at %s: connection refused", addr)
+	switch {
+	case f.is("crowded"):
+		return nil, mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many", addr)
+	case !f.is("daemon"):
+		return nil, mr.Errorf(mr.Unreachable, "no daemon answers at %s: %w", addr, syscall.ECONNREFUSED)
 	}
 	return &fakeJobs{sys: f, lost: 2}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	mr "github.com/mrd-io/mr"
@@ -104,7 +105,7 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 		return nil, err
 	}
 	store, addr, asked := to.store, to.addr, to.asked
-	dialErr := mr.Errorf(mr.Unreachable, "no daemon serves %s", store)
+	dialErr, listens := error(mr.Errorf(mr.Unreachable, "no daemon serves %s", store)), false
 	if to.mayAnswer() {
 		s, err := a.dial(ctx, to)
 		if err == nil {
@@ -117,6 +118,10 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 			return nil, err
 		}
 		dialErr = mr.Errorf(mr.Unreachable, "no daemon answers at %s: %w", addr, err)
+		listens = !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED)
+	}
+	if r == toDaemon && listens {
+		return nil, dialErr
 	}
 	if r == toDaemon {
 		return nil, mr.Errorf(mr.Unreachable, "%w; start one with 'mrd --store %s', or use 'mrctl run', which needs none", dialErr, store)
@@ -139,6 +144,9 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 				return s, nil
 			}
 		}
+	}
+	if listens && errors.Is(err, mr.ErrUnreachable) { // by the daemon, which has a reason not to talk to us
+		return nil, mr.Errorf(mr.Unreachable, "%w; %w", err, dialErr)
 	}
 	return nil, err
 }
