@@ -61,6 +61,33 @@ func TestOddChildren(t *testing.T) {
 	}
 }
 
+// TestStoppedDaemonBlamesNoChild stops a daemon for longer than a job binary may be silent, and
+// continues it: its children could say nothing that it would have heard, and none is killed.
+func TestStoppedDaemonBlamesNoChild(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	dir := t.TempDir()
+	odd := filepath.Join(dir, "odd")
+	d := start(t, launch{store: filepath.Join(dir, "store"), flags: []string{"--silence", "2s"}, env: []string{"MR_ODD=nap,500ms,500ms:" + odd}})
+	cl := d.client()
+	out := filepath.Join(dir, "out")
+	id := submit(t, cl, "stopped", oddSpec(t, c, out))
+	for range 3 {
+		time.Sleep(300 * time.Millisecond)
+		d.signal(syscall.SIGSTOP)
+		time.Sleep(3 * time.Second)
+		d.signal(syscall.SIGCONT)
+	}
+	s := succeed(t, cl, id)
+	if got, _ := parts(t, out); !bytes.Equal(got, c.want["wordcount"]) {
+		t.Error("the output differs")
+	}
+	if s.Map.Failed != 0 || s.Reduce.Failed != 0 {
+		t.Errorf("attempts failed:\n%s", logText(t, cl, id))
+	}
+	d.alive()
+}
+
 // TestWorkingFoldersAreSwept kills a daemon whose binaries have working folders: the next one
 // leaves none of them, and the system's temporary folder has seen none.
 func TestWorkingFoldersAreSwept(t *testing.T) {

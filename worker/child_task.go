@@ -94,37 +94,49 @@ func (f blockFeed) fields() [][]string { return nil }
 // vitals tell a child that works from one that hangs: it hangs if there has been no sign
 // of life for long while nobody but the child could give one.
 type vitals struct {
-	last    atomic.Int64 // when a frame was last read or written, in nanoseconds since start
+	frames  atomic.Int64 // read and written
 	ourTurn atomic.Int32 // how many of our goroutines are at something else than the child
-	start   time.Time
 	hung    atomic.Bool
 }
 
-func (v *vitals) beat() { v.last.Store(int64(time.Since(v.start))) }
+func (v *vitals) beat() { v.frames.Add(1) }
+
+// ticksPerSilence is how many ticks without a sign of life make a child's silence.
+const ticksPerSilence = 8
 
 // watch kills the child when it hangs, until stop is closed.
 func (v *vitals) watch(ch *child, limit time.Duration, stop <-chan struct{}) {
-	tick := time.NewTicker(max(limit/8, time.Millisecond))
+	tick := time.NewTicker(max(limit/ticksPerSilence, time.Millisecond))
 	defer tick.Stop()
-	for {
+	if v.hangs(tick.C, stop) {
+		v.hung.Store(true)
+		ch.kill()
+	}
+}
+
+// hangs returns true when the child has been silent for too long, and false when stop is closed.
+// Silence is counted in ticks of our own, so that our being stopped, when nobody reads what the
+// child says, is not taken for it.
+func (v *vitals) hangs(tick <-chan time.Time, stop <-chan struct{}) bool {
+	heard := v.frames.Load()
+	for missed := 0; missed < ticksPerSilence; {
 		select {
 		case <-stop:
-			return
-		case <-tick.C:
-			if v.ourTurn.Load() > 0 {
-				v.beat()
-			} else if time.Since(v.start)-time.Duration(v.last.Load()) > limit {
-				v.hung.Store(true)
-				ch.kill()
-				return
-			}
+			return false
+		case <-tick:
+		}
+		if n := v.frames.Load(); n != heard || v.ourTurn.Load() > 0 {
+			heard, missed = n, 0
+		} else {
+			missed++
 		}
 	}
+	return true
 }
 
 // task executes one task. After an error the child is of no more use.
 func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed, out mr.RecordSink, silence time.Duration) (mr.Counters, error) {
-	v := &vitals{start: time.Now()}
+	v := &vitals{}
 	stopKill := context.AfterFunc(ctx, ch.kill)
 	defer stopKill()
 	stop := make(chan struct{})
