@@ -25,6 +25,9 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
 	if t.Reason != "" { // lost
 		return t.Reason
 	}
+	if id.kind == plan.Reduce && j.ranges[id.index].Empty() { // what is on record under its key was made by another of them
+		return "empty key range"
+	}
 	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
 		why, err = whyMissed(tx, &j.rec, id.kind, t, l.e.o.Now())
 		return err

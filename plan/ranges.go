@@ -13,6 +13,9 @@ func (r Range) Contains(key []byte) bool {
 	return (r.Lo == nil || bytes.Compare(key, r.Lo) >= 0) && (r.Hi == nil || bytes.Compare(key, r.Hi) < 0)
 }
 
+// Empty reports whether no key can lie in r.
+func (r Range) Empty() bool { return r.Lo != nil && r.Hi != nil && bytes.Compare(r.Lo, r.Hi) >= 0 }
+
 // Overlaps reports whether some key in [first, last] may lie in r.
 func (r Range) Overlaps(first, last []byte) bool {
 	return (r.Hi == nil || bytes.Compare(first, r.Hi) < 0) && (r.Lo == nil || bytes.Compare(last, r.Lo) >= 0)

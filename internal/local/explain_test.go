@@ -15,6 +15,37 @@ import (
 	"github.com/mrd-io/mr"
 )
 
+// Of more reducers than there are places to cut the last have nothing to do, and say so.
+func TestExplainEmptyRanges(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, []byte(strings.Repeat("a b c\n", 20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{"first", "second"} {
+		s := runJob(t, n, mr.Spec{Job: "wordcount", Inputs: []string{in}, Reducers: 20, Output: filepath.Join(dir, out)})
+		x, err := n.Jobs().Explain(t.Context(), s.Job, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty := 0
+		for _, r := range x.Rows {
+			switch {
+			case r.Phase != "reduce" || r.State == mr.Cached:
+			case r.Reason == "empty key range":
+				empty += r.Tasks
+			case r.Reason != "new key range" || out != "first":
+				t.Errorf("%s: %d reduce tasks: %s", out, r.Tasks, r.Reason)
+			}
+		}
+		if out == "first" && empty < 10 {
+			t.Errorf("%d reduce tasks had nothing to do: %+v", empty, x.Rows)
+		}
+	}
+}
+
 // Two jobs are compared place by place: inputs, code, parameters.
 func TestExplainComparesTwoJobs(t *testing.T) {
 	dir := t.TempDir()
