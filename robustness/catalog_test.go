@@ -63,7 +63,7 @@ func TestRestore(t *testing.T) {
 			if status := d.ended(10 * time.Second); status != 4 || !strings.Contains(d.stderr.String(), "mrctl store restore") {
 				t.Fatalf("status %d, and it said:\n%s", status, d.stderr.String())
 			}
-			r, err := local.Restore(st, time.Now())
+			r, err := local.Restore(st, false, time.Now())
 			if err != nil || len(r.Ended) != 0 || r.Kept == "" {
 				t.Fatalf("%+v, %v", r, err)
 			}
@@ -101,7 +101,7 @@ func TestRestoreEndsJobs(t *testing.T) {
 	if err := os.Truncate(filepath.Join(st, "catalog.db"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := local.Restore(st, time.Now()); err != nil || len(r.Ended) != 1 || r.Ended[0] != id {
+	if r, err := local.Restore(st, false, time.Now()); err != nil || len(r.Ended) != 1 || r.Ended[0] != id {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	d = startDaemon(t, st)

@@ -32,6 +32,8 @@ const (
 	boltWait    = 250 * time.Millisecond
 )
 
+var errFormat = errors.New("has format") // and a number, of another version
+
 func selfBucket() []byte { return []byte("store") }
 
 // boltFile is an open bbolt database with the file it reads from.
@@ -49,7 +51,7 @@ func (bf *boltFile) abandon() error {
 // openBolt opens a bbolt file that may be damaged. It is looked at before bbolt maps it.
 // Damage is errBadPage or a *panicked error.
 func openBolt(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +61,19 @@ func openBolt(path string, readOnly bool, mapSize, grow int) (*boltFile, error) 
 		return nil, err
 	}
 	return openBoltUnchecked(path, readOnly, mapSize, grow)
+}
+
+// openRegular opens a file for reading. What else stands in its place is damage; opening
+// a pipe would wait for ever.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: it is not a file (%s)", errBadPage, info.Mode())
+	}
+	return os.Open(path)
 }
 
 // probe verifies the header and the freelist of a bbolt file.
@@ -221,7 +236,7 @@ func (s *Store) readSelf(b *bolt.Tx) error {
 		return s.catalogDamaged(errors.New("its header is incomplete"))
 	}
 	if v := binary.BigEndian.Uint32(format); v != formatVersion {
-		return mr.Errorf(mr.Damaged, "store %s has format %d and this program reads format %d; use the version of mr that wrote it, or choose another --store", s.dir, v, formatVersion)
+		return mr.Errorf(mr.Damaged, "store %s %w %d and this program reads format %d; use the version of mr that wrote it, or choose another --store", s.dir, errFormat, v, formatVersion)
 	}
 	copy(s.id[:], id)
 	s.epoch = binary.BigEndian.Uint64(epoch)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,6 +176,10 @@ func TestDamagedCatalogIsRefused(t *testing.T) {
 			}
 			return os.WriteFile(p, b, 0o600)
 		}},
+		{"a folder", func(p string, b []byte) error {
+			return errors.Join(os.Remove(p), os.MkdirAll(filepath.Join(p, "below"), 0o700))
+		}},
+		{"a pipe", func(p string, b []byte) error { return errors.Join(os.Remove(p), syscall.Mkfifo(p, 0o600)) }},
 		{"missing beside its volumes", func(p string, b []byte) error { return os.Remove(p) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -216,5 +221,138 @@ func TestMissingCatalogBesideItsSnapshot(t *testing.T) {
 		if msg := refused(t, dir, store.Options{ReadOnly: ro}, mr.Damaged); !strings.Contains(msg, "mrctl store restore") {
 			t.Errorf("the refusal does not say what to do: %s", msg)
 		}
+	}
+}
+
+// restorable makes a store whose snapshot lacks the record that was put last.
+func restorable(t *testing.T) (dir, catalog string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := openUnchecked(t, dir, store.Options{})
+	if err := s.Snapshot(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(func(tx *store.Tx) error { return tx.Put(store.Meta, []byte("since"), []byte("v")) }); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	return dir, filepath.Join(dir, "catalog.db")
+}
+
+// since says whether the store in dir has the record that its snapshot lacks.
+func since(t *testing.T, dir string) (there bool) {
+	t.Helper()
+	s := openUnchecked(t, dir, store.Options{ReadOnly: true})
+	defer closeStore(t, s)
+	if err := s.View(func(tx *store.Tx) error { there = tx.Get(store.Meta, []byte("since")) != nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return there
+}
+
+// A catalog without damage is newer than its snapshot, and stays.
+func TestRestoreRefusesASoundCatalog(t *testing.T) {
+	t.Parallel()
+	dir, path := restorable(t)
+	refuse := func(kind mr.Kind) {
+		t.Helper()
+		_, err := store.Restore(dir, false)
+		if mr.KindOf(err) != kind || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "--force") {
+			t.Errorf("kind %d: %v", mr.KindOf(err), err)
+		}
+		if kept, _ := filepath.Glob(path + ".*"); len(kept) > 0 {
+			t.Errorf("a refusal left %v", kept)
+		}
+	}
+	refuse(mr.Refused)
+	if !since(t, dir) {
+		t.Error("a refusal lost a record")
+	}
+	setFormat := func(v byte) {
+		t.Helper()
+		db, err := bolt.Open(path, 0, nil)
+		if err == nil {
+			err = db.Update(func(b *bolt.Tx) error { return b.Bucket([]byte("store")).Put([]byte("format"), []byte{0, 0, 0, v}) })
+		}
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setFormat(9)
+	refuse(mr.Refused)
+	setFormat(1)
+
+	away := filepath.Join(t.TempDir(), "catalog.db") // on a disk that is not there for now
+	if err := errors.Join(os.Rename(path, away), os.Symlink(away+"-", path)); err != nil {
+		t.Fatal(err)
+	}
+	refuse(mr.Unreachable)
+	if err := os.Rename(away, path); err != nil {
+		t.Fatal(err)
+	}
+
+	first, err := store.Restore(dir, true)
+	if err != nil || since(t, dir) {
+		t.Errorf("by force: %+v, %v", first, err)
+	}
+	second, err := store.Restore(dir, true)
+	if err != nil || second.Kept == first.Kept {
+		t.Errorf("again: %+v after %+v, %v", second, first, err)
+	}
+	for _, kept := range []string{first.Kept, second.Kept} {
+		if _, err := os.Stat(kept); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Damage that a command would meet later, in a page that it does not need, is damage, too.
+func TestRestoreFindsDamage(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(path string) error{
+		"a folder": func(p string) error { return errors.Join(os.Remove(p), os.MkdirAll(filepath.Join(p, "below"), 0o700)) },
+		"a pipe":   func(p string) error { return errors.Join(os.Remove(p), syscall.Mkfifo(p, 0o600)) },
+		"missing":  os.Remove,
+		"a page below the root": func(p string) error {
+			db, err := bolt.Open(p, 0, nil)
+			if err != nil {
+				return err
+			}
+			var at uint64
+			err = db.Update(func(b *bolt.Tx) error { // large enough for a page of its own
+				meta := b.Bucket([]byte(store.Meta))
+				return meta.Put([]byte("page"), make([]byte, 3000))
+			})
+			if err == nil {
+				err = db.View(func(b *bolt.Tx) error { at = uint64(b.Bucket([]byte(store.Meta)).Root()); return nil })
+			}
+			if err := errors.Join(err, db.Close()); err != nil {
+				return err
+			}
+			f, err := os.OpenFile(p, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt(make([]byte, os.Getpagesize()), int64(at)*int64(os.Getpagesize()))
+			return errors.Join(err, f.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, path := restorable(t)
+			if err := damage(path); err != nil {
+				t.Fatal(err)
+			}
+			r, err := store.Restore(dir, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Lstat(r.Kept); (err != nil) != (name == "missing") {
+				t.Errorf("%+v: %v", r, err)
+			}
+			if since(t, dir) {
+				t.Error("that is not the snapshot")
+			}
+		})
 	}
 }

@@ -87,7 +87,7 @@ func (s *Store) writeSnapshot(path string) (err error) {
 
 // verifySnapshot walks all pages of a bbolt file.
 func verifySnapshot(path string) error {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,10 @@ type Restored struct {
 }
 
 // Restore puts the snapshot of the store in dir in the place of its catalog, which is
-// kept under another name. Nobody may have the store open.
-func Restore(dir string) (Restored, error) {
+// kept under another name. Nobody may have the store open. A catalog in which nothing is
+// found damaged is newer than its snapshot, so it is replaced only by force, and so is one
+// that can't be read for now.
+func Restore(dir string, force bool) (Restored, error) {
 	var r Restored
 	lock, err := lockStore(dir, false, time.Second)
 	if err != nil {
@@ -116,9 +118,43 @@ func Restore(dir string) (Restored, error) {
 		err = mr.Errorf(mr.NotFound, "store %s has no snapshot of its catalog; move the store's folder away and run the jobs again (outputs are not touched)", dir)
 	case err == nil:
 		r.Taken = info.ModTime()
-		r.Kept, err = restore(dir, snapshot)
+		if !force {
+			err = refuseRestore(dir, r.Taken)
+		}
+		if err == nil {
+			r.Kept, err = restore(dir, snapshot)
+		}
 	}
 	return r, errors.Join(err, lock.release())
+}
+
+// refuseRestore returns an error unless the catalog is damaged.
+func refuseRestore(dir string, taken time.Time) error {
+	err := checkCatalog(dir)
+	switch {
+	case err == nil:
+		return mr.Errorf(mr.Refused, "store %s: no damage is found in catalog.db, which is newer than its snapshot of %s; --force puts the snapshot in its place all the same, and the jobs since then are not on record any more", dir, taken.Format(time.DateTime))
+	case errors.Is(err, errFormat):
+		return mr.Errorf(mr.Refused, "%w; --force puts the snapshot of %s in the place of catalog.db", err, taken.Format(time.DateTime))
+	case mr.KindOf(err) == mr.Damaged:
+		return nil
+	}
+	return mr.Errorf(mr.KindOf(err), "%w; --force puts the snapshot of %s in the place of catalog.db", err, taken.Format(time.DateTime))
+}
+
+// checkCatalog opens the catalog of a store that is locked as every command does, and then
+// looks at all its pages.
+func checkCatalog(dir string) error {
+	s := &Store{dir: dir, o: Options{ReadOnly: true}}
+	if err := s.openCatalog(); err != nil {
+		return err
+	}
+	bf := s.catalog.Load()
+	err := walkFile(bf.f)
+	if err != nil {
+		err = s.catalogError(err)
+	}
+	return firstError(err, guard(bf.db.Close))
 }
 
 func restore(dir, snapshot string) (kept string, err error) {
@@ -134,8 +170,9 @@ func restore(dir, snapshot string) (kept string, err error) {
 		return "", cannotUse(dir, err)
 	}
 	if _, err := os.Lstat(path); err == nil {
-		kept = fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix())
-		if err := os.Link(path, kept); err != nil { // so that there is a catalog at any moment
+		kept = unused(fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix()))
+		// After a crash between the two renames the catalog is missing, which is damage, too.
+		if err := os.Rename(path, kept); err != nil {
 			return "", cannotUse(dir, err)
 		}
 	}
@@ -143,6 +180,17 @@ func restore(dir, snapshot string) (kept string, err error) {
 		return kept, cannotUse(dir, err)
 	}
 	return kept, syncDir(dir)
+}
+
+// unused returns path, or path and a number, under which there is nothing.
+func unused(path string) string {
+	name := path
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); err != nil {
+			return name
+		}
+		name = fmt.Sprintf("%s-%d", path, n)
+	}
 }
 
 // leap moves the epoch of a catalog on.

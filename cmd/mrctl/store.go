@@ -32,8 +32,9 @@ type restoredJSON struct {
 }
 
 func (a *app) storeRestoreCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "restore",
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "restore [--force]",
 		Short: "Put the last snapshot of the catalog in its place",
 		Long: `Put the last snapshot of a store's catalog in the place of the catalog, which is kept under another
 name. The daemon must not run. Snapshots are made by the daemon, each day and when it is stopped.
@@ -41,14 +42,16 @@ name. The daemon must not run. Snapshots are made by the daemon, each day and wh
 What is lost: the jobs since the snapshot are not on record any more (their output folders are not
 touched), and what they left in the store is computed again when it is needed. Jobs that had not
 ended at the snapshot are marked as failed. What the store has thrown away since is found missing when
-it is read, and computed again.`,
+it is read, and computed again.
+
+A catalog in which no damage is found is newer than the snapshot, and is left in its place, unless --force.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			dir, err := where.Store(a.store, a.env, a.dir)
 			if err != nil {
 				return err
 			}
-			r, err := local.Restore(dir, time.Now())
+			r, err := local.Restore(dir, force, time.Now())
 			if err != nil {
 				return err
 			}
@@ -57,7 +60,11 @@ it is read, and computed again.`,
 			}
 			_, err = fmt.Fprintf(a.out, "store %s has its catalog of %s again\n", dir, r.Taken.Format(time.DateTime))
 			if err == nil && r.Kept != "" {
-				_, err = fmt.Fprintf(a.out, "the damaged one is %s\n", r.Kept)
+				was := "the damaged one"
+				if force {
+					was = "the one before"
+				}
+				_, err = fmt.Fprintf(a.out, "%s is %s\n", was, r.Kept)
 			}
 			for _, id := range r.Ended {
 				if err == nil {
@@ -70,4 +77,6 @@ it is read, and computed again.`,
 			return writeError(err)
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "also where no damage is found in the catalog, or it can't be read for now")
+	return cmd
 }

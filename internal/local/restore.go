@@ -19,8 +19,8 @@ type Restored struct {
 }
 
 // Restore puts the last snapshot of a catalog in its place; see store.Restore.
-func Restore(dir string, now time.Time) (r Restored, err error) {
-	if r.Restored, err = store.Restore(dir); err != nil {
+func Restore(dir string, force bool, now time.Time) (r Restored, err error) {
+	if r.Restored, err = store.Restore(dir, force); err != nil {
 		return r, err
 	}
 	s, err := store.Open(dir, store.Options{})
