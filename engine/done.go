@@ -76,10 +76,10 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	b.l.drawAudit(j, id, out)
 	t.Made, t.split, t.Reason, t.Skipped = out.Made, out.Split, "", out.Skipped
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
-	slot := t.slot
+	slot, stage := t.slot, j.stage(id.kind)
 	now := b.l.e.o.Now()
 	b.add(func(tx *store.Tx) error {
-		return errors.Join(lineage.PutSlot(tx, slot, key), lineage.Touch(tx, key, now))
+		return errors.Join(lineage.PutSlot(tx, slot, stage, key), lineage.Touch(tx, key, now))
 	})
 	for _, f := range b.l.attempts {
 		if f.task == id && f.held { // it was read to be looked up: not again
@@ -124,7 +124,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)
 		t.Reason, t.Made.Records = "", old.Made.Records
 		b.add(func(tx *store.Tx) error {
-			return errors.Join(lineage.PutSlot(tx, slot, o.Key), lineage.Touch(tx, o.Key, o.Created))
+			return errors.Join(lineage.PutSlot(tx, slot, o.Stage, o.Key), lineage.Touch(tx, o.Key, o.Created))
 		})
 		return
 	}
@@ -159,7 +159,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		if !share {
 			return nil
 		}
-		return lineage.PutSlot(tx, slot, o.Key)
+		return lineage.PutSlot(tx, slot, o.Stage, o.Key)
 	})
 }
 

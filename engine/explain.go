@@ -53,7 +53,11 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		}
 		return whyGone(same, now), nil
 	}
-	prev := lineage.GetSlot(tx, slot)
+	stage := r.MapStage
+	if kind == plan.Reduce {
+		stage = r.ReduceStage
+	}
+	prev := lineage.GetSlot(tx, slot, stage)
 	if prev.IsZero() {
 		if kind == plan.Reduce {
 			return "new key range", nil
@@ -67,11 +71,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 	if old == nil {
 		return "the earlier output is no longer on record", nil
 	}
-	stage, before := r.MapStage, old.Stage
-	if kind == plan.Reduce {
-		stage = r.ReduceStage
-	}
-	if stage == before {
+	if stage == old.Stage {
 		switch {
 		case kind == plan.Reduce:
 			return "map outputs changed", nil
@@ -80,7 +80,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		}
 		return changedInput, nil
 	}
-	return stageDifference(tx, stage, before)
+	return stageDifference(tx, stage, old.Stage)
 }
 
 // whyPrivate says why an output that is there is not used.

@@ -53,7 +53,7 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 		return mr.Pending, "--no-cache", nil
 	}
 	t := taskInfo{slot: mapSlot(r, s)}
-	prev, err := lineage.GetOutput(tx, lineage.GetSlot(tx, t.slot))
+	prev, err := lineage.GetOutput(tx, lineage.GetSlot(tx, t.slot, r.MapStage))
 	if err != nil {
 		return "", "", err
 	}

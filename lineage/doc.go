@@ -11,8 +11,9 @@
 //   - A Stage holds the named components of a stage's digest, once for all its tasks.
 //   - A Stamp remembers the digest of a split by the stamps of its files, so that
 //     unchanged input is not read again.
-//   - A Slot remembers which output was last made at a place (job, path, offset). A
-//     miss is explained by comparing with the slot's earlier output.
+//   - A Slot remembers which outputs were last made at a place (job, path, offset), one a
+//     stage. A miss is explained by comparing with the slot's earlier output of the same
+//     stage, or the newest.
 //   - A Plan is the list of a job's splits, kept under its own digest: reruns share it.
 //
 // All functions work inside a caller's store transaction, so that an output becomes

@@ -132,3 +132,43 @@ func TestForgetKeepsTheRecord(t *testing.T) {
 	}
 	step(func(tx *store.Tx) error { return Forget(tx, mr.Digest{99}, Evicted, now) })
 }
+
+// A slot remembers one key a stage, of a bounded number of stages, and reads the records of
+// versions that remembered one key.
+func TestSlotsRememberOneKeyAStage(t *testing.T) {
+	s := open(t)
+	slot := mr.Digest{9}
+	stage := func(i int) mr.Digest { return mr.Digest{1, byte(i)} }
+	err := s.Update(func(tx *store.Tx) error {
+		if err := tx.Put(store.Slots, slot[:], append([]byte{7}, make([]byte, 31)...)); err != nil {
+			return err
+		}
+		if got := GetSlot(tx, slot, stage(0)); got != (mr.Digest{7}) {
+			t.Errorf("of an earlier version: %v", got)
+		}
+		for i := range 3 * slotStages {
+			for _, key := range []mr.Digest{{2, byte(i)}, {3, byte(i)}} {
+				if err := PutSlot(tx, slot, stage(i), key); err != nil {
+					return err
+				}
+			}
+		}
+		const last = 3*slotStages - 1
+		for i := range 3 * slotStages {
+			want := mr.Digest{3, byte(i)}
+			if i <= last-slotStages {
+				want = mr.Digest{3, last} // forgotten: the newest
+			}
+			if got := GetSlot(tx, slot, stage(i)); got != want {
+				t.Errorf("stage %d: %v, want %v", i, got, want)
+			}
+		}
+		if n := len(tx.Get(store.Slots, slot[:])); n != slotStages*64 {
+			t.Errorf("the record has %d bytes", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

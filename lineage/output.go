@@ -169,17 +169,42 @@ func DeleteOutput(tx *store.Tx, key mr.Digest) error {
 	return wrap("output", tx.Delete(store.Outputs, key[:]))
 }
 
-// PutSlot records that key was last made at the place named by slot.
-func PutSlot(tx *store.Tx, slot, key mr.Digest) error {
-	if prev := tx.Get(store.Slots, slot[:]); prev != nil && mr.Digest(prev) == key {
+// A slot is a place in the input or in the space of keys, for jobs of one name. Its record
+// holds the keys last made there, newest first and one a stage, so that a job is compared
+// with its own last run also where others of its name, with other parameters, take turns with it:
+//
+//	1 to slotStages × (key 32 | stage 32)
+//
+// A record of 32 bytes is an older one: one key, and no stage.
+const slotStages = 8
+
+// PutSlot records that a task of the stage last made key at the place named by slot.
+func PutSlot(tx *store.Tx, slot, stage, key mr.Digest) error {
+	const size = 2 * len(key)
+	prev := tx.Get(store.Slots, slot[:])
+	if len(prev) >= size && mr.Digest(prev) == key && mr.Digest(prev[len(key):]) == stage {
 		return nil
 	}
-	return wrap("slot", tx.Put(store.Slots, slot[:], key[:]))
+	b := append(append(make([]byte, 0, slotStages*size), key[:]...), stage[:]...)
+	for ; len(prev) >= size && len(b) < slotStages*size; prev = prev[size:] {
+		if mr.Digest(prev[len(key):]) != stage {
+			b = append(b, prev[:size]...)
+		}
+	}
+	return wrap("slot", tx.Put(store.Slots, slot[:], b))
 }
 
-// GetSlot returns the key last made at a place, or zero.
-func GetSlot(tx *store.Tx, slot mr.Digest) (key mr.Digest) {
-	copy(key[:], tx.Get(store.Slots, slot[:]))
+// GetSlot returns the key that a task of the stage last made at a place, failing that the
+// key that any task did, or zero.
+func GetSlot(tx *store.Tx, slot, stage mr.Digest) (key mr.Digest) {
+	const size = 2 * len(key)
+	b := tx.Get(store.Slots, slot[:])
+	copy(key[:], b)
+	for ; len(b) >= size; b = b[size:] {
+		if mr.Digest(b[len(key):]) == stage {
+			return mr.Digest(b)
+		}
+	}
 	return key
 }
 

@@ -118,6 +118,52 @@ func TestExplainComparesTwoJobs(t *testing.T) {
 	}
 }
 
+// Variants of a job that take turns over the same input are explained each by its own last
+// run: what one found changed is not that the other was there in between.
+func TestVariantsInTurnAreExplainedEachByItself(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "log")
+	for round := range 3 {
+		text := fmt.Sprintf("error %d\n%s", round, strings.Repeat("an error\na warning\n", 20))
+		if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			spec := mr.Spec{
+				Job: "grep", Args: []string{fmt.Sprint("error|", i)}, Inputs: []string{in},
+				SplitSize: 256, Output: filepath.Join(dir, fmt.Sprint("o", round, i)),
+			}
+			want := "changed"
+			switch {
+			case round == 0 && i == 0:
+				want = "new "
+			case round == 0:
+				want = "parameter arg0"
+			}
+			dry, err := n.Jobs().DryRun(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, err := n.Jobs().Explain(t.Context(), runJob(t, n, spec).Job, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range x.Rows {
+				if r.State != mr.Cached && !strings.Contains(r.Reason, want) {
+					t.Errorf("round %d, variant %d: %s %q, want %q", round, i, r.Phase, r.Reason, want)
+				}
+			}
+			for _, r := range dry.Rows {
+				if foreseen := strings.Contains(r.Reason, "parameter"); foreseen != (want == "parameter arg0") {
+					t.Errorf("round %d, variant %d: foreseen %q, want %q", round, i, r.Reason, want)
+				}
+			}
+		}
+	}
+}
+
 // A job under way explains itself: what is done says why it was, and what is not says why
 // it will be. A dry run says the same before there is a job.
 func TestExplainOfAJobUnderWay(t *testing.T) {
