@@ -43,7 +43,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Compare an output's parts with its manifest, and tasks with a second execution",
 		Long: `Compare the parts of an output folder with its manifest: names, sizes and digests. With --rerun, also execute N of
 the map tasks that made it again, chosen at random, and compare what they make with what is on record. The exit status
-is 1 if something differs.`,
+is 1 if something differs, or a task can't be executed again because its input has changed.`,
 		Args: oneArg("an OUTPUT folder"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if rerun < 0 {
@@ -189,7 +189,16 @@ func (a *app) printVerify(v *verifyJSON) error {
 			}
 		}
 	}
-	if n := len(v.Faults); n > 0 {
+	missed := 0
+	for _, r := range v.Reruns {
+		if r.Error != "" {
+			missed++
+		}
+	}
+	switch n := len(v.Faults) - missed; {
+	case n == 0 && missed > 0: // which says nothing of the output
+		return mr.Errorf(mr.Failed, "%s has the parts of job %s, but %s of %s could not be executed again", a.relative(v.Output), v.Job, comma(missed), plural(len(v.Reruns), "map task"))
+	case n > 0:
 		return mr.Errorf(mr.Failed, "%s is not what job %s made: %s", a.relative(v.Output), v.Job, plural(n, "fault"))
 	}
 	return nil
