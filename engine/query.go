@@ -284,18 +284,20 @@ var (
 	_ mr.Jobs = Catalog{}
 )
 
-// latest returns the last job that wrote an output folder: the manifest says which, and
-// failing that the jobs on record.
+// latest returns the last job that wrote an output folder. The manifest says which. Where
+// there is none, the jobs on record do: of those that ended, one that succeeded.
 func latest(tx *store.Tx, output string) (*record, error) {
-	if m, err := ReadManifest(output); err == nil {
-		if r, err := getJob(tx, m.Job); err == nil {
-			return r, nil
+	if m, err := ReadManifest(output); err == nil && m.Job != "" {
+		r, err := getJob(tx, m.Job)
+		if mr.KindOf(err) == mr.NotFound { // the store's own jobs with this output made another
+			err = mr.Errorf(mr.NotFound, "%s was made by job %s, which is not on record in this store; choose the --store that the job ran with", output, m.Job)
 		}
+		return r, err
 	}
 	var found *record
 	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
 		r, err := decodeJob(v)
-		if err == nil && r.Spec.Output == output {
+		if err == nil && r.Spec.Output == output && (r.State == mr.Succeeded || !r.State.Done()) {
 			found = r
 		}
 		return err
