@@ -277,7 +277,11 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 		}
 		return versus(tx, now, then, rs)
 	}
-	if r.Plan.IsZero() {
+	switch {
+	case !r.Plan.IsZero():
+	case r.State.Done():
+		rs.add("map", mr.Killed, "the job ended before it was planned", "")
+	default:
 		rs.add("map", mr.Pending, "not planned yet", "")
 	}
 	stage, err := lineage.GetStage(tx, r.MapStage)
@@ -297,12 +301,17 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 			if t == nil {
 				reason = "not started yet"
 			}
-			if k == plan.Map && i < len(now.splits) {
+			if r.State.Done() {
+				reason = "the job ended before it was done"
+				if t != nil && t.Failures > 0 {
+					reason = "failed; mrctl logs tells how"
+				}
+			} else if k == plan.Map && i < len(now.splits) {
 				if _, reason, err = foresee(tx, r, stage, r.Spec.Verify == verifyFull, now.splits[i], at); err != nil {
 					return err
 				}
 			}
-			rs.add(phaseOf(k), stateOf(t), reason, example)
+			rs.add(phaseOf(k), now.state(t), reason, example)
 		}
 	}
 	return nil

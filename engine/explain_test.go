@@ -1,9 +1,15 @@
 package engine
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
 )
 
 // A parameter that is given several times is compared with its like, and what differs is named.
@@ -36,6 +42,70 @@ func TestFirstDifference(t *testing.T) {
 		}
 		if differ > 1 {
 			t.Errorf("%v: %d components differ", c.now, differ)
+		}
+	}
+}
+
+// Nothing waits or runs in a job that has ended.
+func TestExplainOfAJobThatEnded(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	var splits []input.Split
+	for i := range 4 {
+		splits = append(splits, input.Split{Pieces: []input.Piece{{Path: fmt.Sprint("/", i), Len: 1}}})
+	}
+	for state, want := range map[mr.State]string{
+		mr.Killed:    "map KILLED 2 the job ended before it was done|map SUCCEEDED 1 new input|map FAILED 1 failed; mrctl logs tells how|",
+		mr.FailedJob: "map KILLED 2 the job ended before it was done|map SUCCEEDED 1 new input|map FAILED 1 failed; mrctl logs tells how|",
+		mr.Running:   "map RUNNING 2 new input|map SUCCEEDED 1 new input|map PENDING 1 new input|",
+	} {
+		r := &record{ID: "job_" + mr.JobID(state), State: state, Map: mr.PhaseStatus{Tasks: len(splits)}}
+		unplanned := &record{ID: r.ID + "_unplanned", State: state}
+		err := s.Update(func(tx *store.Tx) (err error) {
+			if r.Plan, err = lineage.PutPlan(tx, input.AppendSplits(nil, splits)); err != nil {
+				return err
+			}
+			for _, r := range []*record{r, unplanned} {
+				if err := putJob(tx, r); err != nil {
+					return err
+				}
+			}
+			for i, task := range []lineage.Task{
+				{State: lineage.TaskDone, Reason: "new input"}, {State: lineage.TaskStarted, Starts: 1}, {State: lineage.TaskStarted, Starts: 4, Failures: 4},
+			} {
+				if err := lineage.PutTask(tx, r.ID, plan.Map, i, &task); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := func(id mr.JobID) string {
+			t.Helper()
+			x, err := Catalog{s}.Explain(t.Context(), id, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			for _, r := range x.Rows {
+				fmt.Fprintf(&b, "%s %s %d %s|", r.Phase, r.State, r.Tasks, r.Reason)
+			}
+			return b.String()
+		}
+		if got := said(r.ID); got != want {
+			t.Errorf("%s: %s, want %s", state, got, want)
+		}
+		want := "map KILLED 1 the job ended before it was planned|"
+		if !state.Done() {
+			want = "map PENDING 1 not planned yet|"
+		}
+		if got := said(unplanned.ID); got != want {
+			t.Errorf("%s: %s, want %s", state, got, want)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func versus(tx *store.Tx, now, then *side, rs *rows) error {
 			example := exampleOf(now.rec, now.splits, taskID{now.rec.ID, k, i})
 			other, there := then.places[k][now.place(k, i)]
 			t := now.tasks[k][i]
-			state := stateOf(t)
+			state := now.state(t)
 			if !there {
 				rs.add(phase, state, "only in "+string(now.rec.ID), example)
 				continue
@@ -80,7 +80,7 @@ func versus(tx *store.Tx, now, then *side, rs *rows) error {
 		}
 		for i := range then.count(k) {
 			if _, there := now.places[k][then.place(k, i)]; !there {
-				rs.add(phase, stateOf(then.tasks[k][i]), "only in "+string(then.rec.ID), exampleOf(then.rec, then.splits, taskID{then.rec.ID, k, i}))
+				rs.add(phase, then.state(then.tasks[k][i]), "only in "+string(then.rec.ID), exampleOf(then.rec, then.splits, taskID{then.rec.ID, k, i}))
 			}
 		}
 	}
@@ -130,6 +130,17 @@ func phaseOf(k plan.Kind) string {
 		return "map"
 	}
 	return "reduce"
+}
+
+// state is a task of the job as outsiders know it. Nothing waits or runs in a job that has ended.
+func (s *side) state(t *lineage.Task) mr.State {
+	switch state := stateOf(t); {
+	case !s.rec.State.Done() || state != mr.Pending && state != mr.Running:
+		return state
+	case t != nil && t.Failures > 0:
+		return mr.FailedJob
+	}
+	return mr.Killed
 }
 
 // stateOf is a task on record as outsiders know it; nil has not started.
