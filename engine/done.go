@@ -111,7 +111,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	}
 	format := j.rec.Spec.InputFormat
 	slot, share := t.slot, !j.rec.Spec.NoCache
-	t.Reason = l.reason(j, id, t)
+	t.Reason = l.reason(j, id, t, f.started)
 	old := l.output(o.Key)
 	if id.kind == plan.Map && old != nil && l.servesAnother(j, old) {
 		// The other job's may not be shared (its stage is on trial, or has failed that; or longer records

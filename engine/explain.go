@@ -18,7 +18,7 @@ import (
 
 // reason says why a task had to be computed: it compares it with what was made at the
 // same place before.
-func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
+func (l *loop) reason(j *job, id taskID, t *taskInfo, began time.Time) (why string) {
 	if j.rec.Spec.NoCache {
 		return "--no-cache"
 	}
@@ -29,7 +29,7 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
 		return "empty key range"
 	}
 	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
-		why, err = whyMissed(tx, &j.rec, id.kind, t, l.e.o.Now())
+		why, err = whyMissed(tx, &j.rec, id.kind, t, began, l.e.o.Now())
 		return err
 	})
 	if err != nil {
@@ -38,7 +38,8 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo) (why string) {
 	return why
 }
 
-func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Time) (string, error) {
+// whyMissed says why a task that began to be computed at began, or would now, is no hit.
+func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now time.Time) (string, error) {
 	slot, key, split := t.slot, t.Key, t.split
 	same, err := lineage.GetOutput(tx, key)
 	if err != nil {
@@ -50,6 +51,13 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, now time.Ti
 		}
 		if same.Gone == "" && same.Made.Run != 0 && tooLong(r, same) {
 			return fmt.Sprintf("records up to %d bytes were let pass when it was made, and --record-limit is %d", cmp.Or(same.Longest, input.DefaultRecordLimit), recordLimit(&r.Spec)), nil
+		}
+		if same.Gone == "" && same.Made.Run != 0 && tx.HasRun(store.RunID(same.Made.Run)) {
+			// It is there now, and was not, or was not shared, when the task was leased.
+			if r.Spec.Code.Kind == mr.Binary && same.Created.Before(began) {
+				return "untried: its code had not been seen to make the same again", nil
+			}
+			return fmt.Sprintf("computed at the same time by job %s", same.Job), nil
 		}
 		return whyGone(same, now), nil
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -107,5 +108,60 @@ func TestExplainOfAJobThatEnded(t *testing.T) {
 		if got := said(unplanned.ID); got != want {
 			t.Errorf("%s: %s, want %s", state, got, want)
 		}
+	}
+}
+
+// An output that has come while a task computed the same was not missing.
+func TestWhyMissedWhatIsThere(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	w := s.CreateRun()
+	if err := w.WriteBlock([]byte("a part")); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := w.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	began := now.Add(-time.Second)
+	builtin, author := &record{ID: "second"}, &record{ID: "second"}
+	author.Spec.Code.Kind = mr.Binary
+	err = s.Update(func(tx *store.Tx) error {
+		if err := tx.CommitRun(kept); err != nil {
+			return err
+		}
+		for _, c := range []struct {
+			r       *record
+			created time.Time
+			verdict verdict
+			run     store.RunID
+			want    string
+		}{
+			{builtin, now, untried, kept, "computed at the same time by job first"},
+			{builtin, now, untried, kept + 1, "its stored output was not there"},
+			{author, now, deterministic, kept, "computed at the same time by job first"},
+			{author, began.Add(-time.Second), deterministic, kept, "untried: its code had not been seen to make the same again"},
+			{author, now, untried, kept, "untried: its code has not been seen to make the same again"},
+		} {
+			o := &lineage.Output{Key: mr.Digest{1}, Kind: plan.Map, Stage: mr.Digest{2}, Made: plan.Made{Run: uint64(c.run)}, Created: c.created, Job: "first"}
+			if err := lineage.PutOutput(tx, o); err != nil {
+				return err
+			}
+			if err := tx.Put(store.Meta, verdictKey(o.Stage), []byte{byte(c.verdict)}); err != nil {
+				return err
+			}
+			got, err := whyMissed(tx, c.r, plan.Map, &taskInfo{Task: lineage.Task{Key: o.Key}}, began, now)
+			if err != nil || got != c.want {
+				t.Errorf("%+v: %q, %v", c, got, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -73,7 +73,7 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 			return "", "", err
 		}
 		if known, err := lineage.GetOutput(tx, t.Key); err != nil || known != nil || prev == nil || prev.Stage == r.MapStage {
-			why, err := whyMissed(tx, r, plan.Map, &t, now)
+			why, err := whyMissed(tx, r, plan.Map, &t, now, now)
 			return mr.Pending, why, err
 		}
 	}
