@@ -108,14 +108,14 @@ func encodeJob(r *record) ([]byte, error) {
 func decodeJob(b []byte) (*record, error) {
 	r := new(record)
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w", err)
+		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w; mrctl store restore puts the last snapshot of the catalog in its place", err)
 	}
 	if len(r.Exact) == 0 {
 		return r, nil
 	}
 	var s said
 	if err := gob.NewDecoder(bytes.NewReader(r.Exact)).Decode(&s); err != nil {
-		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w", err)
+		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w; mrctl store restore puts the last snapshot of the catalog in its place", err)
 	}
 	r.Submit, r.Spec, r.Traits, r.Env, r.Exact = s.Submit, s.Spec, s.Traits, s.Env, nil
 	return r, nil

@@ -4,8 +4,35 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/store"
 )
+
+// CheckRecords reads the records that a catalog's jobs and outputs stand on. One that can't be
+// read is an error of kind mr.Damaged.
+func CheckRecords(s *store.Store) error {
+	return s.View(func(tx *store.Tx) error {
+		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+			r, err := decodeJob(v)
+			if err != nil {
+				return err
+			}
+			if _, err = sideOf(tx, r); err != nil { // its plan and its tasks
+				return err
+			}
+			for _, stage := range [...]mr.Digest{r.MapStage, r.ReduceStage} {
+				if _, err := lineage.GetStage(tx, stage); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return lineage.ScanOutputs(tx, func(*lineage.Output) error { return nil })
+	})
+}
 
 // EndRestored ends the jobs that had not ended when a catalog's snapshot was taken, which
 // has just been restored: what became of them since, nobody knows, and another job may

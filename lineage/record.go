@@ -77,7 +77,7 @@ func newDec(what string, b []byte) *dec {
 
 func (d *dec) fail() {
 	if d.err == nil {
-		d.err = mr.Errorf(mr.Damaged, "the catalog holds a record that ends in the middle of a field")
+		d.err = mr.Errorf(mr.Damaged, "the catalog holds a record that ends in the middle of a field; mrctl store restore puts the last snapshot of the catalog in its place")
 	}
 	d.b = nil
 }

@@ -3,6 +3,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -130,7 +131,13 @@ func (n *Node) start(o Options) error {
 	here, there := net.Pipe()
 	go srv.ServeConn(there) // ends when the engine closes its side
 	go func() { n.ran <- n.engine.Run(context.Background()) }()
-	return n.engine.AddWorker(rpc.NewClient(here), o.Workers+1) // one more: see worker.Options.Cores
+	err := n.engine.AddWorker(rpc.NewClient(here), o.Workers+1) // one more: see worker.Options.Cores
+	if err != nil {                                             // the engine has ended, and knows why
+		ended := <-n.ran
+		n.ran <- ended
+		err = cmp.Or(ended, err)
+	}
+	return err
 }
 
 // Jobs is the engine, or, of a node opened for reading, the catalog.

@@ -18,9 +18,10 @@ type Restored struct {
 	Ended []mr.JobID // jobs that had not ended at the snapshot
 }
 
-// Restore puts the last snapshot of a catalog in its place; see store.Restore.
+// Restore puts the last snapshot of a catalog in its place; see store.Restore. A record that
+// can't be read is damage, too, which the store knows nothing of.
 func Restore(dir string, force bool, now time.Time) (r Restored, err error) {
-	if r.Restored, err = store.Restore(dir, force); err != nil {
+	if r.Restored, err = store.Restore(dir, force || recordsDamaged(dir)); err != nil {
 		return r, err
 	}
 	s, err := store.Open(dir, store.Options{})
@@ -29,6 +30,15 @@ func Restore(dir string, force bool, now time.Time) (r Restored, err error) {
 	}
 	r.Ended, err = engine.EndRestored(s, r.Taken, now)
 	return r, errors.Join(err, s.Close())
+}
+
+func recordsDamaged(dir string) bool {
+	s, err := store.Open(dir, store.Options{ReadOnly: true})
+	if err != nil {
+		return false // store.Restore looks at that itself
+	}
+	err = engine.CheckRecords(s)
+	return mr.KindOf(errors.Join(err, s.Close())) == mr.Damaged
 }
 
 // keepSnapshots makes one a day, while the node is open.
