@@ -134,7 +134,9 @@ func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec, begin 
 	if s.daemon != "" {
 		return false, nil
 	}
-	stray := func(j mr.Status) bool { return j.Output == spec.Output && strings.HasPrefix(string(j.Submit), ownPrefix) }
+	stray := func(j mr.Status) bool {
+		return j.Output == spec.Output && strings.HasPrefix(string(j.Submit), ownPrefix)
+	}
 	jobs, err := s.List(ctx, false)
 	if err != nil {
 		return false, err
