@@ -13,7 +13,7 @@ func pass[K, V any](g *groups[K, V], sink *textSink[K, V]) error {
 	}
 	for g.nextGroup() {
 		for g.more() {
-			if !g.decodeKey(g.keyNow) {
+			if !g.decodeLater() {
 				return g.err
 			}
 			if err := sink.write(g.key, g.value); err != nil {

@@ -102,10 +102,12 @@ type groups[K, V any] struct {
 	key   K // of the current record
 	value V
 
-	first   []byte // encoded first key of the current group; a copy, which []byte keys alias
+	first   []byte // encoded first key of the current group; a copy
 	group   []byte // the part of first that groups
 	keyBuf  []byte // encoded key of the record read last; a copy
-	keyNow  []byte // encoded key of the current record: first or keyBuf
+	shown   []byte // copies of first and keyBuf, which []byte keys alias: the author's function may change them
+	shown2  []byte
+	later   bool   // the current record is not the group's first
 	nextKey []byte // the record read ahead while folding: the reader's memory
 	nextVal []byte
 	ahead   bool
@@ -142,19 +144,26 @@ func (g *groups[K, V]) nextGroup() bool {
 	}
 	g.n++
 	g.first, g.keyBuf = g.keyBuf, g.first
-	g.keyNow = g.first
 	g.group = g.traits.Group(g.first)
-	g.ended, g.unread = false, true
-	return g.decodeKey(g.first)
+	g.ended, g.unread, g.later = false, true, false
+	return g.decodeKey(&g.shown, g.first)
 }
 
-func (g *groups[K, V]) decodeKey(b []byte) bool {
+// decodeKey decodes the key b. A []byte of it aliases a copy, in buf.
+func (g *groups[K, V]) decodeKey(buf *[]byte, b []byte) bool {
+	if g.layout.alias {
+		*buf = append((*buf)[:0], b...)
+		b = *buf
+	}
 	if err := decodeKey(unsafe.Pointer(&g.key), b, g.layout); err != nil {
 		g.err = err
 		return false
 	}
 	return true
 }
+
+// decodeLater decodes the key of the current record, where it is not the one of the group.
+func (g *groups[K, V]) decodeLater() bool { return !g.later || g.decodeKey(&g.shown2, g.keyBuf) }
 
 // advance moves to the next record, or ends the group.
 func (g *groups[K, V]) advance() {
@@ -166,7 +175,7 @@ func (g *groups[K, V]) advance() {
 		g.ended = true
 		return
 	}
-	g.keyNow, g.unread = g.keyBuf, true
+	g.later, g.unread = true, true
 }
 
 // read reads one record, or with a combiner all records of one key, folded.
@@ -253,7 +262,7 @@ func (g *groups[K, V]) pairs() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		group := g.n
 		for g.more() {
-			if !g.decodeKey(g.keyNow) || !yield(g.key, g.value) || g.n != group {
+			if !g.decodeLater() || !yield(g.key, g.value) || g.n != group {
 				return
 			}
 		}

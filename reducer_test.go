@@ -117,6 +117,14 @@ func TestReducersMayStopEarly(t *testing.T) {
 			emit(k, n)
 			return nil
 		}, []pair{{"a", "3"}, {"b", "1"}, {"c", "2"}}},
+		"a key and its room are changed": {func(_ *mr.Task, k []byte, vs iter.Seq[float64], emit mr.Emit[[]byte, float64]) error {
+			emit(k, 0)
+			k[0] ^= 0x20
+			for v := range vs {
+				emit(append(k, '!'), v)
+			}
+			return nil
+		}, []pair{{"a", "0"}, {"A!", "1"}, {"A!", "2"}, {"A!", "3"}, {"b", "0"}, {"B!", "4"}, {"c", "0"}, {"C!", "5"}, {"C!", "6"}}},
 		"go on after a break": {func(_ *mr.Task, k []byte, vs iter.Seq[float64], emit mr.Emit[[]byte, float64]) error {
 			for range vs {
 				break
@@ -215,6 +223,30 @@ func TestCombinedValuesAreOne(t *testing.T) {
 	}
 	if got, _ := runReduce(t, p, merge(node.recs, c)); !slices.Equal(got, want) {
 		t.Errorf("through a merge node: got %v, want %v", got, want)
+	}
+}
+
+// A group is by the keys that were sorted, whatever its reducer does with the memory of those it is given.
+func TestChangedKeysKeepTheirGroup(t *testing.T) {
+	p := configure(t, mr.Job("visits", mr.Map(func(_ *mr.Task, l []byte, emit mr.Emit[mr.Tuple2[[]byte, []byte], int64]) error {
+		emit(mr.T2(l[:1], l[1:]), 1)
+		return nil
+	}), mr.GroupFirst(1), mr.ReducePairs(func(_ *mr.Task, group iter.Seq2[mr.Tuple2[[]byte, []byte], int64], emit mr.Emit[[]byte, string]) error {
+		var all []string
+		var first []byte
+		for k := range group {
+			if first == nil {
+				first = k.A
+			}
+			all = append(all, string(k.A)+string(k.B))
+			k.A[0], k.B[0] = 'z', 'z'
+		}
+		emit(first, strings.Join(all, ","))
+		return nil
+	})))
+	recs, _ := runMap(t, p, "a1\na2\na2\nb1\nb3")
+	if got, _ := runReduce(t, p, recs); !slices.Equal(got, []pair{{"z", "a1,a2,a2"}, {"z", "b1,b3"}}) {
+		t.Errorf("got %v", got)
 	}
 }
 
