@@ -140,7 +140,8 @@ func Env(names ...string) Option {
 }
 
 // ReduceOnly names flags of the job that only its reducer reads. Map tasks run with
-// these flags at their defaults, and their outputs serve every value of them.
+// these flags at their defaults, and their outputs serve every value of them. So such a
+// flag must not decide which mapper or combiner the job has.
 func ReduceOnly(flags ...string) Option {
 	return func(s *stages) { s.reduceOnly = append(s.reduceOnly, flags...) }
 }

@@ -41,6 +41,8 @@ func (p *Program) check() (err error) {
 		return fmt.Errorf("the mapper emits keys of type %s, but Reduce takes keys of type %s", m.key, r.key)
 	case r != nil && r.value != m.value:
 		return fmt.Errorf("the mapper emits values of type %s, but Reduce takes values of type %s", m.value, r.value)
+	case p.disagree() != "":
+		return fmt.Errorf("flags that are ReduceOnly decide %s, and map tasks run without them: drop them from mr.ReduceOnly", p.disagree())
 	case s.prefix != 0 && r == nil:
 		return fmt.Errorf("GroupFirst and GroupAll need a reducer")
 	}
@@ -54,6 +56,23 @@ func (p *Program) check() (err error) {
 		return err
 	}
 	return p.checkOutput(m, r)
+}
+
+// disagree names what map tasks would do otherwise than the job's other tasks expect of them, where
+// they see another configuration than these.
+func (p *Program) disagree() string {
+	m, r := p.mapStages, p.reduceStages
+	switch {
+	case m.mapper.key != r.mapper.key:
+		return fmt.Sprintf("the type of the mapper's keys (%s or %s)", m.mapper.key, r.mapper.key)
+	case m.mapper.value != r.mapper.value:
+		return fmt.Sprintf("the type of the mapper's values (%s or %s)", m.mapper.value, r.mapper.value)
+	case m.combiner != nil && r.combiner == nil:
+		return "that there is no combiner"
+	case (m.combiner != nil || m.reducer != nil) != (r.combiner != nil || r.reducer != nil):
+		return "whether there is a reducer"
+	}
+	return ""
 }
 
 func (p *Program) checkOutput(m *mapOpt, r *reduceOpt) (err error) {

@@ -225,6 +225,39 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// Map tasks run without the flags that are ReduceOnly: what these decide must not be how map outputs look.
+func TestReduceOnlyFlagsLeaveMapOutputsAlone(t *testing.T) {
+	lengths := func(_ *mr.Task, line string, emit mr.Emit[int64, int64]) error { emit(1, int64(len(line))); return nil }
+	byWord, reduce, sum := mr.Map(words), mr.Reduce(sumUp), mr.Combine(mr.Sum[int64])
+	for name, c := range map[string]struct {
+		without, with []mr.Option
+		want          string // of the error; "": none
+	}{
+		"a reducer":            {[]mr.Option{byWord}, []mr.Option{byWord, reduce}, "whether there is a reducer"},
+		"a combiner alone":     {[]mr.Option{byWord}, []mr.Option{byWord, sum}, "whether there is a reducer"},
+		"no reducer":           {[]mr.Option{byWord, reduce}, []mr.Option{byWord}, "whether there is a reducer"},
+		"no combiner":          {[]mr.Option{byWord, sum}, []mr.Option{byWord, reduce}, "that there is no combiner"},
+		"another type of keys": {[]mr.Option{mr.Map(lengths), sum}, []mr.Option{byWord, sum}, "keys (int64 or string)"},
+		"a combiner beside":    {[]mr.Option{byWord, reduce}, []mr.Option{byWord, sum, reduce}, ""},
+		"another reducer":      {[]mr.Option{byWord, sum, reduce}, []mr.Option{byWord, sum}, ""},
+	} {
+		d := mr.JobFunc("j", func(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
+			on := fs.Bool("on", false, "")
+			return func([]string) ([]mr.Option, error) {
+				opts := c.without
+				if *on {
+					opts = c.with
+				}
+				return append([]mr.Option{mr.ReduceOnly("on")}, opts...), nil
+			}
+		})
+		_, err := d.Configure([]string{"--on"})
+		if c.want == "" && err != nil || c.want != "" && (mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // ruleFlags declares flags that share a list, as include and exclude would.
 func ruleFlags(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
 	var rules []string
