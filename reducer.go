@@ -53,7 +53,12 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 		}
 	}
 	var outErr error
+	over := false
+	defer func() { over = true }()
 	emit := func(k K2, v V2) {
+		if over { // there may be any number of ranges, and other ones at the next run
+			panic(Errorf(Usage, "emit was called after the last Reduce of the task had returned, as by Cleanup: its record would be in the output once for each range of keys"))
+		}
 		if outErr == nil {
 			outErr = sink.write(k, v)
 		}
@@ -80,6 +85,7 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 	if g.err != nil {
 		return g.err
 	}
+	over = true
 	if c, ok := reducer.(interface{ Cleanup() error }); ok {
 		if err := c.Cleanup(); err != nil {
 			return t.userError("reduce cleanup", err)
@@ -279,7 +285,13 @@ func (g *groups[K, V]) more() bool {
 	return ok
 }
 
-func (g *groups[K, V]) currentKey() []byte { return g.first }
+// currentKey is nil before the first group.
+func (g *groups[K, V]) currentKey() []byte {
+	if g.n == 0 {
+		return nil
+	}
+	return append([]byte{}, g.first...)
+}
 
 func (g *groups[K, V]) count(t *Task) {
 	t.Count(system, "reduce_input_groups", g.n)

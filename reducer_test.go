@@ -1,6 +1,7 @@
 package mr_test
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -294,5 +295,39 @@ func TestSetupAndCleanup(t *testing.T) {
 	got, _ := runReduce(t, p, recs)
 	if want := []pair{{"a", "-2"}, {"b", "-1"}, {"lines", "-2"}}; !slices.Equal(got, want) || closed != 1 {
 		t.Errorf("got %v, closed %d times", got, closed)
+	}
+}
+
+type lateEmitter struct {
+	emit mr.Emit[string, int]
+}
+
+func (l *lateEmitter) Reduce(k string, ns iter.Seq[int], emit mr.Emit[string, int]) error {
+	l.emit = emit
+	emit(k, 1)
+	return nil
+}
+
+func (l *lateEmitter) Cleanup() error {
+	if l.emit == nil {
+		return errors.New("there was no key")
+	}
+	l.emit("last", 1)
+	return nil
+}
+
+// What a reducer emitted after its last group would be in the output as often as there are ranges.
+func TestReducersEmitInTheirGroups(t *testing.T) {
+	p := configure(t, mr.Job("j",
+		mr.MapFrom(func(*mr.Task) (mr.Mapper[string, string, int], error) { return &inverter{}, nil }),
+		mr.ReduceFrom(func(*mr.Task) (mr.Reducer[string, int, string, int], error) { return &lateEmitter{}, nil })))
+	recs, _ := runMap(t, p, "b\n")
+	_, err := p.Reduce(t.Context(), mr.TaskEnv{}, &reader{recs: recs}, &sink{})
+	if mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), "emit was called after") {
+		t.Errorf("got %v", err)
+	}
+	_, err = p.Reduce(t.Context(), mr.TaskEnv{}, &reader{}, &sink{})
+	if want := "job j: reduce cleanup: before the first key: there was no key"; err == nil || err.Error() != want {
+		t.Errorf("an empty range: got %v, want %s", err, want)
 	}
 }

@@ -107,14 +107,17 @@ func (t *Task) where() string {
 		return "before the first record"
 	case t.mapping:
 		return fmt.Sprintf("%s at byte %d", t.block.Path, t.block.Off+int64(t.pos))
-	case t.key != nil:
-		key := t.key()
-		if len(key) > 64 {
-			return "key " + strconv.Quote(string(key[:64])) + "…"
-		}
+	case t.key == nil:
+		return "before the first key"
+	}
+	switch key := t.key(); {
+	case key == nil:
+		return "before the first key"
+	case len(key) > 64:
+		return "key " + strconv.Quote(string(key[:64])) + "…"
+	default:
 		return "key " + strconv.Quote(string(key))
 	}
-	return "before the first key"
 }
 
 // userError is an error that an author's function returned; it stops the task.
