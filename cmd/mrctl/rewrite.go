@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,6 +45,9 @@ func (r *roleSources) rewrite(f *roleFile) ([]byte, bool) {
 		}
 		r.declaration(&out, f, d, filepath.Base(f.path)+", "+label)
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.apart)) {
+		fmt.Fprintf(&out, "//line %s:1\nfunc %s() { _ = %s }\n", filepath.Base(f.path), apart(f, name), name)
+	}
 	return out.Bytes(), true
 }
 
@@ -72,7 +76,7 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 		if fn.makes {
 			body = "return nil"
 		}
-		replace(fn.decl.Body, r.initialised(fn.decl.Body, fn.decl.Type)+body, "")
+		replace(fn.decl.Body, r.initialised(f, fn.decl.Body, fn.decl)+body, "")
 	} else {
 		n := 0
 		ast.Inspect(d, func(node ast.Node) bool {
@@ -81,7 +85,7 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 				return true
 			}
 			n++ // lines of what follows count from here: the body may have had any number
-			replace(lit.Body, captured(f, lit)+r.initialised(lit.Body, lit.Type)+stubBody, fmt.Sprintf("/*line %s, part %d:1:1*/", label, n+1))
+			replace(lit.Body, captured(f, lit)+r.initialised(f, lit.Body, d)+stubBody, fmt.Sprintf("/*line %s, part %d:1:1*/", label, n+1))
 			return false
 		})
 	}
@@ -91,23 +95,32 @@ func (r *roleSources) declaration(out *bytes.Buffer, f *roleFile, d ast.Decl, la
 
 func (r *roleSources) offset(p token.Pos) int { return r.fset.Position(p).Offset }
 
-// initialised refers to the package's variables that a body depended on, but for those whose names are
-// parameters here.
-func (r *roleSources) initialised(body ast.Node, of *ast.FuncType) string {
+// initialised refers to the package's variables that a body depended on: by a function of their own to those
+// whose names mean something else somewhere in the declaration that the body is in.
+func (r *roleSources) initialised(f *roleFile, body, in ast.Node) string {
 	local := map[string]bool{}
-	ast.Inspect(of, func(n ast.Node) bool {
-		if id, ok := n.(*ast.Ident); ok {
+	ast.Inspect(in, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && r.local(id) {
 			local[id.Name] = true
 		}
 		return true
 	})
 	var b strings.Builder
 	for _, name := range r.variables(body) {
-		if !local[name] {
+		if local[name] {
+			f.apart[name] = true
+			b.WriteString(apart(f, name) + "(); ")
+		} else {
 			b.WriteString("_ = " + name + "; ")
 		}
 	}
 	return b.String()
+}
+
+// apart is the name of the function that refers to a variable. Each file has its own, whatever other files
+// there are.
+func apart(f *roleFile, name string) string {
+	return fmt.Sprintf("mr_%x_%s", filepath.Base(f.path), name)
 }
 
 // captured uses the local variables that a function's body used and others declared: unused ones don't

@@ -61,7 +61,8 @@ type roleSources struct {
 	packages map[string]*listedPackage
 	dropped  []string
 	funcs    map[string]*roleFunc  // that may turn out to be of no use here
-	bodies   map[string][]ast.Node // of functions and methods, by name
+	bodies   map[string][]ast.Node // of functions, by name
+	methods  map[string][]ast.Node // and of methods
 	vars     map[string]bool       // of the package, that are initialised
 }
 
@@ -80,6 +81,7 @@ type roleFile struct {
 	ast   *ast.File
 	mr    string                // what the file calls this module's package; "": nothing
 	used  map[string]bool       // what the file calls packages that this role needs
+	apart map[string]bool       // variables that a body has to refer to where another has their name
 	stubs map[*ast.FuncLit]bool // literals that dropped options are given
 }
 
@@ -188,7 +190,7 @@ func (r *roleSources) add(path string, text []byte) bool {
 			}
 		}
 	}
-	f := &roleFile{path: path, text: text, ast: file, used: map[string]bool{}, stubs: map[*ast.FuncLit]bool{}}
+	f := &roleFile{path: path, text: text, ast: file, used: map[string]bool{}, apart: map[string]bool{}, stubs: map[*ast.FuncLit]bool{}}
 	for _, s := range file.Imports {
 		name := r.nameOf(s)
 		if name == "" || name == "." {
@@ -211,11 +213,15 @@ func (r *roleSources) add(path string, text []byte) bool {
 // note keeps what the order of initialisation depends on.
 func (r *roleSources) note(d ast.Decl) {
 	if r.bodies == nil {
-		r.bodies, r.vars = map[string][]ast.Node{}, map[string]bool{}
+		r.bodies, r.methods, r.vars = map[string][]ast.Node{}, map[string][]ast.Node{}, map[string]bool{}
 	}
 	switch d := d.(type) {
 	case *ast.FuncDecl:
-		if d.Body != nil {
+		switch {
+		case d.Body == nil:
+		case d.Recv != nil:
+			r.methods[d.Name.Name] = append(r.methods[d.Name.Name], d.Body)
+		default:
 			r.bodies[d.Name.Name] = append(r.bodies[d.Name.Name], d.Body)
 		}
 	case *ast.GenDecl:
@@ -230,22 +236,45 @@ func (r *roleSources) note(d ast.Decl) {
 }
 
 // variables are the initialised variables of the package that a body refers to, directly or by
-// functions, in the order of their names. Names alone decide, as in findLive.
+// functions, in the order of their names. Of methods the names alone decide, as in findLive.
 func (r *roleSources) variables(body ast.Node) (names []string) {
-	seen := map[string]bool{}
+	seen, called := map[string]bool{}, map[string]bool{}
 	var visit func(ast.Node)
+	all := func(bodies []ast.Node) {
+		for _, b := range bodies {
+			visit(b)
+		}
+	}
 	visit = func(n ast.Node) {
 		ast.Inspect(n, func(n ast.Node) bool {
-			id, ok := n.(*ast.Ident)
-			if !ok || seen[id.Name] {
-				return true
-			}
-			seen[id.Name] = true
-			if r.vars[id.Name] {
-				names = append(names, id.Name)
-			}
-			for _, b := range r.bodies[id.Name] {
-				visit(b)
+			switch n := n.(type) {
+			case *ast.SelectorExpr: // a method, or a field, or what another package has
+				visit(n.X)
+				if !called[n.Sel.Name] {
+					called[n.Sel.Name] = true
+					all(r.methods[n.Sel.Name])
+				}
+				return false
+			case *ast.CompositeLit:
+				if !namesFields(n) {
+					return true
+				}
+				for _, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						e = kv.Value
+					}
+					visit(e)
+				}
+				return false
+			case *ast.Ident:
+				if seen[n.Name] || r.local(n) {
+					return true
+				}
+				seen[n.Name] = true
+				if r.vars[n.Name] {
+					names = append(names, n.Name)
+				}
+				all(r.bodies[n.Name])
 			}
 			return true
 		})
@@ -253,6 +282,31 @@ func (r *roleSources) variables(body ast.Node) (names []string) {
 	visit(body)
 	slices.Sort(names)
 	return names
+}
+
+// namesFields reports whether the keys of a literal are names of fields, as far as its type can be seen.
+func namesFields(lit *ast.CompositeLit) bool {
+	t := lit.Type
+	for range mostSilent { // types that are each other don't compile
+		switch n := t.(type) {
+		case *ast.MapType, *ast.ArrayType:
+			return false
+		case *ast.Ident:
+			if n.Obj != nil {
+				if spec, ok := n.Obj.Decl.(*ast.TypeSpec); ok && spec.Type != t {
+					t = spec.Type
+					continue
+				}
+			}
+		}
+		return true
+	}
+	return true
+}
+
+// local reports whether a name is that of something declared in a function.
+func (r *roleSources) local(id *ast.Ident) bool {
+	return id.Obj != nil && !slices.ContainsFunc(r.files, func(f *roleFile) bool { return f.ast.Scope.Lookup(id.Name) == id.Obj })
 }
 
 func importPath(s *ast.ImportSpec) string { return strings.Trim(s.Path.Value, "\"`") }

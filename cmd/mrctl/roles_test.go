@@ -124,6 +124,18 @@ func main() {
 			t.Errorf("should hold %q\n%s", want, now)
 		}
 	}
+	// A local name hides a variable of the package, or is all that there is to it.
+	hidden := "\n\nvar a, b, c = f(), f(), f()\n\nfunc f() int { c := 1; return c }\n\nfunc g() int { return a }\n\n" +
+		"var opt = func() mr.Option { a := 1; return mr.Reduce(func(x int) { b := f() + a; _ = b + g() + t{c: 1}.b }) }()\n\ntype t struct{ b, c int }\n"
+	now, ok = rewritten(t, strings.NewReplacer("total(x int)", "total(a int)", `strings.Repeat("x", x)`, "g()").Replace(roleJob)+hidden)
+	for _, want := range []string{
+		`func(x int) { _ = a; mr_6d61696e2e676f_a(); panic(`, `func total(a int) string { mr_6d61696e2e676f_a(); panic(`,
+		"func mr_6d61696e2e676f_a() { _ = a }\n",
+	} {
+		if !ok || !strings.Contains(now, want) || strings.Contains(now, "_ = b") || strings.Contains(now, "_ = c") {
+			t.Errorf("should hold %q, and neither b nor c\n%s", want, now)
+		}
+	}
 	for _, c := range []string{"//go:embed x", "//go:linkname a b", "//line x:1", "//export f"} {
 		if _, ok := rewritten(t, strings.Replace(roleJob, "// help helps total alone.", c, 1)); ok {
 			t.Errorf("%s was not refused", c)
