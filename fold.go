@@ -9,7 +9,7 @@ import "context"
 func foldText[K, V any](ctx context.Context, p *Program, _ TaskEnv, in RecordReader, out RecordSink) (Counters, error) {
 	sink := newTextSink[K, V](p, out)
 	return eachKey(ctx, p, in, func(t *Task, g *groups[K, V]) error {
-		return sink.write(g.key, g.value)
+		return t.codecError("reduce", sink.write(g.key, g.value))
 	}, func(t *Task, g *groups[K, V]) {
 		g.count(t)
 		t.Count(system, "reduce_output_records", sink.n)

@@ -149,7 +149,7 @@ func (m *mapTask[I, K, V]) whole(block []byte) error {
 	if err := m.block(m.task, block, m.emit); err != nil {
 		return m.task.userError("map", err)
 	}
-	return m.emitter.err
+	return m.task.codecError("map", m.emitter.err)
 }
 
 // pieces cuts a block into records. Strings are cut from an immutable copy of a chunk of
@@ -187,7 +187,7 @@ func (m *mapTask[I, K, V]) piece(data []byte, off int) error {
 			return m.task.userError("map", err)
 		}
 		if m.emitter.err != nil {
-			return m.emitter.err
+			return m.task.codecError("map", m.emitter.err)
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 		case err != nil:
 			return t.userError("reduce", err)
 		case outErr != nil:
-			return outErr
+			return t.codecError("reduce", outErr)
 		}
 	}
 	if g.err != nil {
@@ -99,6 +99,7 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 type groups[K, V any] struct {
 	ctx    context.Context // of the task whose records these are
 	in     RecordReader
+	job    string
 	traits *Traits
 	layout *layout
 	codec  *valueCodec[V]
@@ -128,7 +129,7 @@ type groups[K, V any] struct {
 
 func newGroups[K, V any](ctx context.Context, p *Program, in RecordReader) *groups[K, V] {
 	return &groups[K, V]{
-		ctx: ctx, in: in, traits: &p.traits, layout: &p.key,
+		ctx: ctx, in: in, job: p.traits.Job, traits: &p.traits, layout: &p.key,
 		codec: newValueCodec[V](&p.value), fold: combiner[V](p.reduceStages),
 		branch: branchOf[V](in),
 		ended:  true,
@@ -193,7 +194,7 @@ func (g *groups[K, V]) read() {
 		return
 	}
 	g.keyBuf = append(g.keyBuf[:0], key...)
-	if g.value, g.err = g.codec.Decode(val); g.err != nil || g.fold == nil {
+	if g.value, g.err = g.decode(val); g.err != nil || g.fold == nil {
 		return
 	}
 	g.value = g.codec.Own(g.value)
@@ -212,7 +213,7 @@ func (g *groups[K, V]) read() {
 			g.nextKey, g.nextVal, g.ahead = key, val, true
 			break
 		}
-		v, err := g.codec.Decode(val)
+		v, err := g.decode(val)
 		if err != nil {
 			g.err = err
 			return
@@ -230,6 +231,16 @@ func (g *groups[K, V]) read() {
 	if folded { // what ends here may be a node in the tree of another range
 		g.value = g.codec.again(g.value)
 	}
+}
+
+// decode decodes a value of the key that was read last.
+func (g *groups[K, V]) decode(val []byte) (V, error) {
+	v, err := g.codec.Decode(val)
+	if err != nil {
+		t := Task{job: g.job, key: func() []byte { return append([]byte{}, g.keyBuf...) }}
+		err = t.codecError("reduce", err)
+	}
+	return v, err
 }
 
 // ended is a reader at its end.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -329,5 +330,57 @@ func TestReducersEmitInTheirGroups(t *testing.T) {
 	_, err = p.Reduce(t.Context(), mr.TaskEnv{}, &reader{}, &sink{})
 	if want := "job j: reduce cleanup: before the first key: there was no key"; err == nil || err.Error() != want {
 		t.Errorf("an empty range: got %v, want %s", err, want)
+	}
+}
+
+// odd is a value whose methods fail at numbers below 0.
+type odd struct{ n int }
+
+func (o odd) AppendMR(dst []byte) []byte { return fmt.Append(dst, o.n) }
+
+func (o *odd) DecodeMR(src []byte) (err error) {
+	if o.n, err = strconv.Atoi(string(src)); o.n < -1 {
+		return errors.New("less than -1")
+	}
+	return err
+}
+
+func (o odd) AppendText(dst []byte) ([]byte, error) {
+	if o.n < 0 {
+		return dst, errors.New("less than 0")
+	}
+	return o.AppendMR(dst), nil
+}
+
+// An error of a value's own methods names the method, and the record or key.
+func TestErrorsOfValuesNameTheirPlace(t *testing.T) {
+	mapper := mr.Map(func(_ *mr.Task, l string, emit mr.Emit[string, odd]) error {
+		n, err := strconv.Atoi(l[1:])
+		emit(l[:1], odd{n})
+		return err
+	})
+	p := configure(t, mr.Job("shown", mapper))
+	_, err := p.Map(t.Context(), mr.TaskEnv{}, &blocks{path: "in.txt", data: []byte("a1\nb-1\n"), size: 64}, &sink{})
+	if want := "job shown: map: in.txt at byte 3: mr_test.odd.AppendText: less than 0"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	first := mr.Combine(func(a, b odd) odd { return a })
+	each := mr.Reduce(func(_ *mr.Task, k string, vs iter.Seq[odd], emit mr.Emit[string, odd]) error {
+		for v := range vs {
+			emit(k, v)
+		}
+		return nil
+	})
+	for name, opts := range map[string][]mr.Option{"combined": {mapper, first}, "reduced": {mapper, each}} {
+		p := configure(t, mr.Job(name, opts...))
+		for text, want := range map[string]string{
+			"a1\nb-1\nc1\n": `: reduce: key "b": mr_test.odd.AppendText: less than 0`,
+			"a1\nb-2\nc1\n": `: reduce: key "b": mr_test.odd.DecodeMR: less than -1`,
+		} {
+			recs, _ := runMap(t, p, text)
+			if _, err := p.Reduce(t.Context(), mr.TaskEnv{}, &reader{recs: recs}, &sink{}); err == nil || err.Error() != "job "+name+want {
+				t.Errorf("got %v, want job %s%s", err, name, want)
+			}
+		}
 	}
 }

@@ -128,6 +128,14 @@ func (t *Task) userError(stage string, err error) error {
 	return Errorf(Failed, "job %s: %s: %s: %w", t.job, stage, t.where(), err)
 }
 
+// codecError is userError for errors of the methods of an author's type; others stay as they are.
+func (t *Task) codecError(stage string, err error) error {
+	if e, ok := errors.AsType[*codecError](err); ok {
+		return t.userError(stage, e)
+	}
+	return err
+}
+
 // guard runs f, which calls an author's functions, on a goroutine of its own, so that
 // neither a panic nor a runtime.Goexit gets beyond the task.
 func (t *Task) guard(stage string, f func() error) (err error) {

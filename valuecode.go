@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -185,6 +186,12 @@ func appendCustom(dst []byte, p unsafe.Pointer, l *layout) []byte {
 	return dst
 }
 
+// codecError is an error of a method of the author's that reads or shows a value.
+type codecError struct{ err error }
+
+func (e *codecError) Error() string { return e.err.Error() }
+func (e *codecError) Unwrap() error { return e.err }
+
 var errValue = errors.New("mr: a value is not of the type that the job declares; its run is damaged or was written by other code")
 
 func decodeValue(p unsafe.Pointer, b []byte, l *layout) error {
@@ -215,7 +222,7 @@ func decodeCustom(p unsafe.Pointer, b []byte, l *layout) error {
 		at := unsafe.Add(p, c.off)
 		if c.kind == partCustom {
 			if err := reflect.NewAt(c.typ, at).Interface().(ValueDecoder).DecodeMR(field); err != nil {
-				return err
+				return &codecError{fmt.Errorf("%s.DecodeMR: %w", c.typ, err)}
 			}
 		} else if err := decodeValuePart(at, field, c); err != nil {
 			return err
@@ -312,7 +319,7 @@ func (c *textCodec[T]) Append(dst []byte, v T) ([]byte, error) {
 		}
 		var err error
 		if dst, err = reflect.NewAt(p.typ, at).Interface().(encoding.TextAppender).AppendText(dst); err != nil {
-			return dst, err
+			return dst, &codecError{fmt.Errorf("%s.AppendText: %w", p.typ, err)}
 		}
 	}
 	return dst, nil
