@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +145,8 @@ func (m *M) Try(job string, files Files, options ...Options) (Result, error) {
 	return m.TryOn(job, []string{in}, options...)
 }
 
-// TryOn is Try over files that are already there: paths, folders or globs.
+// TryOn is Try over files that are already there: paths, folders or globs, as seen from the
+// test's folder.
 func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, error) {
 	m.t.Helper()
 	var o Options
@@ -152,6 +154,17 @@ func (m *M) TryOn(job string, inputs []string, options ...Options) (Result, erro
 		o = options[0]
 	}
 	m.runs++
+	inputs = slices.Clone(inputs)
+	for i, path := range inputs {
+		if path == "" || filepath.IsAbs(path) {
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			m.t.Fatalf("mrtest: %v", err)
+		}
+		inputs[i] = abs
+	}
 	ctx := m.t.Context()
 	spec := m.spec(job, inputs, o)
 	jobs := m.node.Jobs()

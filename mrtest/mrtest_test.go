@@ -3,6 +3,7 @@ package mrtest_test
 import (
 	"errors"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,22 @@ func TestARunAndItsRerun(t *testing.T) {
 	}
 	if again.Status.Map.Run != 0 || again.Status.Map.Cached == 0 {
 		t.Errorf("the rerun mapped: %+v", again.Status.Map)
+	}
+}
+
+func TestInputsInTheFolderOfTheTest(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a.txt", []byte("a b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := mrtest.New(t, words())
+	for _, path := range []string{"a.txt", "*.txt", "."} {
+		if r, err := m.TryOn("words", []string{path}); err != nil || r.Output != "a\t1\nb\t1\n" {
+			t.Errorf("%s: %q, %v", path, r.Output, err)
+		}
+	}
+	if _, err := m.TryOn("words", []string{""}); err == nil {
+		t.Error("no path was taken for the folder")
 	}
 }
 
