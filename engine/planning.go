@@ -295,7 +295,12 @@ func mapSlot(rec *record, s input.Split) mr.Digest {
 	return plan.Sum("mr/slot/map", b)
 }
 
+// reduceSlot is the place of a range for one job's name. Empty ranges begin where the first one
+// does, and are no places of anything.
 func reduceSlot(rec *record, r plan.Range) mr.Digest {
+	if r.Empty() {
+		return plan.Sum("mr/slot/reduce/empty", []byte(rec.Traits.Job))
+	}
 	b := append([]byte(rec.Traits.Job), 0)
 	b = append(b, r.Lo...)
 	return plan.Sum("mr/slot/reduce", b)
