@@ -50,8 +50,12 @@ func (localParts) Create(_ plan.Attempt, path string) (PartFile, error) {
 }
 
 // Link reads the whole of the old file: manifests are hopes. It was synced when it was
-// written.
+// written. What somebody has put in its place (a symbolic link, whose other name would be as
+// dangling as itself once the old output is gone; a pipe) is left alone.
 func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int64, ok bool) {
+	if info, err := os.Lstat(from); err != nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
 	f, err := os.Open(from)
 	if err != nil {
 		return 0, false

@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
 )
 
 // somePart makes a part file that is as far as its last cached byte, less before.
@@ -110,6 +114,26 @@ func TestPartFileDiscarded(t *testing.T) {
 		}
 		if _, err := os.Stat(p.f.Name()); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
+// What stands in the place of an old part, but is none, gets no other name: the output would have a
+// link that leads nowhere, or the attempt would wait for a writer of the pipe.
+func TestOnlyFilesAreLinked(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(path("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Symlink("file", path("link")), syscall.Mkfifo(path("pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var empty mr.Digest
+	blake3.New().Sum(empty[:0])
+	for _, name := range []string{"file", "link", "pipe", "missing"} {
+		if _, ok := (localParts{}).Link(1, path(name), path("new-"+name), empty); ok != (name == "file") {
+			t.Errorf("%s: %t", name, ok)
 		}
 	}
 }
