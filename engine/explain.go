@@ -50,7 +50,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now 
 			return whyPrivate(tx, same), nil
 		}
 		if same.Gone == "" && same.Made.Run != 0 && tooLong(r, same) {
-			return fmt.Sprintf("records up to %d bytes were let pass when it was made, and --record-limit is %d", cmp.Or(same.Longest, input.DefaultRecordLimit), recordLimit(&r.Spec)), nil
+			return whyTooLong(r, same), nil
 		}
 		if same.Gone == "" && same.Made.Run != 0 && tx.HasRun(store.RunID(same.Made.Run)) {
 			// It is there now, and was not, or was not shared, when the task was leased.
@@ -89,6 +89,11 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now 
 		return changedInput, nil
 	}
 	return stageDifference(tx, stage, old.Stage)
+}
+
+// whyTooLong says why a map output that may be of records that are too long is no hit.
+func whyTooLong(r *record, out *lineage.Output) string {
+	return fmt.Sprintf("records up to %d bytes were let pass when it was made, and --record-limit is %d", cmp.Or(out.Longest, input.DefaultRecordLimit), recordLimit(&r.Spec))
 }
 
 // whyPrivate says why an output that is there is not used.

@@ -84,6 +84,8 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 			return "", "", err
 		}
 		why = firstDifference(stage, old)
+	} else if prev != nil && tooLong(r, prev) {
+		why = whyTooLong(r, prev)
 	}
 	switch {
 	case !t.split.IsZero():
