@@ -46,20 +46,19 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now 
 		return "", err
 	}
 	if same != nil { // it was made before, wherever
-		if same.Gone == "" && same.Made.Run != 0 && !mayShare(tx, r, same) {
+		switch {
+		case same.Gone != "" || same.Made.Run == 0:
+			return whyGone(same, now), nil
+		case !mayShare(tx, r, same):
 			return whyPrivate(tx, same), nil
-		}
-		if same.Gone == "" && same.Made.Run != 0 && tooLong(r, same) {
+		case tooLong(r, same):
 			return whyTooLong(r, same), nil
+		case !tx.HasRun(store.RunID(same.Made.Run)):
+			return whyGone(same, now), nil
+		case r.Spec.Code.Kind == mr.Binary && same.Created.Before(began): // it is shared now, and was not when the task was leased
+			return "untried: its code had not been seen to make the same again", nil
 		}
-		if same.Gone == "" && same.Made.Run != 0 && tx.HasRun(store.RunID(same.Made.Run)) {
-			// It is there now, and was not, or was not shared, when the task was leased.
-			if r.Spec.Code.Kind == mr.Binary && same.Created.Before(began) {
-				return "untried: its code had not been seen to make the same again", nil
-			}
-			return fmt.Sprintf("computed at the same time by job %s", same.Job), nil
-		}
-		return whyGone(same, now), nil
+		return fmt.Sprintf("computed at the same time by job %s", same.Job), nil
 	}
 	stage := r.MapStage
 	if kind == plan.Reduce {

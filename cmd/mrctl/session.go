@@ -120,10 +120,10 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 		dialErr = mr.Errorf(mr.Unreachable, "no daemon answers at %s: %w", addr, err)
 		listens = !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED)
 	}
-	if r == toDaemon && listens {
+	switch {
+	case r == toDaemon && listens:
 		return nil, dialErr
-	}
-	if r == toDaemon {
+	case r == toDaemon:
 		return nil, mr.Errorf(mr.Unreachable, "%w; start one with 'mrd --store %s', or use 'mrctl run', which needs none", dialErr, store)
 	}
 	opt.ReadOnly = r == toRead
