@@ -121,7 +121,7 @@ func (e *Engine) Drain() { e.drain.Do(func() { close(e.draining) }) }
 // forgotten and its attempts are given to others.
 func (e *Engine) AddWorker(c *rpc.Client, slots int) error {
 	host, _ := os.Hostname() // for people only
-	return e.request(e.ctx, func(l *loop) { l.addWorker(c, Member{Name: "daemon", Host: host, PID: os.Getpid(), Slots: slots}) })
+	return e.request(e.ctx, func(l *loop) { l.addWorker(c, Member{Name: DaemonName, Host: host, PID: os.Getpid(), Slots: slots}) })
 }
 
 var errStopped = mr.Errorf(mr.Unreachable, "the engine has stopped")

@@ -12,6 +12,9 @@ import (
 	"github.com/mrd-io/mr/plan"
 )
 
+// DaemonName is what the worker in the daemon's own process is called, and no other.
+const DaemonName = "daemon"
+
 // Member says who a worker is.
 type Member struct {
 	Name  string

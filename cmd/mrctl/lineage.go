@@ -68,6 +68,7 @@ the output; the components of a key with several are separated by TABs.`,
 	cmd.Flags().IntVar(&most, "most", 20, "with --key, show up to `N` records")
 	cmd.Flags().BoolVar(&dot, "dot", false, "print the graph for Graphviz")
 	cmd.Flags().BoolVar(&svg, "svg", false, "print the graph as a picture")
+	cmd.MarkFlagsMutuallyExclusive("dot", "svg")
 	return cmd
 }
 

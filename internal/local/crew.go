@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"math/rand/v2"
 
@@ -93,8 +96,10 @@ func (n *Node) Crew() rpcsvc.Crew {
 // later stays.
 func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinReply, err error) {
 	switch {
-	case req.Name == "" || req.Slots < 1:
-		return rep, mr.Errorf(mr.Usage, "a worker needs a name and room for one task at least")
+	case req.Slots < 1:
+		return rep, mr.Errorf(mr.Usage, "worker %q needs room for one task at least", req.Name)
+	case !validName(req.Name):
+		return rep, mr.Errorf(mr.Usage, "%q cannot be a worker's name: it takes 1 to %d bytes that print, and not %q, which is the daemon's own; choose another with --name", req.Name, nameMost, engine.DaemonName)
 	case req.Platform != Platform():
 		return rep, mr.Errorf(mr.Refused, "worker %q runs on %s, and the daemon on %s: their results could differ", req.Name, req.Platform, Platform())
 	}
@@ -119,6 +124,14 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	}
 	c.byName[req.Name], c.seats[s.id] = s, s
 	return rpcsvc.JoinReply{Seat: s.id, Lease: int64(c.lease), Silence: int64(c.silence), Epoch: c.n.store.Epoch()}, nil
+}
+
+// nameMost is how many bytes a worker's name may have. Names are columns of tables and words of logs.
+const nameMost = 255
+
+func validName(name string) bool {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	return name != "" && len(name) <= nameMost && name != engine.DaemonName && utf8.ValidString(name) && !strings.ContainsFunc(name, unprintable)
 }
 
 func (s *seat) send(reason string) {
