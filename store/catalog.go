@@ -169,6 +169,7 @@ func createCatalog(dir string) error {
 			self.Put([]byte("format"), binary.BigEndian.AppendUint32(nil, formatVersion)),
 			self.Put([]byte("id"), id[:]),
 			self.Put([]byte("epoch"), make([]byte, 8)),
+			createTables(b),
 		)
 	})
 	if err := errors.Join(err, bf.db.Close()); err != nil {
@@ -258,12 +259,20 @@ func (s *Store) beginEpoch(b *bolt.Tx) error {
 	if s.epoch > 1<<32-1 {
 		return s.catalogDamaged(fmt.Errorf("epoch %d", s.epoch))
 	}
+	if err := createTables(b); err != nil {
+		return err
+	}
+	return b.Bucket(selfBucket()).Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, s.epoch))
+}
+
+// createTables creates the tables that are not there.
+func createTables(b *bolt.Tx) error {
 	for _, t := range tables() {
 		if _, err := b.CreateBucketIfNotExists([]byte(t)); err != nil {
 			return err
 		}
 	}
-	return b.Bucket(selfBucket()).Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, s.epoch))
+	return nil
 }
 
 // revive opens the catalog again if a failed commit has lost bbolt its memory map: it

@@ -96,3 +96,19 @@ func TestRevive(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// A process that ends once the catalog has its name leaves a store that can be read.
+func TestNewCatalogIsWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := createCatalog(dir); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
