@@ -226,6 +226,8 @@ var matrix = []row{
 		miss: "small files are mapped in packs, and one pack runs for one file"},
 	{name: "a small file removed", edit: func(w *world) { w.must(os.Remove(w.path("small/5.txt"))) }, runs: 1, why: inPack,
 		miss: "the rest of its pack is another pack"},
+	{name: "a small file renamed", edit: func(w *world) { w.must(os.Rename(w.path("small/5.txt"), w.path("small/95.txt"))) }, runs: 1, why: inPack,
+		miss: "its pack, or two, has other files or another order of them"},
 	{name: "a small file emptied", edit: func(w *world) { w.write("small/5.txt", "") }, runs: 1, why: inPack},
 	{name: "a new large file", edit: func(w *world) { w.write("new.txt", lines(7, 300)) }, runs: some, why: fresh},
 	{name: "a file emptied", edit: func(w *world) { w.write("a.txt", "") }, runs: 1, why: `^input changed: |^new input$`,
