@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -187,41 +185,6 @@ func (c Catalog) Logs(_ context.Context, id mr.JobID) (lines []mr.LogLine, err e
 		})
 	})
 	return lines, err
-}
-
-// Impact implements mr.Jobs.
-func (c Catalog) Impact(_ context.Context, file string) (list []mr.Status, err error) {
-	file = filepath.Clean(file)
-	err = c.Store.View(func(tx *store.Tx) error {
-		uses := map[mr.Digest]bool{} // plans, which jobs share
-		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err != nil || r.Plan.IsZero() {
-				return err
-			}
-			used, known := uses[r.Plan]
-			if !known {
-				splits, err := splitsOf(tx, r)
-				if err != nil {
-					return err
-				}
-				for _, s := range splits {
-					for _, p := range s.Pieces {
-						used = used || p.Path == file || strings.HasPrefix(p.Path, file+"/")
-					}
-				}
-				uses[r.Plan] = used
-			}
-			if used {
-				list = append(list, r.status())
-			}
-			return nil
-		})
-	})
-	if err == nil && len(list) == 0 {
-		err = mr.Errorf(mr.NotFound, "no job on record has read %s", file)
-	}
-	return list, err
 }
 
 // CacheStats implements mr.Jobs.
