@@ -29,7 +29,7 @@ func checkReplaced(dir, store string, files []input.File) error {
 		return mr.Errorf(mr.Refused, "output %s holds the store %s, which --overwrite would remove with it; choose another --output", dir, store)
 	}
 	for _, f := range files {
-		if in(f.Path) {
+		if in(f.Path) || f.Link && in(target(f.Path)) {
 			return mr.Errorf(mr.Refused, "output %s holds %s, which the job reads and --overwrite would remove; choose another --output, or name the input so that it is left out", dir, f.Path)
 		}
 	}
@@ -57,6 +57,14 @@ func within(dir string) (func(file string) bool, error) {
 		}
 		return in
 	}, nil
+}
+
+// target returns what a symbolic link leads to, or the link itself if it leads nowhere any more.
+func target(link string) string {
+	if to, err := filepath.EvalSymlinks(link); err == nil {
+		return to
+	}
+	return link
 }
 
 // below reports whether the clean path is dir or leads into it.

@@ -18,15 +18,16 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 		reads []string
 		ok    bool
 	}{
-		"an empty folder":                  {ok: true},
-		"an output":                        {holds: []string{"part-r-00000", "_manifest.json", "_SUCCESS"}, ok: true},
-		"a folder of the user's":           {holds: []string{"notes"}, ok: true},
-		"an output that is read":           {holds: []string{"part-r-00000"}, reads: []string{"in/a", "out/part-r-00000"}},
-		"an output with input in a folder": {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"out/sub/a"}},
-		"one that is read through a link":  {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"link/sub/a"}},
-		"one whose name begins the same":   {holds: []string{"part-r-00000"}, reads: []string{"out2/a", "in/out"}, ok: true},
-		"an output with the store":         {holds: []string{"part-r-00000"}, store: "out/store"},
-		"an empty folder of the store":     {store: "."},
+		"an empty folder":                   {ok: true},
+		"an output":                         {holds: []string{"part-r-00000", "_manifest.json", "_SUCCESS"}, ok: true},
+		"a folder of the user's":            {holds: []string{"notes"}, ok: true},
+		"an output that is read":            {holds: []string{"part-r-00000"}, reads: []string{"in/a", "out/part-r-00000"}},
+		"an output with input in a folder":  {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"out/sub/a"}},
+		"one that is read through a link":   {holds: []string{"part-r-00000", "sub/a"}, reads: []string{"link/sub/a"}},
+		"one with a file that a link reads": {holds: []string{"part-r-00000"}, reads: []string{"in/linked"}},
+		"one whose name begins the same":    {holds: []string{"part-r-00000"}, reads: []string{"out2/a", "in/out"}, ok: true},
+		"an output with the store":          {holds: []string{"part-r-00000"}, store: "out/store"},
+		"an empty folder of the store":      {store: "."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top := t.TempDir()
@@ -36,7 +37,9 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := errors.Join(os.Mkdir(dir, 0o700), os.Symlink("out", filepath.Join(top, "link"))); err != nil {
+			in := filepath.Join(top, "in")
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Symlink("out", filepath.Join(top, "link")),
+				os.Mkdir(in, 0o700), os.Symlink("../out/part-r-00000", filepath.Join(in, "linked"))); err != nil {
 				t.Fatal(err)
 			}
 			for _, h := range c.holds {
@@ -49,7 +52,7 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 			put(filepath.Join(store, "lock"))
 			var files []input.File
 			for _, r := range c.reads {
-				files = append(files, input.File{Path: filepath.Join(top, r)})
+				files = append(files, input.File{Path: filepath.Join(top, r), Link: r == "in/linked"})
 			}
 			err := checkReplaced(dir, store, files)
 			if c.ok && err != nil || !c.ok && !errors.Is(err, mr.ErrRefused) {

@@ -106,7 +106,9 @@ func (l *lister) named(path string) (bool, error) {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		l.files = append(l.files, File{Path: path, Stamp: stampOf(&st)})
+		var self unix.Stat_t
+		link := retry(func() error { return unix.Lstat(path, &self) }) == nil && self.Mode&unix.S_IFMT == unix.S_IFLNK
+		l.files = append(l.files, File{Path: path, Stamp: stampOf(&st), Link: link})
 		return true, readable(unix.AT_FDCWD, path, path, &st)
 	case unix.S_IFDIR:
 		return true, l.walk(path, nil)

@@ -137,6 +137,13 @@ func TestListLinks(t *testing.T) {
 	if a.Stamp != b.Stamp {
 		t.Error("a link's stamp is not its file's")
 	}
+	for _, pattern := range []string{"", "link.log", "*.log", "folder"} {
+		for _, f := range list(t, filepath.Join(dir, pattern)) {
+			if f.Link != (filepath.Base(f.Path) == "link.log") {
+				t.Errorf("%q: %s: Link %t", pattern, f.Path, f.Link)
+			}
+		}
+	}
 	if blocks, _, _ := readSplit(t, wholeSplit(t, filepath.Join(dir, "link.log")), Options{}); string(concat(blocks)) != "a/x.log" {
 		t.Error("a link's bytes are not its file's")
 	}

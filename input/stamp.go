@@ -18,6 +18,7 @@ type Stamp struct {
 type File struct {
 	Path  string // absolute and clean, as named: symbolic links are not resolved
 	Stamp Stamp  // of the file that the path leads to
+	Link  bool   // the path's last component is a symbolic link
 }
 
 // settle is how old a stamp must be before it vouches for a file's content. It covers the

@@ -159,7 +159,8 @@ func (w *walk) read(f *folder) error {
 func (w *walk) entry(fd int, path, name string, down, named uint64, st *unix.Stat_t) (entry, error) {
 	err := retry(func() error { return unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
 	taken := (down|named)&w.glob.all() != 0
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+	link := err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK
+	if link {
 		err = retry(func() error { return unix.Fstatat(fd, name, st, 0) })
 		switch {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP):
@@ -179,7 +180,7 @@ func (w *walk) entry(fd int, path, name string, down, named uint64, st *unix.Sta
 	}
 	switch mode := st.Mode & unix.S_IFMT; {
 	case mode == unix.S_IFREG && taken:
-		return entry{name: name, file: File{Path: path, Stamp: stampOf(st)}}, readable(fd, name, path, st)
+		return entry{name: name, file: File{Path: path, Stamp: stampOf(st), Link: link}}, readable(fd, name, path, st)
 	case mode == unix.S_IFDIR && down|named != 0:
 		return entry{name: name + "/", sub: &folder{path: path, states: down | named}}, nil
 	}
