@@ -163,7 +163,7 @@ func (d *Definition) assemble(args, without []string) (*stages, []Param, error) 
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, nil, Errorf(Usage, "%s", d.Help())
 		}
-		return nil, nil, Errorf(Usage, "job %s: %w\n%s", d.name, err, d.Help())
+		return nil, nil, Errorf(Usage, "job %s: %w\n%s", d.name, err, strings.TrimSuffix(d.Help(), "\n"))
 	}
 	opts, err := finish(rest)
 	if err != nil {

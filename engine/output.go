@@ -56,9 +56,14 @@ func stagingDir(r *record) string {
 	return filepath.Join(r.Spec.Output, temporaryDir, string(r.ID))
 }
 
-// siblingDir is where an output that replaces another is put together.
+// longestName is what file systems allow, in bytes.
+const longestName = 255
+
+// siblingDir is where an output that replaces another is put together. It has the beginning of
+// the output's name, for people who come upon it.
 func siblingDir(r *record) string {
-	return filepath.Join(filepath.Dir(r.Spec.Output), "."+filepath.Base(r.Spec.Output)+".mr-"+string(r.ID))
+	base, end := filepath.Base(r.Spec.Output), ".mr-"+string(r.ID)
+	return filepath.Join(filepath.Dir(r.Spec.Output), "."+base[:min(len(base), longestName-1-len(end))]+end)
 }
 
 // makeStaging finds out early whether the output can be written at all.

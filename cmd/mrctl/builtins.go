@@ -101,7 +101,11 @@ func (b builtins) arguments(j *mr.Definition, l *line) ([]string, error) {
 	args = append(args, "--")
 	late, err := b.late(j, append(args, words...), l)
 	if err != nil {
-		return nil, mr.Errorf(mr.Usage, "%w; 'mrctl run --help' shows how to call %s, and files to read follow --input", err, j.Name())
+		join := "; "
+		if strings.Contains(err.Error(), "\n") { // it ends with the flags that there are
+			join = "\n"
+		}
+		return nil, mr.Errorf(mr.Usage, "%w%s'mrctl run --help' shows how to call %s, and files to read follow --input", err, join, j.Name())
 	}
 	words = append(words, late...)
 	if len(words) == 0 {
