@@ -225,7 +225,7 @@ func (c *core) failed(e evFailed) {
 		c.requeue(j, t, a.task)
 	case plan.NoSpace:
 		if c.awake(a.worker) { // the disk may be that worker's own, which others don't need
-			t.failedOn = a.worker
+			c.failedOn(t, a.worker)
 		}
 		c.requeue(j, t, a.task)
 	case plan.LostRun:
@@ -239,7 +239,7 @@ func (c *core) failed(e evFailed) {
 		c.end(j, mr.FailedJob, e.err)
 	default:
 		t.failures++
-		t.failedOn = a.worker
+		c.failedOn(t, a.worker)
 		if w := c.workers[a.worker]; w != nil {
 			w.hasFailed(c.now)
 		}

@@ -40,9 +40,9 @@ type task struct {
 	run      uint64
 	cached   bool
 	failures int
-	losses   int      // of its output
-	err      string   // the first failure's own words
-	failedOn workerID // where it failed, or found no room, last; 0: nowhere
+	losses   int        // of its output
+	err      string     // the first failure's own words
+	failedOn []workerID // where it failed, or found no room, the latest last
 	running  []*attempt
 }
 

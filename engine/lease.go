@@ -72,13 +72,13 @@ func (c *core) take(key mr.Digest, id taskID) {
 }
 
 // freeWorker returns the worker with the most free slots, or -1.
-func (c *core) freeWorker() workerID { return c.freeWorkerBut(-1) }
+func (c *core) freeWorker() workerID { return c.freeWorkerBut() }
 
-func (c *core) freeWorkerBut(not workerID) workerID {
+func (c *core) freeWorkerBut(not ...workerID) workerID {
 	best, free := workerID(-1), 0
-	rest := c.awake(-1)
+	rest := c.awake()
 	for id, w := range c.workers {
-		if id == not || w.silent || rest && c.now.Before(w.rests) {
+		if slices.Contains(not, id) || w.silent || rest && c.now.Before(w.rests) {
 			continue
 		}
 		if f := w.slots - w.busy; f > free || f == free && f > 0 && id < best {
@@ -92,7 +92,7 @@ func (c *core) freeWorkerBut(not workerID) workerID {
 // is over in less time than its order, its answer and its commit take, and only with
 // many in flight do they share transactions. A task that has failed is not small, nor is one that
 // found no room on a worker, and should go to another.
-func (t *task) small() bool { return t.tiny && t.failures == 0 && t.failedOn == 0 }
+func (t *task) small() bool { return t.tiny && t.failures == 0 && len(t.failedOn) == 0 }
 
 // freeForSmall returns the worker with the fewest small attempts, or -1.
 func (c *core) freeForSmall() workerID {

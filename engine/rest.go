@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A worker on which one attempt after the other fails is given a rest: a broken host
 // fails faster than sound ones work, and would draw in task after task. It rests for
@@ -8,8 +11,9 @@ import "time"
 // it is the jobs that are broken, and none rests.
 //
 // Besides, a task that has failed on a worker is next tried on another one, if there is
-// one, even if it has to wait for a slot: four attempts on one broken host say nothing
-// about the job. So is a task that found no room: a worker that has joined has a disk of its
+// one, even if it has to wait for a slot: four attempts on broken hosts say nothing
+// about the job. The last of them is made in this process, whose files are those that the
+// job was planned with. So is a task that found no room: a worker that has joined has a disk of its
 // own, and nobody else need wait for room there.
 const (
 	restAfter = 3 // failed attempts in a row
@@ -49,24 +53,68 @@ func (c *core) hasWorked(id workerID) {
 	delete(c.deaths, w.name)
 }
 
-// awake reports whether some worker, other than one, does not rest.
-func (c *core) awake(not workerID) bool {
+// awake reports whether some worker, other than those, does not rest.
+func (c *core) awake(not ...workerID) bool {
 	for id, w := range c.workers {
-		if id != not && !w.silent && !c.now.Before(w.rests) {
+		if !slices.Contains(not, id) && !w.silent && !c.now.Before(w.rests) {
 			return true
 		}
 	}
 	return false
 }
 
-// elsewhere finds a task that failed on w another worker. wait is true if none has a
-// free slot, but one will.
+// failedOn notes that a task failed, or found no room, on w.
+func (c *core) failedOn(t *task, w workerID) {
+	t.failedOn = slices.DeleteFunc(t.failedOn, func(id workerID) bool { return id == w || c.workers[id] == nil })
+	t.failedOn = append(t.failedOn, w)
+}
+
+// elsewhere finds a task, for which w is free, a worker that it did not fail on, or else the one on
+// which that was longest ago. wait is true if it has no free slot, but will have one.
 func (c *core) elsewhere(t *task, w workerID) (other workerID, wait bool) {
-	if t.failedOn != w {
-		return w, false
+	if c.wantsOwn(t) {
+		return c.own()
 	}
-	if other = c.freeWorkerBut(w); other >= 0 {
-		return other, false
+	for not := t.failedOn; len(not) > 0; not = not[1:] { // the last of them is the last to be tried again
+		if !slices.Contains(not, w) {
+			return w, false
+		}
+		if other = c.freeWorkerBut(not...); other >= 0 {
+			return other, false
+		}
+		if c.awake(not...) {
+			return w, true
+		}
 	}
-	return w, c.awake(w)
+	return w, false
+}
+
+// wantsOwn reports whether a task's next attempt is the last that its job has, and all the others failed
+// on other hosts: these may have the wrong files, and say nothing about the job.
+func (c *core) wantsOwn(t *task) bool {
+	if t.failures < maxFailures-1 {
+		return false
+	}
+	there := false
+	for id, w := range c.workers {
+		if w.lease == 0 {
+			there = true
+			if slices.Contains(t.failedOn, id) {
+				return false
+			}
+		}
+	}
+	return there
+}
+
+// own finds a task one of the workers in this process, or has it wait for one.
+func (c *core) own() (id workerID, wait bool) {
+	all := !c.awake() // then none rests
+	id = -1
+	for i, w := range c.workers {
+		if w.lease == 0 && w.busy < w.slots && (all || !c.now.Before(w.rests)) && (id < 0 || i < id) {
+			id = i
+		}
+	}
+	return id, id < 0
 }

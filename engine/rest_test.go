@@ -100,6 +100,56 @@ func TestRetryElsewhere(t *testing.T) {
 	}
 }
 
+// TestOwnFiles: hosts that lack a job's files do not fail it, however many they are, while the
+// daemon's own worker was not asked; even if that has to be waited for.
+func TestOwnFiles(t *testing.T) {
+	for others := range workerID(7) {
+		b := newTable(t)
+		b.step(evWorker{1, 1})
+		b.job("busy", 1) // on the only slot
+		for id := range others {
+			b.step(evJoined{worker: 2 + id, slots: 3, name: fmt.Sprint("w", id), lease: time.Hour})
+		}
+		b.job("a", 1)
+		for range maxFailures {
+			if last := b.started[len(b.started)-1]; b.on[last.attempt] > 1 {
+				b.step(evFailed{attempt: last.attempt, kind: plan.UserError, err: "no such file"})
+			}
+			b.now = b.now.Add(restMost)
+			for id := range others {
+				b.step(evBeat{2 + id})
+			}
+			b.step(evTick{})
+		}
+		if len(b.ended) > 0 {
+			t.Errorf("%d other workers have failed the job: %v", others, b.ended)
+			continue
+		}
+		b.finish(b.started[0].attempt)
+		if last := b.started[len(b.started)-1]; last.task.job != "a" || b.on[last.attempt] != 1 {
+			t.Errorf("with %d other workers, %v is on worker %d", others, last, b.on[last.attempt])
+		}
+	}
+}
+
+// TestEachOnce: a task is not tried again on a worker while there is one that it was not tried on.
+func TestEachOnce(t *testing.T) {
+	b := newTable(t)
+	for id := workerID(1); id <= maxFailures; id++ {
+		b.step(evWorker{id, 4 - int(id)%2})
+	}
+	b.job("a", 1)
+	seen := map[workerID]bool{}
+	for i := range maxFailures {
+		a := b.started[i].attempt
+		seen[b.on[a]] = true
+		b.step(evFailed{attempt: a, kind: plan.UserError, err: "no"})
+	}
+	if len(seen) != maxFailures {
+		t.Errorf("it was tried on workers %v", seen)
+	}
+}
+
 // TestNoRoomElsewhere: a task for which one worker has no room goes to another, small tasks
 // too, and that is no failure. Where there is no other it starts again where it was.
 func TestNoRoomElsewhere(t *testing.T) {
