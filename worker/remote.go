@@ -377,6 +377,9 @@ func (p *remotePart) Discard() {
 	}
 }
 
+// halfFetched matches the names of job binaries that are being fetched.
+const halfFetched = "fetch-*"
+
 // Fetch brings a job binary into the folder dir, under its digest, unless it is there.
 func (r *Remote) Fetch(dir string, digest mr.Digest) (path string, err error) {
 	path = filepath.Join(dir, digest.String())
@@ -386,7 +389,7 @@ func (r *Remote) Fetch(dir string, digest mr.Digest) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making the folder of job binaries: %w", err)
 	}
-	tmp, err := os.CreateTemp(dir, "fetch-*")
+	tmp, err := os.CreateTemp(dir, halfFetched)
 	if err != nil {
 		return "", fmt.Errorf("fetching a job binary: %w", err)
 	}
@@ -434,38 +437,4 @@ func (r *Remote) fetch(w io.Writer, digest mr.Digest) error {
 			return err
 		}
 	}
-}
-
-// Fetched is the Binaries of a worker that fetches what it runs.
-type Fetched struct {
-	*Children
-	Remote *Remote
-	Dir    string
-
-	mu sync.Mutex // one fetch at a time
-}
-
-// Open implements Binaries.
-func (f *Fetched) Open(ctx context.Context, _ string, digest mr.Digest, job string, args, env []string) (mr.Runner, error) {
-	path, err := f.fetch(digest)
-	if err != nil {
-		return nil, err
-	}
-	r, err := f.Children.Open(ctx, path, digest, job, args, env)
-	if !errors.Is(err, ErrBinary) {
-		return r, err
-	}
-	if err := os.Remove(path); err != nil {
-		return nil, fmt.Errorf("removing a damaged job binary: %w", err)
-	}
-	if path, err = f.fetch(digest); err != nil {
-		return nil, err
-	}
-	return f.Children.Open(ctx, path, digest, job, args, env)
-}
-
-func (f *Fetched) fetch(digest mr.Digest) (path string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.Remote.Fetch(f.Dir, digest)
 }

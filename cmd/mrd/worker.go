@@ -75,7 +75,8 @@ Flags:
   --workers N          run N tasks at once (default: the CPUs)
   --auth DIR           folder of the keys for TCP: a copy of the folder client that 'mrctl auth init' made
                        (default $MR_AUTH)
-  --cache DIR          folder for job binaries and temporary files (default ~/.cache/mr)
+  --cache DIR          folder for temporary files and for job binaries, of which it keeps those used last, about a
+                       GiB (default ~/.cache/mr)
   --log-format FORMAT  of the log on stderr: text or json (default text)
 `
 
