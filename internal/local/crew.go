@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +47,11 @@ type seat struct {
 	req   rpcsvc.JoinRequest
 	desk  *worker.Desk
 	fence chan string // gets the reason why it is to go, once
+	past  []int64     // incarnations of its name that had to go; the latest last
 }
+
+// keepPast is how many earlier processes of a name are remembered.
+const keepPast = 64
 
 func newCrew(n *Node, silence time.Duration) *crew {
 	c := &crew{n: n, silence: silence, lease: DefaultLease, seats: map[uint64]*seat{}, byName: map[string]*seat{}}
@@ -93,7 +98,8 @@ func (n *Node) Crew() rpcsvc.Crew {
 }
 
 // Join implements rpcsvc.Crew. Of two processes under one name the one that was started
-// later stays.
+// later stays: of one host, whose clock can tell while both are there; of two, whose clocks need
+// not agree, the one that joined later for the first time. A process that had to go doesn't come back.
 func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinReply, err error) {
 	switch {
 	case req.Slots < 1:
@@ -113,10 +119,13 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.byName[req.Name]; old != nil {
+		earlier := old.req.Incarnation > req.Incarnation && old.req.Host == req.Host && c.seats[old.id] != nil
+		s.past = old.past
 		switch {
-		case old.req.Incarnation > req.Incarnation:
+		case earlier || slices.Contains(old.past, req.Incarnation):
 			return rep, mr.Errorf(mr.Refused, "a worker named %q that was started later has joined from %s (pid %d); this one is fenced", req.Name, old.req.Host, old.req.PID)
-		case old.req.Incarnation < req.Incarnation:
+		case old.req.Incarnation != req.Incarnation:
+			s.past = append(slices.Clone(old.past[max(len(old.past)-keepPast, 0):]), old.req.Incarnation)
 			old.send(fmt.Sprintf("a worker named %q was started later on %s (pid %d) and has joined; this one is fenced", req.Name, req.Host, req.PID))
 		default:
 			old.send("") // the same process on another connection
