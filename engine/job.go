@@ -147,10 +147,10 @@ type job struct {
 	endPlanning func() // ends it, if it still goes on, and waits for that; nil: it has not begun
 
 	// See determinism.go.
-	tried       [2]bool // the trial of its map or reduce stage was considered
-	onTrial     int     // how many are under way
-	commitWaits bool    // for their end
-	watchers    []chan struct{}
+	tried       [2]bool         // the trial of its map or reduce stage was considered
+	onTrial     int             // how many are under way
+	commitWaits bool            // for their end
+	changed     chan struct{}   // closed when the status changes; nil: nobody has asked since it did
 	over        chan struct{}   // closed when the job has ended
 	warned      map[string]bool // texts, and places that are full
 	full        bool            // nothing but reading tells what its inputs are: see verify_input.go

@@ -177,10 +177,7 @@ func (l *loop) shut() {
 	}
 	l.flushLogs()
 	for _, j := range l.jobs {
-		for _, w := range j.watchers {
-			close(w)
-		}
-		j.watchers = nil
+		l.wake(j)
 	}
 }
 

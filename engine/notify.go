@@ -14,16 +14,16 @@ import (
 // bump says that a job's status has changed, and wakes who waits for that.
 func (l *loop) bump(j *job) {
 	j.version++
-	if len(j.watchers) > 0 {
+	if j.changed != nil {
 		l.after = append(l.after, func() { l.wake(j) })
 	}
 }
 
 func (l *loop) wake(j *job) {
-	for _, w := range j.watchers {
-		close(w)
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
 	}
-	j.watchers = nil
 }
 
 // maxLogLines bounds what one job may write into the catalog.

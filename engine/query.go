@@ -29,25 +29,26 @@ func (e *Engine) Status(ctx context.Context, id mr.JobID) (s mr.Status, err erro
 // that often: changes other than its end are gathered for a small share of the time that it
 // has run.
 func (e *Engine) Wait(ctx context.Context, id mr.JobID, since uint64) (mr.Status, error) {
-	wake := make(chan struct{})
-	over, pause := wake, time.Duration(0)
+	var wake, over <-chan struct{} // nil: there is nothing to wait for
+	pause := time.Duration(0)
 	err := e.request(ctx, func(l *loop) {
 		j := l.jobs[id]
 		if j == nil {
-			close(wake)
 			return
 		}
 		over, pause = j.over, min(l.e.o.Now().Sub(j.rec.Submitted)/50, e.beat)
 		if j.version > since {
-			close(wake)
 			return
 		}
-		j.watchers = append(j.watchers, wake)
+		if j.changed == nil {
+			j.changed = make(chan struct{})
+		}
+		wake = j.changed // one for all: who gives up waiting leaves nothing behind
 	})
-	if err == nil {
+	if err == nil && wake != nil {
 		err = e.await(ctx, id, wake, longPoll)
 	}
-	if err == nil {
+	if err == nil && over != nil {
 		err = e.await(ctx, id, over, pause)
 	}
 	if err != nil {

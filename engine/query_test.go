@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +42,49 @@ func TestWaitHearsTheEnd(t *testing.T) {
 	}
 	if st, err := e.Wait(ctx, "job", 0); err != nil || st.State != mr.Killed {
 		t.Errorf("of a job that has ended: %v, %v", st.State, err)
+	}
+	e.Drain()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWaitLeavesNothing waits for a job to which nothing happens, and gives up, again and again.
+func TestWaitLeavesNothing(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	ran := make(chan error)
+	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	j := &job{rec: record{ID: "job", Submitted: time.Now()}}
+	if err := e.request(t.Context(), func(l *loop) { l.adopt(j) }); err != nil {
+		t.Fatal(err)
+	}
+	const waits, each = 50_000, 100 // bytes that a channel takes
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range waits {
+		ctx, cancel := context.WithCancel(t.Context())
+		var given sync.WaitGroup
+		given.Go(func() {
+			_, err := e.Wait(ctx, "job", 0)
+			if !errors.Is(err, mr.ErrInterrupted) {
+				t.Errorf("given up waiting: %v", err)
+			}
+		})
+		cancel()
+		given.Wait()
+	}
+	if more := heap() - before; more > waits*each/4 {
+		t.Errorf("%d waits that were given up have left %d bytes", waits, more)
 	}
 	e.Drain()
 	if err := <-ran; err != nil {
