@@ -31,6 +31,7 @@ type conn struct {
 	writeBy time.Time // the write deadline as set; owned by the writer
 
 	inFlight chan struct{} // one element a request in flight
+	long     chan struct{} // one element a request in flight whose reply may be long
 	instant  atomic.Int32  // of these, the ones that are answered at once
 
 	successor func() error // what the connection is for once net/rpc is over on it; see join.go
@@ -41,7 +42,7 @@ type conn struct {
 }
 
 func (s *Server) newConn(ctx context.Context, nc net.Conn, peer string) *conn {
-	c := &conn{srv: s, nc: nc, peer: peer, inFlight: make(chan struct{}, s.o.MaxPerConn)}
+	c := &conn{srv: s, nc: nc, peer: peer, inFlight: make(chan struct{}, s.o.MaxPerConn), long: make(chan struct{}, longPerConn)}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.br = bufio.NewReader(c)
 	return c
@@ -159,9 +160,17 @@ func (c *conn) close() {
 // enter waits for leave to serve a request of this method. Its slot goes with its body to
 // its handler, which gives it back: replies that a client does not read hold no slot.
 func (c *conn) enter(method string) error {
+	if isLong(method) {
+		select {
+		case c.long <- struct{}{}:
+		case <-c.ctx.Done():
+			return io.EOF
+		}
+	}
 	select {
 	case c.inFlight <- struct{}{}:
 	case <-c.ctx.Done():
+		c.leaveLong(method)
 		return io.EOF
 	}
 	if method == timeNow {
@@ -175,13 +184,35 @@ func (c *conn) enter(method string) error {
 		c.slot = func() { <-c.srv.slots }
 		return nil
 	case <-c.ctx.Done():
-		<-c.inFlight
+		c.leave(method)
 		return io.EOF
 	}
 }
 
 // leave undoes enter once the request is answered.
-func (c *conn) leave() { <-c.inFlight }
+func (c *conn) leave(method string) {
+	<-c.inFlight
+	c.leaveLong(method)
+}
+
+func (c *conn) leaveLong(method string) {
+	if isLong(method) {
+		<-c.long
+	}
+}
+
+// longPerConn is how many replies that may be long a connection's client can have made for it and not
+// read: they wait in memory. Its next request is not looked at before one of them is on its way.
+const longPerConn = 4
+
+// isLong says which replies grow with the number of jobs, or with that of a job's tasks.
+func isLong(method string) bool {
+	switch method {
+	case "Jobs.List", "Jobs.Logs", "Jobs.Impact", "Jobs.Explain", "Jobs.DryRun", "Jobs.Lineage", "Jobs.Timeline", "Jobs.CacheReport", "Jobs.TraceKey":
+		return true
+	}
+	return false
+}
 
 // timeNow is the method that must not be late.
 const timeNow = "Time.Now"

@@ -71,7 +71,7 @@ func (g *gobCodec) decode(v any) (err error) {
 }
 
 func (g *gobCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer g.c.leave()
+	defer g.c.leave(r.ServiceMethod)
 	departing(body)
 	flush := g.c.lastInstant(r.ServiceMethod)
 	if err := g.enc.Encode(r); err != nil {

@@ -202,7 +202,7 @@ func (x *httpCodec) ReadRequestBody(body any) error {
 }
 
 func (x *httpCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer x.h.leave()
+	defer x.h.leave(r.ServiceMethod)
 	departing(body)
 	x.answered = true
 	x.reply = jsonReply{ID: x.req.ID, Result: body}

@@ -122,7 +122,7 @@ func (j *jsonCodec) ReadRequestBody(body any) error {
 }
 
 func (j *jsonCodec) WriteResponse(r *rpc.Response, body any) error {
-	defer j.c.leave()
+	defer j.c.leave(r.ServiceMethod)
 	j.mu.Lock()
 	id := j.ids[r.Seq]
 	delete(j.ids, r.Seq)

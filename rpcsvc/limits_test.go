@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/gob"
 	"errors"
 	"io"
@@ -241,6 +242,44 @@ func TestUnreadRepliesStopNobody(t *testing.T) {
 			t.Fatalf("%d slots are held by replies that nobody reads", len(s.slots))
 		}
 	}
+}
+
+// TestUnreadRepliesAreFew has a client that asks for long replies and does not read them: few are made.
+func TestUnreadRepliesAreFew(t *testing.T) {
+	jobs := newFakeJobs()
+	s, addr := start(t, jobs, ServerOptions{WriteTime: time.Minute})
+	for range 4 {
+		if _, err := jobs.Submit(t.Context(), mr.SubmitID(rand.Text()), mr.Spec{Job: strings.Repeat("x", 1<<20)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over := make(chan struct{})
+	defer close(over)
+	silent := rpc.NewClientWithCodec(deaf{newCodec(dialUnix(t, addr), new(atomic.Int64)), over})
+	for range 100 {
+		silent.Go("Jobs.List", &ListRequest{All: true}, &ListReply{}, make(chan *rpc.Call, 1))
+	}
+	const most = longPerConn + 1 // the last one waits
+	for end := time.Now().Add(5 * time.Second); s.decoded.Load() < most; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d requests are looked at", s.decoded.Load())
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // for more than there should be
+	if n := s.decoded.Load(); n > most {
+		t.Errorf("%d requests of a client that reads nothing are looked at", n)
+	}
+	// Who reads gets them all, however many at a time.
+	other := connect(t, addr, ClientOptions{})
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if list, err := other.List(t.Context(), true); err != nil || len(list) != 4 {
+				t.Errorf("%d jobs, %v", len(list), err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestManyConnections opens far more connections than the server takes. MR_RPC_IDLE
