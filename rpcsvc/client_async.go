@@ -3,6 +3,7 @@ package rpcsvc
 import (
 	"context"
 	"net/rpc"
+	"slices"
 
 	"github.com/mrd-io/mr"
 )
@@ -26,6 +27,7 @@ func (c *Client) Go(ctx context.Context, id mr.SubmitID, spec mr.Spec, done chan
 	if id == "" {
 		id = NewSubmitID()
 	}
+	spec = ownSpec(spec)
 	reply := new(SubmitReply)
 	call := &rpc.Call{
 		ServiceMethod: "Jobs.Submit", Args: &SubmitRequest{SubmitID: string(id), Spec: specToWire(spec)}, Reply: reply, Done: done,
@@ -45,5 +47,13 @@ func (c *Client) Go(ctx context.Context, id mr.SubmitID, spec mr.Spec, done chan
 // SubmitFunc submits a job without waiting, and calls then, once, in a goroutine of
 // its own, with what Submit would have returned.
 func (c *Client) SubmitFunc(ctx context.Context, id mr.SubmitID, spec mr.Spec, then func(mr.JobID, error)) {
+	spec = ownSpec(spec)
 	go func() { then(c.Submit(ctx, id, spec)) }()
+}
+
+// ownSpec is a spec that its caller can't change any more: what is submitted is what it was when it was given
+// to us, however long that takes, as with net/rpc, which has encoded its arguments when Go returns.
+func ownSpec(s mr.Spec) mr.Spec {
+	s.Args, s.Inputs, s.Env = slices.Clone(s.Args), slices.Clone(s.Inputs), slices.Clone(s.Env)
+	return s
 }

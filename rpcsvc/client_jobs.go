@@ -12,7 +12,7 @@ func (c *Client) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	if id == "" {
 		id = NewSubmitID() // once, here, and not at each attempt in the daemon
 	}
-	rep, err := invoke[SubmitReply](ctx, c, "Jobs.Submit", &SubmitRequest{SubmitID: string(id), Spec: specToWire(spec)})
+	rep, err := invoke[SubmitReply](ctx, c, "Jobs.Submit", &SubmitRequest{SubmitID: string(id), Spec: specToWire(ownSpec(spec))})
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +72,7 @@ func (c *Client) Explain(ctx context.Context, job, vs mr.JobID) (mr.Explanation,
 
 // DryRun implements mr.Jobs.
 func (c *Client) DryRun(ctx context.Context, spec mr.Spec) (mr.Explanation, error) {
-	rep, err := invoke[ExplainReply](ctx, c, "Jobs.DryRun", &DryRunRequest{Spec: specToWire(spec)})
+	rep, err := invoke[ExplainReply](ctx, c, "Jobs.DryRun", &DryRunRequest{Spec: specToWire(ownSpec(spec))})
 	if err != nil {
 		return mr.Explanation{}, err
 	}
