@@ -216,17 +216,25 @@ func (c *Client) once(ctx context.Context, method string, args, rep any) error {
 	if err != nil {
 		return err
 	}
-	sent := time.Now()
-	call := l.rpc.Go(method, args, rep, make(chan *rpc.Call, 1))
+	asked := time.Now()
+	done, sent := make(chan *rpc.Call, 1), make(chan struct{})
+	go func() { // net/rpc writes in its caller's goroutine, one at a time: a peer that does not read may hold it
+		l.rpc.Go(method, args, rep, done)
+		close(sent)
+	}()
 	select {
-	case <-call.Done:
+	case call := <-done:
+		err = call.Error
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && l.codec.heard.Load() < sent.UnixNano() {
-			c.drop(l) // it may be dead: nothing came since we asked
+		select {
+		case <-sent:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) && l.codec.heard.Load() < asked.UnixNano() {
+				c.drop(l) // it may be dead: nothing came since we asked
+			}
+		default: // ours, or another that is long, is still on its way: it has a time of its own
 		}
 		return c.interrupted(ctx, method)
 	}
-	err = call.Error
 	if err == nil {
 		return nil
 	}

@@ -1,8 +1,14 @@
 package rpcsvc
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 )
@@ -40,6 +46,73 @@ func TestSpecsAreTakenAsGiven(t *testing.T) {
 		st := jobs.jobs[jobs.ids[mr.SubmitID(fmt.Sprint(i))]].Spec
 		if st.Args[0] != spec.Args[0] || st.Inputs[0] != spec.Inputs[0] || st.Env[0] != spec.Env[0] {
 			t.Errorf("submission %d is of %v %v %v", i, st.Args, st.Inputs, st.Env)
+		}
+	}
+}
+
+// TestContextWhileSending has a daemon that does not read any more: a long request is stuck on the way, and
+// others behind it. Each of them returns when its context ends.
+func TestContextWhileSending(t *testing.T) {
+	addr := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // the test is over
+	_, real := start(t, newFakeJobs(), ServerOptions{})
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer nc.Close() //nolint:errcheck // the test is over
+				daemon, err := net.Dial("unix", strings.TrimPrefix(real, "unix:"))
+				if err != nil {
+					return
+				}
+				defer daemon.Close() //nolint:errcheck // likewise
+				go func() {
+					buf := make([]byte, 4096)
+					n, _ := nc.Read(buf) // Hello, and nothing after that
+					daemon.Write(buf[:n])
+				}()
+				buf := make([]byte, 4096)
+				n, _ := daemon.Read(buf)
+				nc.Write(buf[:n])
+				<-over
+			}()
+		}
+	}()
+	c := connect(t, "unix:"+addr, ClientOptions{})
+	long := mr.Spec{Inputs: []string{strings.Repeat("x", 4<<20)}}
+	ended := make(chan error)
+	for i := range 5 {
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			var err error
+			if i == 0 {
+				_, err = c.Submit(ctx, "a", long)
+			} else {
+				time.Sleep(10 * time.Millisecond)
+				_, err = c.Status(ctx, "job_x")
+			}
+			ended <- err
+		}()
+	}
+	limit := time.After(5 * time.Second)
+	for range 5 {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, mr.ErrInterrupted) {
+				t.Errorf("got %v", err)
+			}
+		case <-limit:
+			t.Fatal("a call goes on when its context has ended")
 		}
 	}
 }
