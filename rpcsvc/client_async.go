@@ -55,5 +55,8 @@ func (c *Client) SubmitFunc(ctx context.Context, id mr.SubmitID, spec mr.Spec, t
 // to us, however long that takes, as with net/rpc, which has encoded its arguments when Go returns.
 func ownSpec(s mr.Spec) mr.Spec {
 	s.Args, s.Inputs, s.Env = slices.Clone(s.Args), slices.Clone(s.Inputs), slices.Clone(s.Env)
+	if s.Env != nil && len(s.Env) == 0 {
+		s.Env = []string{""} // on the wire no variables and none given look alike, and those would be the daemon's
+	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,23 @@ func TestSpecsAreTakenAsGiven(t *testing.T) {
 		st := jobs.jobs[jobs.ids[mr.SubmitID(fmt.Sprint(i))]].Spec
 		if st.Args[0] != spec.Args[0] || st.Inputs[0] != spec.Inputs[0] || st.Env[0] != spec.Env[0] {
 			t.Errorf("submission %d is of %v %v %v", i, st.Args, st.Inputs, st.Env)
+		}
+	}
+}
+
+// TestNoVariables submits from an empty environment, which is not the daemon's.
+func TestNoVariables(t *testing.T) {
+	jobs := newFakeJobs()
+	_, addr := start(t, jobs, ServerOptions{})
+	c := connect(t, addr, ClientOptions{})
+	for id, env := range map[mr.SubmitID][]string{"none": {}, "given": {"A=b"}, "daemon": nil} {
+		job, err := c.Submit(t.Context(), id, mr.Spec{Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := jobs.jobs[job].Spec.Env
+		if (got == nil) != (env == nil) || slices.ContainsFunc(got, func(v string) bool { return strings.Contains(v, "=") && !slices.Contains(env, v) }) {
+			t.Errorf("%s: %q became %q", id, env, got)
 		}
 	}
 }
