@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +50,40 @@ func TestSpecsAreTakenAsGiven(t *testing.T) {
 			t.Errorf("submission %d is of %v %v %v", i, st.Args, st.Inputs, st.Env)
 		}
 	}
+}
+
+// TestManyWaits has a client wait for many jobs at once, and give up on as many others. Its other calls are
+// answered meanwhile.
+func TestManyWaits(t *testing.T) {
+	jobs := newFakeJobs()
+	_, addr := start(t, jobs, ServerOptions{})
+	c := connect(t, addr, ClientOptions{})
+	job, err := c.Submit(t.Context(), "a", mr.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := c.Status(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, end := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range 600 {
+		ctx, giveUp := waiting, func() {}
+		if i%2 == 0 {
+			ctx, giveUp = context.WithCancel(waiting)
+		}
+		all.Go(func() { c.Wait(ctx, job, st.Version) }) //nolint:errcheck // nothing happens to the job
+		time.AfterFunc(10*time.Millisecond, giveUp)
+	}
+	time.Sleep(100 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := c.Status(ctx, job); err != nil {
+		t.Errorf("beside its waits the client asks in vain: %v", err)
+	}
+	end()
+	all.Wait()
 }
 
 // TestNoVariables submits from an empty environment, which is not the daemon's.

@@ -30,7 +30,8 @@ type conn struct {
 
 	writeBy time.Time // the write deadline as set; owned by the writer
 
-	inFlight chan struct{} // one element a request in flight
+	inFlight chan struct{} // one element a request in flight, but for long polls
+	waiting  chan struct{} // one element a long poll
 	long     chan struct{} // one element a request in flight whose reply may be long
 	instant  atomic.Int32  // of these, the ones that are answered at once
 
@@ -42,7 +43,9 @@ type conn struct {
 }
 
 func (s *Server) newConn(ctx context.Context, nc net.Conn, peer string) *conn {
-	c := &conn{srv: s, nc: nc, peer: peer, inFlight: make(chan struct{}, s.o.MaxPerConn), long: make(chan struct{}, longPerConn)}
+	c := &conn{srv: s, nc: nc, peer: peer}
+	c.inFlight, c.waiting = make(chan struct{}, s.o.MaxPerConn), make(chan struct{}, pollsPerRequest*s.o.MaxPerConn)
+	c.long = make(chan struct{}, longPerConn)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.br = bufio.NewReader(c)
 	return c
@@ -80,7 +83,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			if c.isDraining() {
 				return 0, io.EOF
 			}
-			if c.begun.IsZero() && c.greetBy.IsZero() && len(c.inFlight) > 0 {
+			if c.begun.IsZero() && c.greetBy.IsZero() && len(c.inFlight)+len(c.waiting) > 0 {
 				continue // silent because it waits for us
 			}
 		}
@@ -168,7 +171,7 @@ func (c *conn) enter(method string) error {
 		}
 	}
 	select {
-	case c.inFlight <- struct{}{}:
+	case c.flights(method) <- struct{}{}:
 	case <-c.ctx.Done():
 		c.leaveLong(method)
 		return io.EOF
@@ -191,8 +194,19 @@ func (c *conn) enter(method string) error {
 
 // leave undoes enter once the request is answered.
 func (c *conn) leave(method string) {
-	<-c.inFlight
+	<-c.flights(method)
 	c.leaveLong(method)
+}
+
+// pollsPerRequest is how many long polls a connection may have for each other request that it may have in
+// flight. A poll whose client has given up goes on for its time, and must keep nobody from asking.
+const pollsPerRequest = 4
+
+func (c *conn) flights(method string) chan struct{} {
+	if method == "Jobs.Wait" {
+		return c.waiting
+	}
+	return c.inFlight
 }
 
 func (c *conn) leaveLong(method string) {

@@ -19,7 +19,7 @@ type ServerOptions struct {
 	MaxConns     int           // connections at once; 0: 1024
 	MaxGreeting  int           // of these, not yet authenticated; 0: 128
 	MaxInFlight  int           // requests being served, long polls and Time apart; 0: 256
-	MaxPerConn   int           // requests of one connection, all kinds; 0: 256
+	MaxPerConn   int           // requests of one connection; of long polls four times as many; 0: 256
 	MaxPolls     int           // long polls at once; 0: 4096
 	MaxRequest   int64         // bytes a request; 0: 8 MiB
 	GreetingTime time.Duration // from accept to authenticated, TLS included; 0: 5 s
