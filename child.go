@@ -154,10 +154,12 @@ func findJob(jobs []*Definition, name string) (*Definition, error) {
 	return nil, Errorf(Usage, "the program has no job %q; it has: %s", name, strings.Join(names, ", "))
 }
 
-// shapes returns the options of each job without arguments, nil for one that needs some.
+// shapes returns the options of each job without arguments, nil for one that needs some: it may
+// say so by an error, or by a panic where it looks at an argument that is not there.
 func (c *child) shapes(last *Definition) []*stages {
 	all := make([]*stages, len(c.jobs))
 	shape := func(i int) {
+		defer func() { _ = recover() }() // where its arguments are given, its own call comes later
 		if d := c.jobs[i]; d.plain {
 			opts, _ := d.build(nil)(nil) // a plain job has its options, whatever the arguments
 			all[i] = collectOptions(opts)

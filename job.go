@@ -38,8 +38,8 @@ func Job(name string, opts ...Option) *Definition {
 
 // JobFunc declares a job with flags. f declares them on fs and returns a function that
 // is called with the arguments that are not flags once the flags are set, and returns
-// the options. f may be called several times; what the options hold must not be shared
-// between its calls. Whether a flag was given or left at its default cannot be told:
+// the options. f may be called several times, and what it returns without arguments too, to
+// compare jobs; what the options hold must not be shared between its calls. Whether a flag was given or left at its default cannot be told:
 // fs.Visit visits all.
 func JobFunc(name string, f func(fs *flag.FlagSet) func(args []string) ([]Option, error)) *Definition {
 	return &Definition{name: name, build: f}

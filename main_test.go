@@ -38,6 +38,9 @@ func TestMapStage(t *testing.T) {
 			return func([]string) ([]Option, error) { return []Option{Map(nothing), shared[1]}, nil }
 		}),
 		Job("second", append([]Option{Version("2")}, shared...)...),
+		JobFunc("trusting", func(fs *flag.FlagSet) func([]string) ([]Option, error) {
+			return func(args []string) ([]Option, error) { return []Option{Map(nothing), shared[1], Version(args[0])}, nil }
+		}),
 	}
 	for _, c := range []struct {
 		job  string
@@ -51,6 +54,7 @@ func TestMapStage(t *testing.T) {
 		{"uncombined", nil, "uncombined"},
 		{"fresh", nil, "fresh()"},
 		{"strict", []string{"x"}, "first"},
+		{"trusting", []string{"x"}, "trusting()"},
 	} {
 		traits, err := (&child{jobs: jobs}).configure(c.job, c.args)
 		if err != nil || traits.MapStage != c.want {
