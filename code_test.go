@@ -54,6 +54,12 @@ func ordered[K comparable](t *testing.T, keys ...K) {
 type colour string
 type level int16
 
+// What embeds a Desc and nothing else is one.
+type (
+	latest    struct{ Desc[int] }
+	outermost struct{ latest }
+)
+
 func TestKeysSortNaturally(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	ordered(t, "", "\x00", "\x00\x00", "\x00\x01", "\x01", "a", "a\x00", "ab", "b", "\xff", "\xff\xff")
@@ -75,6 +81,8 @@ func TestKeysSortNaturally(t *testing.T) {
 	ordered(t, T2(Desc[string]{"b"}, 1), T2(Desc[string]{"ab"}, 1), T2(Desc[string]{"a"}, 1), T2(Desc[string]{"a"}, 2))
 	ordered(t, Desc[Desc[int]]{Desc[int]{1}}, Desc[Desc[int]]{Desc[int]{2}})
 	ordered(t, Desc[Tuple2[string, int]]{T2("b", 1)}, Desc[Tuple2[string, int]]{T2("a", 2)}, Desc[Tuple2[string, int]]{T2("a", 1)})
+	ordered(t, latest{Desc[int]{5}}, latest{Desc[int]{0}}, latest{Desc[int]{-5}})
+	ordered(t, T2("a", outermost{latest{Desc[int]{1}}}), T2("a", outermost{latest{Desc[int]{0}}}), T2("b", outermost{latest{Desc[int]{2}}}))
 	ordered(t, None{})
 	if !bytes.Equal(encodeKey(t, math.Copysign(0, -1)), encodeKey(t, 0.0)) {
 		t.Error("-0 and 0 are two keys")

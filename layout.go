@@ -123,7 +123,8 @@ func (l *layout) add(t reflect.Type, off uintptr, desc, value bool) error {
 	case t == noneType:
 		return nil
 	case t.Kind() == reflect.Struct && t.Implements(descType) && t.NumField() == 1: // not one that embeds Desc beside other fields
-		return l.add(t.Field(0).Type, off, !desc, value)
+		f := t.Field(0)
+		return l.add(f.Type, off, desc != !f.Anonymous, value) // one that embeds Desc and nothing else is what it embeds
 	case t.Kind() == reflect.Struct && t.Implements(tupleType):
 		for i := range t.NumField() {
 			f := t.Field(i)
