@@ -356,10 +356,13 @@ func TestFailuresNameTheirPlace(t *testing.T) {
 		opt  mr.Option
 		want []string
 	}{
-		"error":   {emit1(func(_ *mr.Task, l string) error { return bad(l) }), []string{"in.txt at byte 6", "no good"}},
-		"panic":   {emit1(func(_ *mr.Task, l string) error { explode(l); return nil }), []string{"in.txt at byte 6", "boom", "explode"}},
-		"goexit":  {emit1(func(_ *mr.Task, l string) error { runtime.Goexit(); return nil }), []string{"in.txt at byte 0", "Goexit"}},
-		"nil":     {emit1(func(_ *mr.Task, l string) error { panic(nil) }), []string{"in.txt at byte 0", "nil"}},
+		"error":  {emit1(func(_ *mr.Task, l string) error { return bad(l) }), []string{"in.txt at byte 6", "no good"}},
+		"panic":  {emit1(func(_ *mr.Task, l string) error { explode(l); return nil }), []string{"in.txt at byte 6", "boom", "explode"}},
+		"goexit": {emit1(func(_ *mr.Task, l string) error { runtime.Goexit(); return nil }), []string{"in.txt at byte 0", "Goexit"}},
+		"nil":    {emit1(func(_ *mr.Task, l string) error { panic(nil) }), []string{"in.txt at byte 0", "nil"}},
+		"another's context": {emit1(func(_ *mr.Task, l string) error {
+			return fmt.Errorf("looking %s up: %w", l, context.DeadlineExceeded)
+		}), []string{"in.txt at byte 0", "looking first up: context deadline exceeded"}},
 		"no path": {emit1(func(t *mr.Task, l string) error { t.Path(); return nil }), []string{"mr.Positions()"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package mr
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -153,7 +152,7 @@ func (m *mapTask[I, K, V]) carefulBlock(f func(*Task, []byte, Emit[K, V]) error)
 		s := m.skip
 		s.block = append(s.block[:0], block...)
 		err := m.attempt(each, asInput[I](s.block))
-		if err == nil || m.emitter.err != nil || canceled(err) {
+		if err == nil || m.emitter.err != nil {
 			return err
 		}
 		starts := []int{}
@@ -215,15 +214,11 @@ func (m *mapTask[I, K, V]) caught(each func(*Task, I, Emit[K, V]) error, record 
 
 // skipped reports the current record as bad, unless err is not about the record.
 func (m *mapTask[I, K, V]) skipped(err error, length int) error {
-	if canceled(err) || errors.Is(err, errHeldTooMuch) {
+	if errors.Is(err, errHeldTooMuch) {
 		return err
 	}
 	b := m.task.block
 	return m.skip.report(NewBadRecord(b.Path, b.Off+int64(m.task.pos), int64(length), m.skip.head, err.Error()))
-}
-
-func canceled(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // panicPlace is where the panic that is being recovered began, in the author's code. It is

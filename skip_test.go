@@ -1,6 +1,7 @@
 package mr_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,7 +91,7 @@ func TestSkippedRecordsLeaveNothing(t *testing.T) {
 				if !slices.Equal(out.recs, c.want) {
 					t.Errorf("got  %q\nwant %q", out.recs, c.want)
 				}
-				want := []string{"104 7 not good bad one", "116 8 panic: cannot stand boom two (skip_test.go:27) boom two",
+				want := []string{"104 7 not good bad one", "116 8 panic: cannot stand boom two (skip_test.go:28) boom two",
 					"126 8 not good late x y", "138 3 not good bad"}
 				var got []string
 				for _, b := range bad {
@@ -109,6 +110,44 @@ func TestSkippedRecordsLeaveNothing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A mapper's errors of context are about the record, too: it has no context of the task's.
+func TestErrorsOfContextAreSkipped(t *testing.T) {
+	for name, m := range map[string]mr.Option{
+		"records": mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error { return lookUp(line, emit) }),
+		"blocks": mr.MapBlock(func(t *mr.Task, block []byte, emit mr.Emit[string, int64]) error {
+			for _, line := range mr.Records(t.Format(), block) {
+				if err := lookUp(string(line), emit); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bad []string
+			env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: func(b mr.BadRecord) error {
+				bad = append(bad, string(b.Data))
+				return nil
+			}}
+			out := &sink{}
+			if _, err := configure(t, mr.Job("j", m)).Map(t.Context(), env, &blocks{path: "f", data: []byte("a\nslow\nb\n")}, out); err != nil {
+				t.Fatal(err)
+			}
+			if want := []pair{{"a", "1"}, {"b", "1"}}; !slices.Equal(bad, []string{"slow"}) || !slices.Equal(out.recs, want) {
+				t.Errorf("skipped %q, got %q", bad, out.recs)
+			}
+		})
+	}
+}
+
+func lookUp(line string, emit mr.Emit[string, int64]) error {
+	if line == "slow" {
+		return fmt.Errorf("looking it up: %w", context.DeadlineExceeded)
+	}
+	emit(line, 1)
+	return nil
 }
 
 // Not every error is about a record.

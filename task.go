@@ -3,7 +3,6 @@ package mr
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -120,11 +119,9 @@ func (t *Task) where() string {
 	}
 }
 
-// userError is an error that an author's function returned; it stops the task.
+// userError is an error that an author's function returned; it stops the task. One of context is the
+// author's own as well: no function of an author's gets to see the task's.
 func (t *Task) userError(stage string, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
 	return Errorf(Failed, "job %s: %s: %s: %w", t.job, stage, t.where(), err)
 }
 
