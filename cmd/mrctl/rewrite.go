@@ -48,7 +48,7 @@ func (r *roleSources) rewrite(f *roleFile) ([]byte, bool) {
 	for _, name := range slices.Sorted(maps.Keys(f.apart)) {
 		fmt.Fprintf(&out, "//line %s:1\nfunc %s() { _ = %s }\n", filepath.Base(f.path), apart(f, name), name)
 	}
-	return out.Bytes(), true
+	return out.Bytes(), !r.unclear
 }
 
 func specName(s ast.Spec) string {

@@ -64,6 +64,7 @@ type roleSources struct {
 	bodies   map[string][]ast.Node // of functions, by name
 	methods  map[string][]ast.Node // and of methods
 	vars     map[string]bool       // of the package, that are initialised
+	unclear  bool                  // what a body that is replaced refers to can't be made out
 }
 
 // roleFunc is a function of the package.
@@ -256,11 +257,19 @@ func (r *roleSources) variables(body ast.Node) (names []string) {
 				}
 				return false
 			case *ast.CompositeLit:
-				if !namesFields(n) {
-					return true
+				fields, known := r.namesFields(n.Type)
+				if known && !fields {
+					visit(n.Type)
 				}
 				for _, e := range n.Elts {
 					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						id, isName := kv.Key.(*ast.Ident)
+						switch {
+						case !isName || known && !fields:
+							visit(kv.Key)
+						case !known && r.vars[id.Name] && !r.local(id):
+							r.unclear = true
+						}
 						e = kv.Value
 					}
 					visit(e)
@@ -284,24 +293,43 @@ func (r *roleSources) variables(body ast.Node) (names []string) {
 	return names
 }
 
-// namesFields reports whether the keys of a literal are names of fields, as far as its type can be seen.
-func namesFields(lit *ast.CompositeLit) bool {
-	t := lit.Type
+// namesFields reports whether names that are keys in a literal of type t are names of fields; known is
+// false where the sources don't tell, as of a type that is left out or another package's.
+func (r *roleSources) namesFields(t ast.Expr) (fields, known bool) {
 	for range mostSilent { // types that are each other don't compile
 		switch n := t.(type) {
+		case *ast.StructType:
+			return true, true
 		case *ast.MapType, *ast.ArrayType:
-			return false
+			return false, true
+		case *ast.IndexExpr:
+			t = n.X
+		case *ast.IndexListExpr:
+			t = n.X
 		case *ast.Ident:
-			if n.Obj != nil {
-				if spec, ok := n.Obj.Decl.(*ast.TypeSpec); ok && spec.Type != t {
-					t = spec.Type
-					continue
-				}
+			spec := r.typeNamed(n)
+			if spec == nil {
+				return false, false
 			}
+			t = spec.Type
+		default:
+			return false, false
 		}
-		return true
 	}
-	return true
+	return false, false
+}
+
+// typeNamed is the declaration of a type, nil if the package has none of that name.
+func (r *roleSources) typeNamed(id *ast.Ident) *ast.TypeSpec {
+	obj := id.Obj
+	for i := 0; obj == nil && i < len(r.files); i++ {
+		obj = r.files[i].ast.Scope.Lookup(id.Name)
+	}
+	if obj == nil {
+		return nil
+	}
+	spec, _ := obj.Decl.(*ast.TypeSpec)
+	return spec
 }
 
 // local reports whether a name is that of something declared in a function.

@@ -136,6 +136,25 @@ func main() {
 			t.Errorf("should hold %q, and neither b nor c\n%s", want, now)
 		}
 	}
+	// The keys of a literal are fields, or refer to variables; or nobody can tell.
+	for _, c := range []struct{ lit, holds string }{
+		{"fields{a: 1}", "func(x int) { panic("},
+		{"struct{ a int }{a: 1}", "func(x int) { panic("},
+		{"[]fields{{other: 1}}", "func(x int) { panic("},
+		{"table{a: 1}", "func(x int) { _ = a; panic("},
+		{"of[int]{a: 1}", "func(x int) { _ = a; panic("},
+		{"map[int]int{a: 1}", "func(x int) { _ = a; panic("},
+		{"[]table{{g(): 1}}", "func(x int) { _ = a; panic("},
+		{"strings.Table{g(): 1}", "func(x int) { _ = a; panic("},
+		{"[]table{{a: 1}}", ""},
+		{"strings.Table{a: 1}", ""},
+	} {
+		now, ok := rewritten(t, roleJob+"\n\nvar a = f()\n\nfunc f() int { return 1 }\n\nfunc g() int { return a }\n\nvar opt = mr.Reduce(func(x int) { _ = "+c.lit+
+			" })\n\ntype fields struct{ a, other int }\n\ntype table map[int]int\n\ntype of[K comparable] map[K]int\n")
+		if ok != (c.holds != "") || !strings.Contains(now, c.holds) {
+			t.Errorf("%s: %v, should hold %q\n%s", c.lit, ok, c.holds, now)
+		}
+	}
 	for _, c := range []string{"//go:embed x", "//go:linkname a b", "//line x:1", "//export f"} {
 		if _, ok := rewritten(t, strings.Replace(roleJob, "// help helps total alone.", c, 1)); ok {
 			t.Errorf("%s was not refused", c)
