@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	mr "github.com/mrd-io/mr"
@@ -93,13 +94,16 @@ func phaseToJSON(p mr.PhaseStatus) phaseJSON {
 	return phaseJSON{p.Tasks, p.Cached, p.Run, p.Attempts, p.Failed, p.Recomputed, p.Speculative}
 }
 
+// countersToJSON adds up counters whose names are the same once they are JSON: what is not UTF-8 of
+// names that come from data is one character there.
 func countersToJSON(cs mr.Counters) map[string]map[string]int64 {
 	groups := map[string]map[string]int64{}
 	for _, c := range cs {
-		if groups[c.Group] == nil {
-			groups[c.Group] = map[string]int64{}
+		group, name := strings.ToValidUTF8(c.Group, "\uFFFD"), strings.ToValidUTF8(c.Name, "\uFFFD")
+		if groups[group] == nil {
+			groups[group] = map[string]int64{}
 		}
-		groups[c.Group][c.Name] = c.Value
+		groups[group][name] += c.Value
 	}
 	return groups
 }

@@ -128,3 +128,14 @@ func TestFailedAttemptsAreOnlyCounted(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// Names that JSON shows alike are counted together, and those that it can show stand for themselves.
+func TestCountersOfOddNamesAddUp(t *testing.T) {
+	got := countersToJSON(mr.Counters{
+		{Group: "g", Name: "\ufffd", Value: 1}, {Group: "g", Name: "\xfe", Value: 2}, {Group: "g", Name: "a\n\x00", Value: 4},
+		{Group: "\xfe", Name: "n", Value: 8}, {Group: "\xff", Name: "n", Value: 16},
+	})
+	if len(got) != 2 || got["g"]["\ufffd"] != 3 || got["g"]["a\n\x00"] != 4 || got["\ufffd"]["n"] != 24 {
+		t.Errorf("got %v", got)
+	}
+}
