@@ -8,7 +8,8 @@ func Pass[K, V any]() Option {
 }
 
 func pass[K, V any](g *groups[K, V], sink *textSink[K, V]) error {
-	if g.fold == nil && g.layout.verbatim() && g.codec.l.verbatim() {
+	// A key's type may have a text of its own, although its encoding is that of a string.
+	if g.fold == nil && g.layout.verbatim() && g.codec.l.verbatim() && sink.key.l.verbatim() {
 		return passBytes(g, sink)
 	}
 	for g.nextGroup() {

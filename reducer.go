@@ -39,7 +39,10 @@ func (f *reduceFuncs[K, V, K2, V2]) run(ctx context.Context, p *Program, env Tas
 
 func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textSink[K2, V2]) error {
 	if f.pass != nil {
-		return f.pass(g, sink)
+		if err := f.pass(g, sink); g.err == nil {
+			return t.codecError("reduce", err)
+		}
+		return g.err
 	}
 	each := f.each
 	var reducer Reducer[K, V, K2, V2]

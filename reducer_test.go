@@ -371,7 +371,7 @@ func TestErrorsOfValuesNameTheirPlace(t *testing.T) {
 		}
 		return nil
 	})
-	for name, opts := range map[string][]mr.Option{"combined": {mapper, first}, "reduced": {mapper, each}} {
+	for name, opts := range map[string][]mr.Option{"combined": {mapper, first}, "reduced": {mapper, each}, "passed": {mapper, mr.Pass[string, odd]()}} {
 		p := configure(t, mr.Job(name, opts...))
 		for text, want := range map[string]string{
 			"a1\nb-1\nc1\n": `: reduce: key "b": mr_test.odd.AppendText: less than 0`,
@@ -382,5 +382,29 @@ func TestErrorsOfValuesNameTheirPlace(t *testing.T) {
 				t.Errorf("got %v, want job %s%s", err, name, want)
 			}
 		}
+	}
+}
+
+// shouted is a key that is encoded as a string is, and has a text of its own.
+type shouted string
+
+func (s shouted) AppendMR(dst []byte) []byte { return append(dst, s...) }
+func (s *shouted) DecodeMR(src []byte) error { *s = shouted(src); return nil }
+func (s shouted) AppendText(dst []byte) ([]byte, error) {
+	return append(dst, strings.ToUpper(string(s))...), nil
+}
+
+func TestPassShowsKeysAsTheirTypeDoes(t *testing.T) {
+	p := configure(t, mr.Job("loud", mr.Pass[shouted, string](), mr.Map(func(_ *mr.Task, l string, emit mr.Emit[shouted, string]) error {
+		emit(shouted(l), l)
+		return nil
+	})))
+	recs, _ := runMap(t, p, "b\na\n")
+	out := &sink{}
+	if _, err := p.Reduce(t.Context(), mr.TaskEnv{}, &reader{recs: recs}, out); err != nil {
+		t.Fatal(err)
+	}
+	if want := []pair{{"A", "a"}, {"B", "b"}}; !slices.Equal(out.recs, want) {
+		t.Errorf("got %q, want %q", out.recs, want)
 	}
 }
