@@ -142,13 +142,20 @@ func findJob(jobs []*Definition, name string) (*Definition, error) {
 		return jobs[0], nil
 	}
 	var names []string
+	var found *Definition
 	for _, d := range jobs {
 		if d.name == name {
-			return d, nil
+			if found != nil {
+				return nil, Errorf(Usage, "the program has two jobs called %q, and nobody can tell which one is meant; give each a name of its own", name)
+			}
+			found = d
 		}
 		names = append(names, d.name)
 	}
-	if name == "" {
+	switch {
+	case found != nil:
+		return found, nil
+	case name == "":
 		return nil, Errorf(Usage, "the program has several jobs; choose one with --job: %s", strings.Join(names, ", "))
 	}
 	return nil, Errorf(Usage, "the program has no job %q; it has: %s", name, strings.Join(names, ", "))

@@ -66,6 +66,17 @@ func TestMapStage(t *testing.T) {
 	}
 }
 
+// Of two jobs of one name the first would be run, whichever the author thought of.
+func TestJobsHaveNamesOfTheirOwn(t *testing.T) {
+	jobs := []*Definition{Job("a", Map(nothing)), Job("b", Map(nothing)), Job("a", Map(nothing), Combine(Max[int]))}
+	if _, err := (&child{jobs: jobs}).configure("a", nil); KindOf(err) != Usage || !strings.Contains(err.Error(), `two jobs called "a"`) {
+		t.Errorf("got %v", err)
+	}
+	if traits, err := (&child{jobs: jobs}).configure("b", nil); err != nil || traits.Job != "b" {
+		t.Errorf("got %v, %v", traits.Job, err)
+	}
+}
+
 func TestStartedByHand(t *testing.T) {
 	var b bytes.Buffer
 	describeJobs(&b, []*Definition{
