@@ -107,7 +107,7 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader, side *stran
 	side.join(m)
 	m.task.Count(system, "map_input_records", m.records)
 	m.task.Count(system, "map_input_bytes", m.bytes)
-	return m.emitter.err
+	return m.task.codecError("map cleanup", m.emitter.err)
 }
 
 // blocks maps all blocks, but for those that side takes, and returns how many there were up

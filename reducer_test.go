@@ -352,6 +352,16 @@ func (o odd) AppendText(dst []byte) ([]byte, error) {
 	return o.AppendMR(dst), nil
 }
 
+// belated emits at the end of its task.
+type belated struct{}
+
+func (belated) Map(string, mr.Emit[string, odd]) error { return nil }
+
+func (belated) Cleanup(emit mr.Emit[string, odd]) error {
+	emit("end", odd{-1})
+	return nil
+}
+
 // An error of a value's own methods names the method, and the record or key.
 func TestErrorsOfValuesNameTheirPlace(t *testing.T) {
 	mapper := mr.Map(func(_ *mr.Task, l string, emit mr.Emit[string, odd]) error {
@@ -362,6 +372,11 @@ func TestErrorsOfValuesNameTheirPlace(t *testing.T) {
 	p := configure(t, mr.Job("shown", mapper))
 	_, err := p.Map(t.Context(), mr.TaskEnv{}, &blocks{path: "in.txt", data: []byte("a1\nb-1\n"), size: 64}, &sink{})
 	if want := "job shown: map: in.txt at byte 3: mr_test.odd.AppendText: less than 0"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	p = configure(t, mr.Job("late", mr.MapFrom(func(*mr.Task) (mr.Mapper[string, string, odd], error) { return belated{}, nil })))
+	_, err = p.Map(t.Context(), mr.TaskEnv{}, &blocks{path: "in.txt", data: []byte("a1\nb2\n"), size: 64}, &sink{})
+	if want := "job late: map cleanup: in.txt at byte 3: mr_test.odd.AppendText: less than 0"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	first := mr.Combine(func(a, b odd) odd { return a })
