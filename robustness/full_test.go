@@ -168,6 +168,20 @@ func tightRound(t *testing.T, c *corpus, s seed) {
 	checkStore(t, d.store)
 }
 
+// TestRoomOnFullDisk makes room on a disk without a byte left by what the store itself offers.
+func TestRoomOnFullDisk(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	disk := mount(t, "size=64m")
+	dir := filepath.Join(disk, "store")
+	runJSON(t, dir, "grep", "e", "--input", c.dir, "--output", filepath.Join(t.TempDir(), "out"))
+	leave(t, disk, filepath.Join(disk, "filler"), 0)
+	if text, _ := mrctl(t, dir, "cache", "invalidate", "--all"); !strings.Contains(text, "of disk freed") {
+		t.Errorf("what is said to be freed: %q", text)
+	}
+	checkStore(t, dir)
+}
+
 // leave fills a disk up to so many bytes.
 func leave(t *testing.T, disk, filler string, room int64) {
 	t.Helper()

@@ -55,7 +55,8 @@ func lockStore(dir string, readOnly bool, wait time.Duration) (*lockFile, error)
 	}
 	l := &lockFile{f: f, writable: !readOnly}
 	if l.writable {
-		if err := l.note(strconv.Itoa(os.Getpid()) + "\n"); err != nil {
+		// On a full disk nobody is named: what is to make room must not need any.
+		if err := l.note(strconv.Itoa(os.Getpid()) + "\n"); err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 			f.Close()
 			return nil, cannotUse(dir, err)
 		}
