@@ -124,6 +124,18 @@ func (e *Engine) room(limit int64) int64 {
 	return max(limit-e.keep.binaries.Load(), limit/2)
 }
 
+// locate names a job's binaries where they are now. The store may have been moved since the job was
+// recorded, or be opened by another path.
+func (e *Engine) locate(c *mr.Code) {
+	bin := filepath.Join(e.o.Store.Dir(), "bin")
+	for path, digest := range map[*string]mr.Digest{&c.Path: c.Digest, &c.MapPath: c.MapDigest} {
+		dir, name := filepath.Split(*path)
+		if filepath.Base(dir) == "bin" && name == digest.String() {
+			*path = filepath.Join(bin, name)
+		}
+	}
+}
+
 // needBinary says so if the code that an earlier job ran is no longer there to be run.
 func needBinary(r *record) error {
 	c := r.Spec.Code.ForMap()

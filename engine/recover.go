@@ -32,6 +32,7 @@ func (l *loop) recover() error {
 		return fmt.Errorf("engine: reading the jobs on record: %w", err)
 	}
 	for _, r := range open {
+		l.e.locate(&r.Spec.Code)
 		j := &job{rec: *r}
 		if err := l.resume(j); err != nil {
 			return fmt.Errorf("engine: resuming job %s: %w", r.ID, err)

@@ -104,13 +104,20 @@ func (e *Engine) submitted(id mr.SubmitID, hash mr.Digest) (job mr.JobID, err er
 			return nil
 		}
 		n := len(b) - len(hash)
-		if mr.Digest(b[n:]) != hash {
+		if mr.Digest(b[n:]) != hash && !sameSpec(tx, mr.JobID(b[:n]), hash) {
 			return mr.Errorf(mr.Refused, "submit id %s was used for another job (%s) with a different specification; use a new id", id, b[:n])
 		}
 		job = mr.JobID(b[:n])
 		return nil
 	})
 	return job, err
+}
+
+// sameSpec looks at the specification of a job on record: its digest may have been made with
+// paths of binaries, as they once were.
+func sameSpec(tx *store.Tx, id mr.JobID, hash mr.Digest) bool {
+	r, err := getJob(tx, id)
+	return err == nil && plan.SpecDigest(r.Spec) == hash
 }
 
 // prepare checks a spec against the world and fills in what the job's code declares.

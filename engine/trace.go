@@ -49,6 +49,7 @@ func (e *Engine) originOf(output string) (o *origin, err error) {
 		})
 	})
 	if err == nil {
+		e.locate(&o.rec.Spec.Code)
 		err = needBinary(o.rec)
 	}
 	if err == nil && len(o.maps) == 0 {

@@ -174,8 +174,16 @@ func foldKey(domain string, stage mr.Digest, r Range, runs [][]mr.Digest, seps [
 	return h.sum()
 }
 
-// SpecDigest identifies a submission: the same submit id must come with the same spec.
+// SpecDigest identifies a submission: the same submit id must come with the same spec. Binaries
+// count by their bytes, not by where they are: that is in the store, whose path is another
+// when it has been moved, or is reached by a link.
 func SpecDigest(s mr.Spec) mr.Digest {
+	if !s.Code.Digest.IsZero() {
+		s.Code.Path = ""
+	}
+	if !s.Code.MapDigest.IsZero() {
+		s.Code.MapPath = ""
+	}
 	h := newHasher("mr/spec")
 	h.str(s.Job)
 	h.num(uint64(s.Code.Kind))

@@ -133,6 +133,39 @@ func TestWorkingFoldersAreSwept(t *testing.T) {
 	}
 }
 
+// TestMovedStore moves the store of a daemon that was killed: the job goes on there with its binary,
+// and its submit id is still its own.
+func TestMovedStore(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	dir := t.TempDir()
+	here, there := launch{store: filepath.Join(dir, "here")}, launch{store: filepath.Join(dir, "there")}
+	here.env = []string{"MR_ODD=hang:" + filepath.Join(dir, "odd")} // so that it does not end before the move
+	d := start(t, here)
+	spec := oddSpec(t, c, filepath.Join(dir, "out"))
+	id := submit(t, d.client(), "moved", spec)
+	until(t, d.client(), id, "a map task", func(s mr.Status) bool { return s.Map.Run > 0 })
+	d.kill()
+	if err := os.Rename(here.store, there.store); err != nil {
+		t.Fatal(err)
+	}
+	d = start(t, there)
+	s := succeed(t, d.client(), id)
+	if got, _ := parts(t, spec.Output); !bytes.Equal(got, c.want["wordcount"]) {
+		t.Error("the output differs")
+	}
+	if s.Map.Failed+s.Reduce.Failed > 0 {
+		t.Errorf("attempts failed:\n%s", logText(t, d.client(), id))
+	}
+	if again := submit(t, d.client(), "moved", spec); again != id {
+		t.Errorf("the submit id of %s has become that of %s", id, again)
+	}
+	d.kill()
+	if text, _ := mrctl(t, there.store, "verify", spec.Output, "--rerun", "1"); !strings.Contains(text, "came out the same") {
+		t.Errorf("verify: %q", text)
+	}
+}
+
 func oddSpec(t *testing.T, c *corpus, out string) mr.Spec {
 	return mr.Spec{
 		Code: mr.Code{Kind: mr.Binary, Path: program(t, "odd"), Source: "odd"}, Inputs: []string{c.dir}, Output: out,
