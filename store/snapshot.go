@@ -122,7 +122,7 @@ func Restore(dir string, force bool) (Restored, error) {
 			err = refuseRestore(dir, r.Taken)
 		}
 		if err == nil {
-			r.Kept, err = restore(dir, snapshot)
+			r.Kept, err = restore(dir, snapshot, r.Taken)
 		}
 	}
 	return r, errors.Join(err, lock.release())
@@ -157,16 +157,17 @@ func checkCatalog(dir string) error {
 	return firstError(err, guard(bf.db.Close))
 }
 
-func restore(dir, snapshot string) (kept string, err error) {
+func restore(dir, snapshot string, taken time.Time) (kept string, err error) {
 	if err := verifySnapshot(snapshot); err != nil {
 		return "", mr.Errorf(mr.Damaged, "store %s: the snapshot of the catalog is damaged, too: %w; move the store's folder away and run the jobs again (outputs are not touched)", dir, err)
 	}
 	path := filepath.Join(dir, catalogName)
 	tmp := path + newSuffix
-	if err := copyFile(snapshot, tmp); err != nil {
+	// The snapshot leaps itself: should it be restored again, that is to yet other epochs.
+	if err := errors.Join(leap(snapshot), os.Chtimes(snapshot, time.Time{}, taken)); err != nil {
 		return "", cannotUse(dir, err)
 	}
-	if err := leap(tmp); err != nil {
+	if err := copyFile(snapshot, tmp); err != nil {
 		return "", cannotUse(dir, err)
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -195,7 +196,7 @@ func unused(path string) string {
 
 // leap moves the epoch of a catalog on.
 func leap(path string) error {
-	bf, err := openBolt(path, false, 0, catalogGrow)
+	bf, err := openBolt(path, false, 0, 64<<10)
 	if err != nil {
 		return err
 	}
