@@ -100,7 +100,7 @@ func Open(dir string, o Options) (*Node, error) {
 
 func (n *Node) start(o Options) error {
 	tmp := filepath.Join(n.store.Dir(), "tmp")
-	if err := os.RemoveAll(tmp); err != nil { // of an earlier life
+	if err := sweep(tmp); err != nil {
 		return mr.Errorf(mr.Failed, "clearing the store's folder for spills: %w", err)
 	}
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
@@ -136,6 +136,19 @@ func (n *Node) start(o Options) error {
 		ended := <-n.ran
 		n.ran <- ended
 		err = cmp.Or(ended, err)
+	}
+	return err
+}
+
+// sweep removes what an earlier life has left in a folder. The folder itself stays: on a full
+// disk it could not be made again.
+func sweep(dir string) error {
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+		return os.RemoveAll(dir) // a link leads to what is not the store's
+	}
+	left, err := os.ReadDir(dir)
+	for _, e := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}
 	return err
 }
