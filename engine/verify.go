@@ -79,7 +79,10 @@ func (c Catalog) verify(ctx context.Context) (v mr.CacheVerdict, damaged []victi
 		if err := ctx.Err(); err != nil {
 			return v, nil, mr.Errorf(mr.Interrupted, "stopped after %d of %d runs: %w", v.Runs, len(outs), err)
 		}
-		bytes, why := c.verifyRun(o)
+		bytes, why, err := c.verifyRun(o)
+		if err != nil {
+			return v, nil, mr.Errorf(mr.Unreachable, "stopped after %d of %d runs, and nothing is forgotten: %w; mend that and verify again", v.Runs, len(outs), err)
+		}
 		if why == "" {
 			v.Runs++
 			v.Bytes += bytes
@@ -106,20 +109,24 @@ func (c Catalog) current(key mr.Digest) (id uint64, err error) {
 	return id, err
 }
 
-// verifyRun says what is wrong with an output's run, or nothing.
-func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string) {
+// verifyRun says what is wrong with an output's run, or nothing. An error is of one that can't be
+// opened for now, as without permission: that says nothing about it.
+func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string, err error) {
 	id := store.RunID(o.Made.Run)
-	fail := func(err error) (int64, string) {
+	fail := func(err error) (int64, string, error) {
 		if errors.Is(err, store.ErrNoRun) {
-			return 0, "lost: its stored output is gone"
+			return 0, "lost: its stored output is gone", nil
 		}
 		if n, verr := c.Store.VolumeOf(id); verr == nil && n > 0 {
-			return 0, fmt.Sprintf("lost: volume %d damaged", n)
+			return 0, fmt.Sprintf("lost: volume %d damaged", n), nil
 		}
-		return 0, "lost: its stored output is damaged"
+		return 0, "lost: its stored output is damaged", nil
 	}
 	src, err := c.Store.OpenRun(id)
 	if err != nil {
+		if !errors.Is(err, store.ErrNoRun) && !errors.Is(err, store.ErrDamaged) {
+			return 0, "", err
+		}
 		return fail(err)
 	}
 	defer src.Close()
@@ -137,7 +144,7 @@ func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string) {
 		return fail(err)
 	}
 	if digest != o.Made.Digest {
-		return 0, "lost: its stored output has another digest than on record"
+		return 0, "lost: its stored output has another digest than on record", nil
 	}
-	return src.Bytes(), ""
+	return src.Bytes(), "", nil
 }
