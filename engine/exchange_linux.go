@@ -14,3 +14,10 @@ func exchange(a, b string) error {
 	}
 	return err
 }
+
+// mountRoot reports whether something is mounted at dir, also from the device that its parent is on.
+func mountRoot(dir string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_SYMLINK_NOFOLLOW, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}

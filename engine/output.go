@@ -222,7 +222,9 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 		if err := failpoint.Hit("engine/publish-exchange"); err != nil {
 			return err
 		}
-		if err := exchange(dst, out); err != nil {
+		if err := exchange(dst, out); errors.Is(err, syscall.EXDEV) {
+			return mr.Errorf(mr.Failed, "the file system cannot rename %s, as with a folder in a lower layer of an overlay; choose another --output", out)
+		} else if err != nil {
 			return &os.LinkError{Op: "exchange", Old: dst, New: out, Err: err}
 		}
 	}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
@@ -12,11 +14,17 @@ import (
 // what the job or the engine itself still needs must not be in it.
 
 // checkReplaced refuses to replace the folder at dir if it has the store, or a file that the job
-// reads, in it.
+// reads, in it, or if it can't be renamed.
 func checkReplaced(dir, store string, files []input.File) error {
 	in, err := within(dir)
 	if err != nil {
 		return mr.Errorf(mr.Failed, "looking at output folder %s: %w", dir, err)
+	}
+	switch mounted, err := isMount(dir); {
+	case err != nil:
+		return mr.Errorf(mr.Failed, "looking at output folder %s: %w", dir, err)
+	case mounted:
+		return mr.Errorf(mr.Refused, "output %s is where a file system begins, and --overwrite cannot put a new folder in its place; choose a folder below it as --output", dir)
 	}
 	inStore, err := within(store)
 	if err != nil {
@@ -34,6 +42,32 @@ func checkReplaced(dir, store string, files []input.File) error {
 		}
 	}
 	return nil
+}
+
+// isMount reports whether a file system, or a subvolume of one, begins at dir.
+func isMount(dir string) (bool, error) {
+	if mountRoot(dir) {
+		return true, nil
+	}
+	own, err := device(dir)
+	if err != nil {
+		return false, err
+	}
+	parent, err := device(filepath.Dir(dir))
+	return own != parent, err
+}
+
+// device is the number of the device that a folder is on.
+func device(dir string) (uint64, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, nil
+	}
+	return uint64(st.Dev), nil //nolint:unconvert // of another type elsewhere
 }
 
 // within returns a function that reports whether a file lies below dir, also where symbolic

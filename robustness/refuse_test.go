@@ -233,3 +233,24 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 }
+
+// TestMountedOutput names an output folder at which a file system is mounted: it can't be exchanged
+// for another, which is said before anything is computed. A folder below it can.
+func TestMountedOutput(t *testing.T) {
+	t.Parallel()
+	c := shared(t)
+	out := mount(t, "size=64m")
+	cl := startDaemon(t, filepath.Join(t.TempDir(), "store")).client()
+	spec := mr.Spec{Job: "wordcount", Inputs: []string{c.dir}, Output: out, Overwrite: true}
+	if id, err := cl.Submit(t.Context(), "mounted", spec); mr.KindOf(err) != mr.Refused || !strings.Contains(err.Error(), out) {
+		t.Errorf("%s, %v", id, err)
+	}
+	spec.Output = filepath.Join(out, "below")
+	if err := os.Mkdir(spec.Output, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, cl, submit(t, cl, "below", spec))
+	if got, _ := parts(t, spec.Output); !bytes.Equal(got, c.want["wordcount"]) {
+		t.Error("the output differs")
+	}
+}
