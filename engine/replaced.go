@@ -49,17 +49,16 @@ func isMount(dir string) (bool, error) {
 	if mountRoot(dir) {
 		return true, nil
 	}
-	own, err := device(dir)
+	own, err := device(os.Lstat(dir)) // a link to a folder is on the device of the folder that it is in
 	if err != nil {
 		return false, err
 	}
-	parent, err := device(filepath.Dir(dir))
+	parent, err := device(os.Stat(filepath.Dir(dir)))
 	return own != parent, err
 }
 
-// device is the number of the device that a folder is on.
-func device(dir string) (uint64, error) {
-	info, err := os.Stat(dir)
+// device is the number of the device that a file is on.
+func device(info os.FileInfo, err error) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
