@@ -211,6 +211,7 @@ type emitter[K, V any] struct {
 	n      int64    // pairs emitted; a table counts its own
 	err    error    // of the output; emit cannot return it, so the task looks here
 	held   *held[V] // what the current record has emitted, where bad ones are skipped; else nil
+	over   bool     // the mapper has returned for the last time
 }
 
 func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
@@ -243,6 +244,7 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 	switch {
 	case e.text != nil:
 		return func(k K, v V) {
+			e.inTime()
 			e.n++
 			if e.err == nil {
 				e.err = e.text.write(k, v)
@@ -250,16 +252,19 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 		}
 	case e.buffer != nil:
 		return func(k K, v V) {
+			e.inTime()
 			e.n++
 			e.vbuf = e.value.Append(e.vbuf[:0], v)
 			e.buffer.Add(e.encode(&k), e.vbuf)
 		}
 	case e.value.l.alias:
 		return func(k K, v V) {
+			e.inTime()
 			e.table.Add(e.encode(&k), e.value.Own(v))
 		}
 	case e.key.single == partString:
 		return func(k K, v V) {
+			e.inTime()
 			s := *(*string)(unsafe.Pointer(&k))
 			e.table.Add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
 		}
@@ -270,8 +275,17 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 		fallthrough
 	default:
 		return func(k K, v V) {
+			e.inTime()
 			e.table.Add(e.encode(&k), v)
 		}
+	}
+}
+
+// inTime stops who emits when the task is over, as from a goroutine that nobody waited for: the pair would be
+// lost without a word. It is no lock: see Emit.
+func (e *emitter[K, V]) inTime() {
+	if e.over {
+		panic(Errorf(Usage, "emit was called after the mapper had returned for the last time; wait for every goroutine that emits"))
 	}
 }
 
@@ -299,6 +313,7 @@ func (e *emitter[K, V]) encode(k *K) []byte {
 
 // finish writes what was collected to the output.
 func (e *emitter[K, V]) finish(t *Task) error {
+	e.over = true
 	if e.table != nil {
 		if err := e.table.Drain(e.out, e.beside...); err != nil {
 			return err
@@ -320,6 +335,7 @@ func (e *emitter[K, V]) finish(t *Task) error {
 
 // discard releases what a failed task collected; after finish it does nothing.
 func (e *emitter[K, V]) discard() {
+	e.over = true
 	if e.table != nil {
 		e.table.Discard()
 	}

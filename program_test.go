@@ -419,3 +419,32 @@ func TestCancelledTaskStops(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a goroutine emits that nobody waited for is not lost without a word.
+func TestEmitAfterTheLastReturn(t *testing.T) {
+	var late func()
+	word := func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+		late = func() { emit(line, 1) }
+		return nil
+	}
+	number := func(_ *mr.Task, line string, emit mr.Emit[int, string]) error {
+		late = func() { emit(len(line), line) }
+		return nil
+	}
+	for name, opts := range map[string][]mr.Option{
+		"sorted":         {mr.Map(word), mr.Reduce(sumUp)},
+		"combined":       {mr.Map(word), mr.Combine(mr.Sum[int64]), mr.Reduce(sumUp)},
+		"combined, text": {mr.Map(number), mr.Combine(func(a, _ string) string { return a }), mr.Pass[int, string]()},
+		"map only":       {mr.Map(word)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runMap(t, configure(t, mr.Job("late", opts...)), "a\n")
+			defer func() {
+				if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "wait for every goroutine that emits") {
+					t.Errorf("emit panicked with %v", err)
+				}
+			}()
+			late()
+		})
+	}
+}
