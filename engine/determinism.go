@@ -36,7 +36,9 @@ func (v verdict) String() string {
 	return [...]string{"untried", "deterministic", "unordered", "indeterminate"}[v]
 }
 
-func verdictKey(stage mr.Digest) []byte { return append([]byte("verdict/"), stage[:]...) }
+const verdictPrefix = "verdict/"
+
+func verdictKey(stage mr.Digest) []byte { return append([]byte(verdictPrefix), stage[:]...) }
 
 func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
 	if b := tx.Get(store.Meta, verdictKey(stage)); len(b) == 1 && b[0] <= byte(indeterminate) {

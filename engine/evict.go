@@ -54,34 +54,46 @@ func (e *Engine) kick() {
 
 // keepBounded evicts whenever the store has grown too large, until the engine stops.
 func (e *Engine) keepBounded() {
-	if e.pruneIsDue() {
-		e.prune(e.ctx)
+	e.pruneIfDue()
+	look := time.NewTicker(pruneLook)
+	defer look.Stop()
+	var tick <-chan time.Time
+	if e.o.CacheSize > 0 {
+		e.boundBinaries()
+		defer e.o.Store.Bound(0)
+		ticker := time.NewTicker(evictTick) // what is being written is not committed yet
+		defer ticker.Stop()
+		tick = ticker.C
 	}
-	if e.o.CacheSize <= 0 {
-		return
-	}
-	e.boundBinaries()
-	defer e.o.Store.Bound(0)
-	ticker := time.NewTicker(evictTick) // what is being written is not committed yet
-	defer ticker.Stop()
 	for e.ctx.Err() == nil {
-		if bound := e.room(e.o.CacheSize); e.o.Store.DiskBytes() > bound/20*evictFrom {
-			freed, err := e.shrink(e.ctx, bound)
-			if err != nil && e.ctx.Err() == nil {
-				e.log.Warn("keeping the store within its bound", "err", err)
-			}
-			// Writers wait for room only while it can be made.
-			stuck := freed.Disk == 0 || err != nil
-			e.o.Store.Overrun(stuck)
-			if stuck {
-				e.sleep(evictPause)
-			}
+		if e.o.CacheSize > 0 {
+			e.evict()
 		}
 		select {
 		case <-e.keep.kicked:
-		case <-ticker.C:
+		case <-tick:
+		case <-look.C:
+			e.pruneIfDue()
 		case <-e.ctx.Done():
 		}
+	}
+}
+
+// evict brings the store back within its bound, if it has grown too large.
+func (e *Engine) evict() {
+	bound := e.room(e.o.CacheSize)
+	if e.o.Store.DiskBytes() <= bound/20*evictFrom {
+		return
+	}
+	freed, err := e.shrink(e.ctx, bound)
+	if err != nil && e.ctx.Err() == nil {
+		e.log.Warn("keeping the store within its bound", "err", err)
+	}
+	// Writers wait for room only while it can be made.
+	stuck := freed.Disk == 0 || err != nil
+	e.o.Store.Overrun(stuck)
+	if stuck {
+		e.sleep(evictPause)
 	}
 }
 
@@ -119,8 +131,12 @@ func (e *Engine) shrink(ctx context.Context, limit int64) (freed mr.CacheFreed, 
 	}
 	if now := e.o.Now(); short > 0 && e.o.Store.DiskBytes() > limit && now.Sub(e.keep.warned) > time.Minute {
 		e.keep.warned = now
-		e.log.Warn("the store is larger than --cache-size: jobs under way and pins need it",
-			"store", e.o.Store.Dir(), "bytes", e.o.Store.DiskBytes(), "limit", limit)
+		why := "the store is larger than --cache-size: jobs under way and pins need it"
+		catalog := e.o.Store.CatalogBytes()
+		if catalog > limit/2 {
+			why = "the store is larger than --cache-size: the records of its jobs alone take most of that; old ones go once a day, or with mrctl cache gc, and leave room for others"
+		}
+		e.log.Warn(why, "store", e.o.Store.Dir(), "bytes", e.o.Store.DiskBytes(), "limit", limit, "records", catalog)
 	}
 	return freed, nil
 }
@@ -155,12 +171,13 @@ func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short 
 	}
 	for _, v := range all {
 		f, stored := volumes[v.volume]
-		if stored { // else it is in the catalog, whose pages are used again
-			was := f.Gain()
-			f.Live = max(f.Live-v.bytes, 0)
-			volumes[v.volume] = f
-			need -= f.Gain() - was
+		if !stored { // in the catalog, whose file does not shrink: see prune.go
+			continue
 		}
+		was := f.Gain()
+		f.Live = max(f.Live-v.bytes, 0)
+		volumes[v.volume] = f
+		need -= f.Gain() - was
 		vs = append(vs, v)
 		if need <= 0 {
 			break
@@ -193,6 +210,14 @@ func (e *Engine) candidates(ctx context.Context, runs map[store.RunID]uint32) (a
 	return all, err
 }
 
+// wanted is when an output was made or used last.
+func wanted(o *lineage.Output) time.Time {
+	if o.Used.After(o.Created) {
+		return o.Used
+	}
+	return o.Created
+}
+
 // value is what keeping an output is worth: the work it has saved or may save, for its
 // bytes, and the less the longer nobody wanted it.
 func value(o *lineage.Output, now time.Time) float64 {
@@ -202,11 +227,7 @@ func value(o *lineage.Output, now time.Time) float64 {
 	if o.Kind == plan.Merge { // what it stands for is there: inner nodes go first
 		return 0
 	}
-	last := o.Created
-	if o.Used.After(last) {
-		last = o.Used
-	}
-	idle := max(now.Sub(last), 0) + time.Minute // the last minute's are alike
+	idle := max(now.Sub(wanted(o)), 0) + time.Minute // the last minute's are alike
 	cpu := max(o.CPU, time.Millisecond)
 	return cpu.Seconds() * float64(o.Uses+1) / (float64(o.Made.Stored+1<<10) * idle.Seconds())
 }

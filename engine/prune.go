@@ -14,15 +14,35 @@ import (
 )
 
 // What the catalog knows is not kept for ever: jobs that ended more than pruneAfter ago
-// go, with their tasks, logs and plans, and the oldest of more than pruneJobs. A submit id is
-// known for pruneAfter longer than its job, so that a late retry does not run it again.
-// Outputs whose bytes went long ago go, too. Pinned jobs stay.
+// go, with their tasks, logs and plans, and the oldest of more than pruneJobs, or of more than have
+// pruneTasks tasks. A submit id is known for pruneAfter longer than its job, so that a late retry does
+// not run it again. Outputs whose bytes went long ago go, too, and small ones, which are in the catalog
+// itself, that nobody has wanted for pruneAfter. With them goes what only they had need of: the
+// components of stages, verdicts on these, and what was last made where (see unused.go). Pinned jobs stay.
 const (
 	pruneAfter = 30 * 24 * time.Hour
 	pruneJobs  = 10_000
+	pruneTasks = 1_000_000
+	pruneLeast = 16 // jobs that stay, however many tasks they have
 	pruneBatch = 64 // jobs to a transaction
 	pruneEvery = 24 * time.Hour
+	pruneLook  = time.Hour // how often a daemon looks whether it is due
 )
+
+// A task's record, with its output's, takes about taskBytes of the catalog, which is to have no more than
+// a quarter of what the store may take.
+const (
+	taskBytes    = 1 << 10
+	catalogShare = 4
+)
+
+// mostTasks is how many tasks of jobs that have ended may be on record.
+func (e *Engine) mostTasks() int {
+	if e.o.CacheSize <= 0 {
+		return pruneTasks
+	}
+	return int(min(e.o.CacheSize/catalogShare/taskBytes, pruneTasks))
+}
 
 // Table Meta, "pruned": when, as time.Time marshals itself.
 const prunedKey = "pruned"
@@ -38,6 +58,12 @@ func (e *Engine) pruneIsDue() bool {
 		return nil
 	})
 	return err != nil || e.o.Now().Sub(last).Abs() > pruneEvery
+}
+
+func (e *Engine) pruneIfDue() {
+	if e.pruneIsDue() {
+		e.prune(e.ctx)
+	}
 }
 
 // prune removes what is too old. It runs beside everything else: nobody uses a job that
@@ -60,12 +86,15 @@ func (e *Engine) prune(ctx context.Context) (jobs int) {
 		jobs += len(batch)
 	}
 	if err == nil {
+		err = e.forgetSmall(ctx, now)
+	}
+	if err == nil {
 		err = e.o.Store.Update(func(tx *store.Tx) error {
 			b, err := now.MarshalBinary()
 			if err != nil {
 				return err
 			}
-			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now), tx.Put(store.Meta, []byte(prunedKey), b))
+			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now), dropUnused(tx), tx.Put(store.Meta, []byte(prunedKey), b))
 		})
 	}
 	if err != nil {
@@ -82,6 +111,7 @@ func (e *Engine) oldJobs(now time.Time) (old []mr.JobID, err error) {
 			return err
 		}
 		var ended []mr.JobID // by id, so by age
+		var tasks []int      // of each of them
 		total := 0
 		err = tx.Scan(store.Jobs, nil, func(_, v []byte) error {
 			total++
@@ -91,13 +121,18 @@ func (e *Engine) oldJobs(now time.Time) (old []mr.JobID, err error) {
 			case now.Sub(r.Ended) > pruneAfter:
 				old = append(old, r.ID)
 			default:
-				ended = append(ended, r.ID)
+				ended, tasks = append(ended, r.ID), append(tasks, r.Map.Tasks+r.Reduce.Tasks)
 			}
 			return err
 		})
-		if more := total - len(old) - pruneJobs; more > 0 {
-			old = append(old, ended[:min(more, len(ended))]...)
+		from := min(max(total-len(old)-pruneJobs, 0), len(ended))
+		left := e.mostTasks()
+		for i := len(ended) - 1; i >= from; i-- {
+			if left -= tasks[i]; left < 0 && i < len(ended)-pruneLeast {
+				from = i + 1
+			}
 		}
+		old = append(old, ended[:from]...)
 		return err
 	})
 	return old, err
@@ -173,6 +208,41 @@ func dropOutputs(tx *store.Tx, now time.Time) error {
 		}
 		return now.Sub(o.Created) > 2*pruneAfter && (o.GoneAt.IsZero() || now.Sub(o.GoneAt) > 2*pruneAfter), nil
 	})
+}
+
+// forgetSmall gives up the outputs in the catalog that nobody has wanted for long: what volumes may
+// take never reaches them.
+func (e *Engine) forgetSmall(ctx context.Context, now time.Time) error {
+	e.keep.mu.Lock()
+	defer e.keep.mu.Unlock()
+	_, runs, err := e.o.Store.Layout()
+	if err != nil {
+		return err
+	}
+	var old []victim
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		pinned, err := pinnedKeys(tx)
+		if err != nil {
+			return err
+		}
+		return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
+			volume, stored := runs[store.RunID(o.Made.Run)]
+			if o.Made.Run != 0 && stored && volume == 0 && !pinned[o.Key] && now.Sub(wanted(o)) > pruneAfter {
+				old = append(old, victim{key: o.Key, run: o.Made.Run, bytes: o.Made.Stored, cpu: o.CPU})
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	var freed mr.CacheFreed
+	for batch := range slices.Chunk(old, evictBatch) {
+		if err := e.forget(ctx, batch, lineage.Evicted, &freed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // idTime is when a job's id was made; see newJobID.

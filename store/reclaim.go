@@ -27,10 +27,16 @@ func (s *Store) DiskBytes() int64 {
 		n += v.size
 	}
 	s.mu.Unlock()
-	if info, err := os.Stat(s.catalogPath()); err == nil {
-		n += allocated(info)
+	return n + s.CatalogBytes()
+}
+
+// CatalogBytes returns what the catalog takes of that.
+func (s *Store) CatalogBytes() int64 {
+	info, err := os.Stat(s.catalogPath())
+	if err != nil {
+		return 0
 	}
-	return n
+	return allocated(info)
 }
 
 // allocated is what a file takes on disk: bbolt grows files ahead of their use.

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// pruning is an engine that runs on an empty store, and the time by its clock.
+func pruning(t *testing.T, o Options) (*Engine, *store.Store, time.Time) {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	b, err := now.MarshalBinary()
+	if err == nil { // so that only the test prunes
+		err = s.Update(func(tx *store.Tx) error { return tx.Put(store.Meta, []byte(prunedKey), b) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Store, o.Now = s, func() time.Time { return now }
+	e := New(o)
+	ran := make(chan error)
+	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	t.Cleanup(func() {
+		e.Drain()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		s.Close() //nolint:errcheck // the test is over
+	})
+	return e, s, now
+}
+
+// Of jobs with many tasks the oldest go, however young they are.
+func TestPruneBoundsTasks(t *testing.T) {
+	e, s, now := pruning(t, Options{CacheSize: 1000 * catalogShare * taskBytes})
+	var ids []mr.JobID
+	err := s.Update(func(tx *store.Tx) error {
+		for i := range 2 * pruneLeast {
+			at := now.Add(time.Duration(i-1000) * time.Second)
+			r := &record{ID: newJobID(at), State: mr.Succeeded, Submitted: at, Ended: at}
+			r.Map.Tasks, r.Reduce.Tasks = 30, 10 // 25 jobs have 1,000
+			ids = append(ids, r.ID)
+			if err := putJob(tx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := e.prune(t.Context()); n != len(ids)-25 {
+		t.Errorf("%d of %d jobs went", n, len(ids))
+	}
+	e.o.CacheSize = 1
+	if n := e.prune(t.Context()); n != 25-pruneLeast {
+		t.Errorf("%d of 25 jobs went; %d stay in any case", n, pruneLeast)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		for i, id := range ids {
+			if there := tx.Get(store.Jobs, []byte(id)) != nil; there != (i >= len(ids)-pruneLeast) {
+				t.Errorf("job %d of %d: on record %v", i, len(ids), there)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What nobody refers to goes, and what somebody does stays: stages, verdicts on them, slots. Small
+// outputs that nobody has wanted for long are given up.
+func TestPruneDropsWhatIsUnused(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	run := func() uint64 {
+		w := s.CreateRun()
+		if err := w.WriteBlock([]byte("a part")); err != nil {
+			t.Fatal(err)
+		}
+		id, err := w.Seal(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint64(id)
+	}
+	const young, old, ofJob, ofNone = 1, 2, 3, 4 // stages, and the outputs of the first two
+	runs := [...]uint64{young: run(), old: run()}
+	r := &record{ID: newJobID(now), State: mr.Succeeded, Submitted: now, Ended: now, MapStage: mr.Digest{ofJob}, Plan: mr.Digest{1}}
+	slots := map[mr.Digest]bool{} // those that are to stay
+	err := s.Update(func(tx *store.Tx) error {
+		for id, age := range map[byte]time.Duration{young: pruneAfter / 2, old: 2 * pruneAfter} {
+			if err := tx.CommitRun(store.RunID(runs[id])); err != nil {
+				return err
+			}
+			o := &lineage.Output{Key: mr.Digest{id}, Kind: plan.Map, Stage: mr.Digest{id}, Made: plan.Made{Run: runs[id]}, Created: now.Add(-age)}
+			if err := lineage.PutOutput(tx, o); err != nil {
+				return err
+			}
+		}
+		for id := range byte(ofNone) {
+			stage := mr.Digest{id + 1}
+			if err := lineage.PutStage(tx, plan.Stage{Digest: stage}); err != nil {
+				return err
+			}
+			if err := tx.Put(store.Meta, verdictKey(stage), []byte{byte(deterministic)}); err != nil {
+				return err
+			}
+		}
+		for i, c := range []struct {
+			keys  []byte
+			job   mr.JobID
+			stays bool
+		}{
+			{keys: []byte{young}, stays: true}, {keys: []byte{9, young}, stays: true}, {keys: []byte{9, 8}},
+			{job: r.ID, stays: true}, {job: newJobID(now.Add(-time.Hour))},
+		} {
+			slot := mr.Digest{1, byte(i)}
+			slots[slot] = c.stays
+			for j, k := range c.keys {
+				if err := lineage.PutSlot(tx, slot, mr.Digest{byte(j)}, mr.Digest{k}); err != nil {
+					return err
+				}
+			}
+			if c.job != "" {
+				if err := tx.Put(store.Slots, slot[:], []byte(c.job)); err != nil {
+					return err
+				}
+			}
+		}
+		return putJob(tx, r)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.prune(t.Context())
+	err = s.View(func(tx *store.Tx) error {
+		for id, stays := range map[byte]bool{young: true, old: true, ofJob: true, ofNone: false} {
+			stage := mr.Digest{id}
+			if (tx.Get(store.Stages, stage[:]) != nil) != stays || (verdictOf(tx, stage) == deterministic) != stays {
+				t.Errorf("stage %d and its verdict: on record %v, %v", id, !stays, verdictOf(tx, stage))
+			}
+		}
+		for slot, stays := range slots {
+			if (tx.Get(store.Slots, slot[:]) != nil) != stays {
+				t.Errorf("slot %d: on record %v", slot[1], !stays)
+			}
+		}
+		for id, run := range map[byte]uint64{young: runs[young], old: 0} {
+			if o, err := lineage.GetOutput(tx, mr.Digest{id}); err != nil || o == nil || o.Made.Run != run {
+				t.Errorf("output %d: %+v, %v", id, o, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
