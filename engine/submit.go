@@ -96,6 +96,37 @@ func (e *Engine) reserve(ctx context.Context, j *job) error {
 	return err
 }
 
+// Submitted is the job that was acknowledged under a submit id, or none: for who can't make spec whole any
+// more. Code that spec names by path alone is taken for the job's own.
+func (e *Engine) Submitted(ctx context.Context, id mr.SubmitID, spec mr.Spec) (job mr.JobID, err error) {
+	unlock, err := e.submits.lock(ctx, string(id))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		b := tx.Get(store.Submits, []byte(id))
+		if len(b) < len(mr.Digest{}) {
+			return nil
+		}
+		r, err := getJob(tx, mr.JobID(b[:len(b)-len(mr.Digest{})]))
+		if errors.Is(err, mr.ErrNotFound) {
+			return nil // its record is too old, and the submission's digest has to do
+		}
+		if err == nil && spec.Code.Digest.IsZero() {
+			spec.Code.Digest = r.Spec.Code.Digest
+		}
+		if err == nil && spec.Code.MapPath != "" && spec.Code.MapDigest.IsZero() {
+			spec.Code.MapDigest = r.Spec.Code.MapDigest
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return e.submitted(id, plan.SpecDigest(spec))
+}
+
 // submitted looks a submission up by its id.
 func (e *Engine) submitted(id mr.SubmitID, hash mr.Digest) (job mr.JobID, err error) {
 	err = e.o.Store.View(func(tx *store.Tx) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 
@@ -28,7 +29,12 @@ type localEngine struct {
 
 func (e localEngine) Jobs() mr.Jobs {
 	jobs := e.Node.Jobs()
-	return importing{jobs, jobs.(mr.Cache), jobs.(mr.Tracer), jobs.(mr.Fleet), e.Node, filepath.Join(e.store, "bin")}
+	return importing{jobs, jobs.(mr.Cache), jobs.(mr.Tracer), jobs.(mr.Fleet), jobs.(submissions), e.Node, filepath.Join(e.store, "bin")}
+}
+
+// submissions knows what was acknowledged.
+type submissions interface {
+	Submitted(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error)
 }
 
 // importer copies a job binary into the store.
@@ -44,17 +50,23 @@ type importing struct {
 	mr.Cache
 	mr.Tracer
 	mr.Fleet
+	known submissions
 	store importer
 	bin   string // the store's folder of binaries
 }
 
-// Submit implements mr.Jobs.
+// Submit implements mr.Jobs. A job that was acknowledged has its binary: what became of the file since
+// is nothing to who asks for the job again.
 func (i importing) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
-	spec, err := i.imported(spec)
-	if err != nil {
-		return "", err
+	whole, err := i.imported(spec)
+	if err == nil {
+		return i.Jobs.Submit(ctx, id, whole)
 	}
-	return i.Jobs.Submit(ctx, id, spec)
+	job, unknown := i.known.Submitted(ctx, id, spec)
+	if job != "" || errors.Is(unknown, mr.ErrRefused) {
+		return job, unknown
+	}
+	return "", err
 }
 
 // DryRun implements mr.Jobs.
