@@ -42,6 +42,12 @@ func splitAddr(addr string) (network, where string, err error) {
 	return network, where, nil
 }
 
+// CheckAddr says what keeps an address from ever being listened on or dialled.
+func CheckAddr(addr string) error {
+	_, _, err := splitAddr(addr)
+	return err
+}
+
 // Listen opens "unix:PATH" or "tcp:HOST:PORT". Beyond the loopback interface it
 // refuses: that takes keys, see ListenAuth.
 func Listen(spec string) (net.Listener, error) { return ListenAuth(spec, nil) }

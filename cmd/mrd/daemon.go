@@ -140,8 +140,14 @@ func (d *daemon) flags(args []string) (o options, done bool, err error) {
 		return o, false, err
 	}
 	addrs := []string{"unix:" + filepath.Join(o.store, where.Socket)}
+	if err := rpcsvc.CheckAddr(addrs[0]); err != nil {
+		return o, false, mr.Errorf(mr.Usage, "--store %s: %w: a symbolic link to the folder will do, for mrctl too", o.store, err)
+	}
 	for _, a := range o.listen {
 		addr, err := where.Parse(a, d.dir)
+		if err == nil {
+			err = rpcsvc.CheckAddr(addr)
+		}
 		if err != nil {
 			return o, false, mr.Errorf(mr.Usage, "--listen: %w", err)
 		}

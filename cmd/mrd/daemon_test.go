@@ -175,6 +175,9 @@ func TestEnds(t *testing.T) {
 		{name: "memory", args: []string{"--memory", "much"}, status: 2, words: "no unit that is known"},
 		{name: "workers", args: []string{"--workers", "-1"}, status: 2, words: "--workers -1"},
 		{name: "log format", args: []string{"--log-format", "xml"}, status: 2, words: `--log-format "xml"`},
+		{name: "long path", args: []string{"--listen", "unix:/" + strings.Repeat("p", 103)}, status: 2, words: "mrd: --listen: the path of socket"},
+		{name: "long store", args: []string{"--store", "/" + strings.Repeat("p", 99)}, status: 2, words: "mrd: --store /ppp"},
+		{name: "no port", args: []string{"--listen", "tcp:[::1"}, status: 2, words: "mrd: --listen: address"},
 		{name: "address", args: []string{"--listen", "nowhere"}, status: 2, words: `--listen: address "nowhere"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

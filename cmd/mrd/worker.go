@@ -117,7 +117,10 @@ func (w *joiner) flags(args []string) (done bool, err error) {
 	case o.logFormat != "text" && o.logFormat != "json":
 		return false, mr.Errorf(mr.Usage, "--log-format %q is not known; use text or json", o.logFormat)
 	}
-	if o.addr, err = where.Parse(o.addr, w.dir); err != nil {
+	if o.addr, err = where.Parse(o.addr, w.dir); err == nil {
+		err = rpcsvc.CheckAddr(o.addr)
+	}
+	if err != nil {
 		return false, mr.Errorf(mr.Usage, "--join: %w", err)
 	}
 	if o.workers == 0 {

@@ -20,6 +20,7 @@ func TestWorkerFlags(t *testing.T) {
 		{[]string{"--help"}, 0, "mrd worker --join ADDR"},
 		{nil, 2, "needs --join ADDR"},
 		{[]string{"--join", "nowhere"}, 2, "neither unix:PATH nor tcp:HOST:PORT"},
+		{[]string{"--join", "unix:/" + strings.Repeat("p", 103)}, 2, "--join: the path of socket"},
 		{[]string{"--join", "tcp:h:1", "--workers", "-1"}, 2, "cannot be negative"},
 		{[]string{"--join", "tcp:h:1", "--auth", "/none"}, 5, "mrctl auth init makes the keys"},
 		{[]string{"--join", "tcp:h:1", "more"}, 2, "takes flags only"},
