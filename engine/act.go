@@ -269,7 +269,7 @@ func (l *loop) start(a actStart) {
 	f.work = plan.Work{
 		Attempt: a.attempt, Kind: a.task.kind, Index: a.task.index,
 		Program: j.rec.program(a.task.kind), Format: j.rec.Spec.InputFormat,
-		RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory,
+		RecordLimit: j.rec.Spec.RecordLimit, Memory: l.members[a.worker].TaskMemory,
 		Unsorted: !j.rec.Traits.Reduce, SkipBadRecords: j.rec.Spec.SkipBadRecords,
 	}
 	if a.task.kind == plan.Map {

@@ -25,7 +25,7 @@ func (c *core) start(id taskID, w workerID, twin bool) {
 	c.seq++
 	a := &attempt{id: plan.AttemptOf(c.epoch, c.seq), task: id, worker: w, key: t.key, remade: j.remade, started: c.now}
 	c.attempts[a.id] = a
-	if a.small = t.small() && !twin && c.workers[w].small < c.smallSlots; a.small {
+	if a.small = t.small() && !twin && c.hasSmall(c.workers[w]); a.small {
 		c.workers[w].small++
 	} else {
 		c.workers[w].busy++

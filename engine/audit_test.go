@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -31,7 +32,7 @@ func audit(c *core) error {
 		if w.busy != busy[id] || w.busy > w.slots {
 			return fmt.Errorf("worker %d: busy %d of %d, and runs %d", id, w.busy, w.slots, busy[id])
 		}
-		if w.small != small[id] || w.small > c.smallSlots {
+		if w.small != small[id] || w.small > cmp.Or(w.most, c.smallSlots) {
 			return fmt.Errorf("worker %d: %d small attempts of %d, and runs %d", id, w.small, c.smallSlots, small[id])
 		}
 	}

@@ -112,6 +112,7 @@ type coreWorker struct {
 	// Of a worker in another process; see silence.go.
 	name   string
 	lease  time.Duration // 0: it is in this process, and never silent
+	most   int           // of small; 0: the core's smallSlots
 	heard  time.Time     // its last sign of life
 	silent bool          // its lease has run out
 }

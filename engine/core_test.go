@@ -313,3 +313,15 @@ func TestSmallTasksFitInMemory(t *testing.T) {
 		}
 	}
 }
+
+// A worker that says what memory it has gets as many small tasks as fit there.
+func TestSmallTasksFitInAWorkersMemory(t *testing.T) {
+	b := newTable(t)
+	b.c.smallSlots = 8
+	b.step(evJoined{1, 1, "small", time.Hour, 2})
+	b.step(evAdd{job: "a", share: true})
+	b.step(evPlanned{job: "a", maps: slices.Repeat([]planned{{tiny: true}}, 40)})
+	if w := b.c.workers[1]; w.small != 2 {
+		t.Errorf("%d small attempts, want 2", w.small)
+	}
+}

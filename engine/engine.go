@@ -56,6 +56,9 @@ const (
 	smallSlots = 1024
 )
 
+// smallFor is how many small tasks go into a quarter of a task's memory.
+func smallFor(taskMemory int64) int { return int(min(max(taskMemory/4/smallInput, 1), smallSlots)) }
+
 // New makes an engine. Jobs that the store holds and that have not ended go on when Run
 // is called.
 func New(o Options) *Engine {
@@ -85,7 +88,7 @@ func New(o Options) *Engine {
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	core := newCore(o.Store.Epoch())
-	core.speculate, core.smallSlots = !o.NoTwins, int(min(max(o.TaskMemory/4/smallInput, 1), smallSlots))
+	core.speculate, core.smallSlots = !o.NoTwins, smallFor(o.TaskMemory)
 	e.loop = loop{
 		e:         e,
 		core:      core,

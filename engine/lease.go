@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/mrd-io/mr"
@@ -94,11 +95,14 @@ func (c *core) freeWorkerBut(not ...workerID) workerID {
 // found no room on a worker, and should go to another.
 func (t *task) small() bool { return t.tiny && t.failures == 0 && len(t.failedOn) == 0 }
 
+// hasSmall says whether a worker has a slot for a small task.
+func (c *core) hasSmall(w *coreWorker) bool { return w.small < cmp.Or(w.most, c.smallSlots) }
+
 // freeForSmall returns the worker with the fewest small attempts, or -1.
 func (c *core) freeForSmall() workerID {
 	best := workerID(-1)
 	for id, w := range c.workers {
-		if w.silent || w.small >= c.smallSlots || c.now.Before(w.rests) {
+		if w.silent || !c.hasSmall(w) || c.now.Before(w.rests) {
 			continue
 		}
 		if best < 0 || w.small < c.workers[best].small || w.small == c.workers[best].small && id < best {

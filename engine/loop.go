@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/rpc"
@@ -195,11 +196,12 @@ func (l *loop) pending() (ids []plan.Attempt) {
 }
 
 func (l *loop) addWorker(c *rpc.Client, m Member) {
+	m.TaskMemory = cmp.Or(m.TaskMemory, l.e.o.TaskMemory)
 	l.nextID++
 	l.workers[l.nextID] = c
 	l.members[l.nextID] = &member{Member: m, joined: l.e.o.Now()}
 	if m.Lease > 0 {
-		l.queue = append(l.queue, evJoined{l.nextID, m.Slots, m.Name, m.Lease})
+		l.queue = append(l.queue, evJoined{l.nextID, m.Slots, m.Name, m.Lease, smallFor(m.TaskMemory)})
 	} else {
 		l.queue = append(l.queue, evWorker{l.nextID, m.Slots})
 	}

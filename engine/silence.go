@@ -27,6 +27,7 @@ type (
 		slots  int
 		name   string
 		lease  time.Duration
+		small  int // attempts at small tasks that it takes beside its slots; 0: as others do
 	}
 	evBeat struct{ worker workerID } // a sign of life
 
@@ -41,7 +42,7 @@ func (actFence) action() {}
 
 func (c *core) joined(e evJoined) {
 	c.workers[e.worker] = &coreWorker{
-		slots: e.slots, name: e.name, lease: e.lease, heard: c.now,
+		slots: e.slots, name: e.name, lease: e.lease, most: e.small, heard: c.now,
 		rests: c.deaths[e.name].rests,
 	}
 }

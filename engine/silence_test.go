@@ -36,7 +36,7 @@ func (b *table) pass(d time.Duration, beat ...workerID) (fenced []plan.Attempt) 
 func TestLease(t *testing.T) {
 	b := newTable(t)
 	const lease = 3 * time.Second
-	b.step(evJoined{1, 2, "far", lease})
+	b.step(evJoined{1, 2, "far", lease, 0})
 	b.job("a", 4)
 	if f := b.pass(20*time.Second, 1); len(f) > 0 || len(b.started) != 2 {
 		t.Fatalf("fenced %v, started %v", f, b.started)
@@ -77,7 +77,7 @@ func TestLease(t *testing.T) {
 // TestEngineWasAway: when the engine itself was stopped, no worker is to blame for it.
 func TestEngineWasAway(t *testing.T) {
 	b := newTable(t)
-	b.step(evJoined{1, 1, "far", 3 * time.Second})
+	b.step(evJoined{1, 1, "far", 3 * time.Second, 0})
 	b.job("a", 1)
 	b.pass(2*time.Second, 1)
 	b.now = b.now.Add(time.Hour)
@@ -105,14 +105,14 @@ func TestDyingWorkerRests(t *testing.T) {
 		return n
 	}
 	for range restAfter {
-		b.step(evJoined{id, 2, "bad", time.Minute})
+		b.step(evJoined{id, 2, "bad", time.Minute, 0})
 		if got() != 2 {
 			t.Fatalf("worker %d got %d tasks", id, got())
 		}
 		b.step(evWorkerGone{id})
 		id++
 	}
-	b.step(evJoined{id, 2, "bad", time.Minute})
+	b.step(evJoined{id, 2, "bad", time.Minute, 0})
 	if got() != 0 {
 		t.Errorf("it got %d tasks at once", got())
 	}
@@ -129,7 +129,7 @@ func TestDyingWorkerRests(t *testing.T) {
 	}
 	b.step(evWorkerGone{id})
 	id++
-	b.step(evJoined{id, 2, "bad", time.Minute})
+	b.step(evJoined{id, 2, "bad", time.Minute, 0})
 	if got() != 2 {
 		t.Errorf("one death after a success, and it got %d tasks", got())
 	}

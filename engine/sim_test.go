@@ -206,7 +206,7 @@ func (w *world) join() {
 		x := simWorker{id: w.lastWorker, slots: 1 + w.rng.IntN(3), leased: w.ticking && w.chance(60)}
 		w.workers = append(w.workers, x)
 		if x.leased {
-			w.queue = append(w.queue, evJoined{x.id, x.slots, fmt.Sprintf("w%d", x.id%3), simLease})
+			w.queue = append(w.queue, evJoined{x.id, x.slots, fmt.Sprintf("w%d", x.id%3), simLease, 0})
 		} else {
 			w.queue = append(w.queue, evWorker{x.id, x.slots})
 		}

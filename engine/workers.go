@@ -22,6 +22,8 @@ type Member struct {
 	PID   int
 	Slots int
 	Lease time.Duration // how long it may give no sign of life; 0: it is in this process
+
+	TaskMemory int64 // bytes an attempt may use there; 0: the engine's
 }
 
 // member is a worker as the loop sees it.

@@ -15,6 +15,8 @@ type JoinRequest struct {
 	Platform    string   `json:"platform"`
 	Wire        int      `json:"wire"`
 	Features    []string `json:"features"`
+
+	TaskMemory int64 `json:"task_memory"` // bytes a task may use there; 0: what the daemon's own may
 }
 
 // JoinReply welcomes a worker.

@@ -80,7 +80,7 @@ Flags:
   --auth DIR           folder of the keys that TCP needs, made by 'mrctl auth init' (default $MR_AUTH, else
                        auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)
-  --memory SIZE        memory for all tasks together, such as 4GiB
+  --memory SIZE        memory for all tasks together, such as 4GiB (default 1GiB)
   --cache-size SIZE    what the store may take on disk; the outputs that save least are given up for it
                        (default: a fifth of what is free at the start, with what the store has)
   --no-speculation     no attempt gets a second one beside it, however far it is behind its peers

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/mrd-io/mr/clock"
 	"github.com/mrd-io/mr/internal/exit"
 	"github.com/mrd-io/mr/internal/local"
+	"github.com/mrd-io/mr/internal/size"
 	"github.com/mrd-io/mr/internal/where"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/rpcsvc"
@@ -52,6 +54,7 @@ type joinOptions struct {
 	addr      string
 	name      string
 	workers   int
+	memory    int64 // for all tasks together
 	keys      string
 	cache     string
 	logFormat string
@@ -66,13 +69,15 @@ It runs until SIGTERM or SIGINT. When the daemon is away it dials again; when an
 name, it ends with status 5.
 
 Usage:
-  mrd worker --join ADDR [--name NAME] [--workers N] [--auth DIR] [--cache DIR]
+  mrd worker --join ADDR [--name NAME] [--workers N] [--memory SIZE] [--auth DIR]
+             [--cache DIR]
 
 Flags:
   --join ADDR          the daemon, unix:PATH or tcp:HOST:PORT (default $MR_ADDR)
   --name NAME          this worker's name; a later worker takes the place of an earlier one of its name
                        (default: the host's name)
   --workers N          run N tasks at once (default: the CPUs)
+  --memory SIZE        memory for all tasks together, here and whatever the daemon has (default 1GiB)
   --auth DIR           folder of the keys for TCP: a copy of the folder client that 'mrctl auth init' made
                        (default $MR_AUTH)
   --cache DIR          folder for temporary files and for job binaries, of which it keeps those used last, about a
@@ -99,6 +104,7 @@ func (w *joiner) flags(args []string) (done bool, err error) {
 	fs.StringVar(&o.addr, "join", w.env("MR_ADDR"), "")
 	fs.StringVar(&o.name, "name", "", "")
 	fs.IntVar(&o.workers, "workers", 0, "")
+	fs.Var(size.Value{N: &o.memory}, "memory", "")
 	fs.StringVar(&o.keys, "auth", "", "")
 	fs.StringVar(&o.cache, "cache", "", "")
 	fs.StringVar(&o.logFormat, "log-format", "text", "")
@@ -125,6 +131,9 @@ func (w *joiner) flags(args []string) (done bool, err error) {
 	}
 	if o.workers == 0 {
 		o.workers = runtime.GOMAXPROCS(0)
+	}
+	if o.memory == 0 {
+		o.memory = local.DefaultMemory
 	}
 	if o.cache == "" {
 		base, err := os.UserCacheDir()
@@ -157,6 +166,7 @@ func (w *joiner) run(ctx context.Context) error {
 	if w.o.name == "" {
 		w.o.name = w.host
 	}
+	debug.SetMemoryLimit(w.o.memory) // soft, as in the daemon
 	w.born = time.Now().UnixNano()
 	if err := os.MkdirAll(w.o.cache, 0o700); err != nil {
 		return mr.Errorf(mr.Failed, "making the folder of job binaries: %w", err)
@@ -227,6 +237,7 @@ func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
 	return rpcsvc.Join(ctx, w.o.addr, w.auth, rpcsvc.JoinRequest{
 		Name: w.o.name, Host: w.host, PID: os.Getpid(), Incarnation: w.born,
 		Slots: w.o.workers + 1, Version: w.version, Build: build, Platform: local.Platform(), // one more: see worker.Options.Cores
+		TaskMemory: max(w.o.memory/int64(w.o.workers), 1),
 	})
 }
 

@@ -22,6 +22,7 @@ func TestWorkerFlags(t *testing.T) {
 		{[]string{"--join", "nowhere"}, 2, "neither unix:PATH nor tcp:HOST:PORT"},
 		{[]string{"--join", "unix:/" + strings.Repeat("p", 103)}, 2, "--join: the path of socket"},
 		{[]string{"--join", "tcp:h:1", "--workers", "-1"}, 2, "cannot be negative"},
+		{[]string{"--join", "tcp:h:1", "--memory", "much"}, 2, "no unit that is known"},
 		{[]string{"--join", "tcp:h:1", "--auth", "/none"}, 5, "mrctl auth init makes the keys"},
 		{[]string{"--join", "tcp:h:1", "more"}, 2, "takes flags only"},
 	} {

@@ -104,6 +104,8 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	switch {
 	case req.Slots < 1:
 		return rep, mr.Errorf(mr.Usage, "worker %q needs room for one task at least", req.Name)
+	case req.TaskMemory < 0:
+		return rep, mr.Errorf(mr.Usage, "worker %q has %d bytes of memory for a task", req.Name, req.TaskMemory)
 	case !validName(req.Name):
 		return rep, mr.Errorf(mr.Usage, "%q cannot be a worker's name: it takes 1 to %d bytes that print, and not %q, which is the daemon's own; choose another with --name", req.Name, nameMost, engine.DaemonName)
 	case req.Platform != Platform():
@@ -161,14 +163,14 @@ func (c *crew) Work(ctx context.Context, id uint64, client *rpc.Client, gone <-c
 	}
 	log := c.n.log.With("worker", s.req.Name, "host", s.req.Host, "pid", s.req.PID)
 	member, err := c.n.engine.Join(ctx, client, engine.Member{
-		Name: s.req.Name, Host: s.req.Host, PID: s.req.PID, Slots: s.req.Slots, Lease: c.lease,
+		Name: s.req.Name, Host: s.req.Host, PID: s.req.PID, Slots: s.req.Slots, Lease: c.lease, TaskMemory: s.req.TaskMemory,
 	})
 	if err != nil {
 		log.Warn("a worker could not join", "err", err)
 		tell(client, err.Error())
 		return
 	}
-	log.Info("worker joined", "slots", s.req.Slots, "lease", c.lease.String())
+	log.Info("worker joined", "slots", s.req.Slots, "task_memory", s.req.TaskMemory, "lease", c.lease.String())
 	why := "its connection ended"
 	select {
 	case <-gone:

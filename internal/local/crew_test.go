@@ -3,11 +3,15 @@ package local
 import (
 	"context"
 	"errors"
+	"net"
+	"net/rpc"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/rpcsvc"
 )
 
@@ -74,5 +78,76 @@ func TestNames(t *testing.T) {
 	}
 	if _, ok := join("b", now+500); !ok {
 		t.Error("the next one is refused")
+	}
+}
+
+// orders is a worker that fails all it is told to do, and keeps the orders.
+type orders chan plan.Work
+
+func (o orders) RunTask(w *plan.Work, res *plan.Result) error {
+	select {
+	case o <- *w:
+	default: // another order
+	}
+	*res = plan.Result{Attempt: w.Attempt, Failure: plan.Failure{Kind: plan.UserError, Message: "not here"}}
+	return nil
+}
+
+func (o orders) Beat(*plan.Beat, *plan.Alive) error { return nil }
+
+// What a task may use is its worker's to say: hosts are not alike.
+func TestMemoryOfWorkers(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte(strings.Repeat("some words of a line\n", 1<<14)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for said, want := range map[int64]int64{3 << 20: 3 << 20, 0: 64 << 20} {
+		n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, Memory: 64 << 20, CacheSize: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep, err := n.Crew().Join(t.Context(), rpcsvc.JoinRequest{Name: "w", Slots: 8, Version: "v1", Platform: Platform(), TaskMemory: said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := net.Pipe()
+		got, srv, gone := make(orders, 8), rpc.NewServer(), make(chan struct{})
+		if err := srv.RegisterName("Worker", got); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			srv.ServeConn(there)
+			close(gone)
+		}()
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan struct{})
+		go func() {
+			n.Crew().Work(ctx, rep.Seat, rpc.NewClient(here), gone)
+			close(left)
+		}()
+		for list := []mr.Worker(nil); len(list) < 2; {
+			if list, err = n.Jobs().(mr.Fleet).Workers(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		spec := mr.Spec{Job: "sort", Inputs: []string{in}, Output: filepath.Join(dir, "out"), NoCache: true, Overwrite: true}
+		if s := runJob(t, n, spec); s.State != mr.Succeeded { // on the other worker
+			t.Errorf("%s: %s", s.State, s.Error)
+		}
+		if w := <-got; w.Memory != want {
+			t.Errorf("a worker that says %d has its tasks use %d, want %d", said, w.Memory, want)
+		}
+		leave()
+		<-left
+		if err := n.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := openNode(t, t.TempDir())
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
+	_, err := n.Crew().Join(t.Context(), rpcsvc.JoinRequest{Name: "w", Slots: 1, Version: "v1", Platform: Platform(), TaskMemory: -1})
+	if !errors.Is(err, mr.ErrUsage) {
+		t.Errorf("less than nothing: %v", err)
 	}
 }
