@@ -38,6 +38,26 @@ func makeKeys(t testing.TB) (server, client *Auth) {
 	return server, client
 }
 
+// Who has keys that the daemon does not take is refused, and need not try again.
+func TestKeysOfAnother(t *testing.T) {
+	server, client := makeKeys(t)
+	_, other := makeKeys(t)
+	mixed := *client
+	mixed.clientTLS = client.clientTLS.Clone()
+	mixed.clientTLS.Certificates = other.clientTLS.Certificates
+	_, where := startTCP(t, newFakeJobs(), ServerOptions{Auth: server})
+	for name, auth := range map[string]*Auth{"a certificate of another authority": &mixed, "keys of another daemon": other} {
+		began := time.Now()
+		_, err := Dial(t.Context(), "tcp:"+where, ClientOptions{Auth: auth})
+		if !errors.Is(err, mr.ErrRefused) || time.Since(began) > 3*time.Second {
+			t.Errorf("%s: %v, after %v", name, err, time.Since(began))
+		}
+		if _, err := Join(t.Context(), "tcp:"+where, auth, JoinRequest{Name: "w"}); !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("%s, of a worker: %v", name, err)
+		}
+	}
+}
+
 // startTCP serves jobs on a free port of the loopback interface.
 func startTCP(t testing.TB, jobs mr.Jobs, o ServerOptions) (*Server, string) {
 	t.Helper()

@@ -59,9 +59,12 @@ func dialError(ctx context.Context, addr string, err error) error {
 		return err
 	}
 	_, badCert := errors.AsType[*tls.CertificateVerificationError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	if badCert || alert {
+	if badCert {
 		return mr.Errorf(mr.Refused, "connecting to %s: %w", addr, err)
+	}
+	// An alert of TLS has no type to look for, only the words that package tls puts around it.
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return mr.Errorf(mr.Refused, "connecting to %s: the daemon takes other keys, or these have expired; mrctl auth init makes new ones: %w", addr, err)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, cause)
