@@ -152,13 +152,22 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 }
 
 func (a *app) dial(ctx context.Context, to target) (*session, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	c, err := a.system.Dial(ctx, to.addr, to.keys)
+	c, err := dialled(ctx, to, a.system.Dial)
 	if err != nil {
 		return nil, err
 	}
 	return &session{Jobs: c, daemon: to.addr, conn: c}, nil
+}
+
+// dialled dials for as long as a daemon may take that is there and well.
+func dialled[C any](ctx context.Context, to target, dial func(ctx context.Context, addr, keys string) (C, error)) (C, error) {
+	limited, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := dial(limited, to.addr, to.keys)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil { // nobody has interrupted us
+		err = mr.Errorf(mr.Unreachable, "connecting to %s: no answer within %v: the daemon is stopped, or what listens there is none", to.addr, dialTimeout)
+	}
+	return c, err
 }
 
 // Close ends the session. A node drains first.

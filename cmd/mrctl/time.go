@@ -70,7 +70,7 @@ func (a *app) withClock(ctx context.Context, f func(c *clock.Clock, addr string)
 	if !to.mayAnswer() {
 		return mr.Errorf(mr.Unreachable, "no daemon serves %s to ask for its time; start one with 'mrd --store %s', or name one with --addr", to.store, to.store)
 	}
-	x, err := a.system.Time(ctx, to.addr, to.keys)
+	x, err := dialled(ctx, to, a.system.Time)
 	if err != nil {
 		return err
 	}
