@@ -1,10 +1,12 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,5 +144,31 @@ func TestKnownBinaryIsNotCopied(t *testing.T) {
 	other, err := n.ImportBinary(path)
 	if b, rerr := os.ReadFile(other.Path); err != nil || rerr != nil || string(b) != "two" || other.Digest == first.Digest {
 		t.Errorf("another binary: %q, %v, %v", b, err, rerr)
+	}
+}
+
+// What is no file may never end, or never begin: nobody waits for it.
+func TestOddBinaries(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
+	for _, path := range []string{pipe, "/dev/zero", dir} {
+		over := make(chan error, 1)
+		go func() {
+			_, err := n.ImportBinary(path)
+			over <- err
+		}()
+		select {
+		case err := <-over:
+			if !errors.Is(err, mr.ErrUsage) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", path, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s is still being read", path)
+		}
 	}
 }

@@ -202,7 +202,14 @@ func (n *Node) Close(ctx context.Context) error {
 // ImportBinary copies a job binary into the store, under its own digest, so that what
 // is identified is what is executed, whatever happens to the file.
 func (n *Node) ImportBinary(path string) (mr.Code, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path) // first: to open a pipe takes somebody at its other end
+	if err == nil && !info.Mode().IsRegular() {
+		return mr.Code{}, mr.Errorf(mr.Usage, "job binary %s is not a regular file; name the program itself", path)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "job binary: %w", err)
 	}
