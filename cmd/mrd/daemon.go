@@ -58,8 +58,9 @@ type daemon struct {
 
 // These add up to less than the ten seconds that a service manager gives.
 const (
-	answerTime = 3 * time.Second // for requests in flight
-	drainTime  = 6 * time.Second // for the engine
+	answerTime = 3 * time.Second        // for requests in flight
+	stuckTime  = 500 * time.Millisecond // more for those that don't end with their connection
+	drainTime  = 6 * time.Second        // for the engine
 )
 
 const help = `mrd runs the jobs of a store and serves them. It runs until SIGTERM or SIGINT, which drain it; a second
@@ -219,7 +220,21 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 		log.Info("draining")
 		return nil
 	})
-	return group.Wait()
+	over := make(chan error, 1)
+	go func() { over <- group.Wait() }()
+	select {
+	case err := <-over:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-over:
+		return err
+	case <-time.After(answerTime + stuckTime):
+		// A request may wait for what never comes, such as a file system's answer.
+		log.Warn("requests that do not end were cut off")
+		return ended(ctx, "a part", context.Cause(ctx))
+	}
 }
 
 // ended is err, or what the end of a part that should have gone on means to the others.

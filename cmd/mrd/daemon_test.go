@@ -27,6 +27,8 @@ type fakeEngine struct {
 	noJobs
 	run    error // what Run fails with at once; nil: it runs until its context ends
 	closed error
+
+	logs func() // called by Logs
 }
 
 func (e *fakeEngine) Crew() rpcsvc.Crew { return nil }
@@ -34,6 +36,11 @@ func (e *fakeEngine) Jobs() mr.Jobs     { return e }
 
 func (e *fakeEngine) List(context.Context, bool) ([]mr.Status, error) {
 	return []mr.Status{{Job: "job_1", State: mr.Running}}, nil
+}
+
+func (e *fakeEngine) Logs(context.Context, mr.JobID) ([]mr.LogLine, error) {
+	e.logs()
+	return nil, nil
 }
 
 func (e *fakeEngine) Run(ctx context.Context) error {
@@ -190,6 +197,21 @@ func TestEnds(t *testing.T) {
 				t.Errorf("exit status %d, want %d, with %q in:\n%s", got, c.status, c.words, stderr)
 			}
 		})
+	}
+}
+
+// A request that waits for what never comes keeps no daemon from ending.
+func TestStuckRequest(t *testing.T) {
+	store := socketDir(t)
+	asked, never := make(chan struct{}), make(chan struct{})
+	defer close(never)
+	end := start(t, &fakeEngine{logs: func() { close(asked); <-never }}, nil, "--store", store)
+	c := dial(t, "unix:"+filepath.Join(store, where.Socket))
+	go c.Logs(t.Context(), "job_1") //nolint:errcheck // it is cut off
+	<-asked
+	began := time.Now()
+	if status, stderr := end(); status != 0 || !strings.Contains(stderr, "cut off") || time.Since(began) > 8*time.Second {
+		t.Errorf("exit status %d after %v:\n%s", status, time.Since(began), stderr)
 	}
 }
 
