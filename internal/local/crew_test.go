@@ -18,6 +18,7 @@ import (
 // A worker's name stands in tables and logs, and tells it from the daemon's own.
 func TestWorkerNames(t *testing.T) {
 	n := openNode(t, t.TempDir())
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
 	for name, good := range map[string]bool{
 		"host-1.lan": true, "the big one": true, "großer Rechner": true, strings.Repeat("n", nameMost): true,
 		"": false, "daemon": false, "a\nb": false, "\x1b[2J": false, "\xff": false, strings.Repeat("n", nameMost+1): false,
