@@ -105,3 +105,41 @@ func BenchmarkRun(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRanges reads a run range by range, with that many to a block.
+func BenchmarkRanges(b *testing.B) {
+	recs := counts(600000)
+	var stored blobs
+	w := NewWriter(&stored, Options{})
+	for _, r := range recs {
+		if err := w.Record([]byte(r.key), []byte(r.value)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		b.Fatal(err)
+	}
+	ix := stored.index(b)
+	for _, each := range []int{1, 4, 16} {
+		b.Run(fmt.Sprint(each), func(b *testing.B) {
+			b.SetBytes(ix.RawBytes)
+			n := each * len(ix.Blocks)
+			for b.Loop() {
+				var lo, hi []byte
+				read := 0
+				for i := range n {
+					lo, hi = hi, nil
+					if i+1 < n {
+						hi = []byte(recs[(i+1)*len(recs)/n].key)
+					}
+					for r := NewReader(stored, ix, lo, hi); r.Next(); {
+						read++
+					}
+				}
+				if read != len(recs) {
+					b.Fatal(read)
+				}
+			}
+		})
+	}
+}

@@ -46,6 +46,13 @@ func FuzzDecodeBlock(f *testing.F) {
 			if len(p.keyBuf) > len(payload) {
 				t.Fatalf("a key of %d bytes in a payload of %d", len(p.keyBuf), len(payload))
 			}
+			p.reset(payload, len(payload)+1)
+			p.err = nil
+			for p.skip([]byte("key")) {
+			}
+			if p.err == nil {
+				t.Fatal("more records were asked for, and skipped")
+			}
 		}
 	})
 }

@@ -41,26 +41,31 @@ func cutsOf(ix *Index, recs []record) [][]byte {
 
 func TestRanges(t *testing.T) {
 	for name, recs := range recordSets() {
-		t.Run(name, func(t *testing.T) {
-			b, _ := write(t, recs, Options{BlockSize: 1})
-			ix := b.index(t)
-			cuts := cutsOf(ix, recs)
-			for i, lo := range cuts {
-				for j, hi := range cuts {
-					if (i+j)%5 > 0 { // every fifth pair meets every key from both sides
-						continue
-					}
-					if lo != nil && hi != nil && bytes.Compare(lo, hi) > 0 {
-						continue
-					}
-					got := read(t, NewReader(b, ix, lo, hi))
-					if want := inRange(recs, lo, hi); !slices.Equal(got, want) {
-						t.Fatalf("[%.40q, %.40q): %d records, want %d", lo, hi, len(got), len(want))
-					}
+		testRanges(t, name, recs, 1)
+		testRanges(t, name+" in blocks of several chunks", recs, 0)
+	}
+}
+
+func testRanges(t *testing.T, name string, recs []record, blockSize int) {
+	t.Run(name, func(t *testing.T) {
+		b, _ := write(t, recs, Options{BlockSize: blockSize})
+		ix := b.index(t)
+		cuts := cutsOf(ix, recs)
+		for i, lo := range cuts {
+			for j, hi := range cuts {
+				if (i+j)%5 > 0 { // every fifth pair meets every key from both sides
+					continue
+				}
+				if lo != nil && hi != nil && bytes.Compare(lo, hi) > 0 {
+					continue
+				}
+				got := read(t, NewReader(b, ix, lo, hi))
+				if want := inRange(recs, lo, hi); !slices.Equal(got, want) {
+					t.Fatalf("[%.40q, %.40q): %d records, want %d", lo, hi, len(got), len(want))
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // counting counts the blocks read.

@@ -48,16 +48,11 @@ func NewReader(src BlockSource, ix *Index, lo, hi []byte) *Reader {
 // Next steps to the next record.
 func (r *Reader) Next() bool {
 	for !r.done {
-		if !r.block.next() {
+		if r.lo != nil && !r.block.skip(r.lo) || r.lo == nil && !r.block.next() {
 			r.load()
 			continue
 		}
-		if r.lo != nil {
-			if bytes.Compare(r.block.key, r.lo) < 0 {
-				continue
-			}
-			r.lo = nil
-		}
+		r.lo = nil
 		if r.hi != nil && r.next > r.hiFrom && bytes.Compare(r.block.key, r.hi) >= 0 {
 			r.finish()
 			return false
@@ -217,6 +212,43 @@ func (p *parser) next() bool {
 		p.touched += p.rest[touchAt] + p.rest[touchAt+touchLine]
 	}
 	return true
+}
+
+// skip steps to the first record whose key is not below lo, from the beginning of a block. It
+// puts no keys together: one that shares more bytes with the key before than that shares with lo
+// differs from lo where that does, and of any other, what it shares is a prefix of lo.
+func (p *parser) skip(lo []byte) bool {
+	rest, left := p.rest, p.left
+	size, match := 0, 0 // of the key before, and what it shares with lo
+	for ; left > 0; left-- {
+		var at place
+		if len(rest) >= 17 && rest[0] < 15<<4 && rest[0]&15 < 15 && rest[1+(rest[0]&15)] < 0x80 {
+			// As in short: nearly all.
+			at.shared, at.rest, at.restEnd = int(rest[0]>>4), 1, 1+int(rest[0]&15)
+			at.valueEnd = 1 + at.restEnd + int(rest[at.restEnd])
+		}
+		if at.rest == 0 || at.valueEnd > len(rest) {
+			if at, p.err = placeOf(rest); p.err != nil {
+				return false
+			}
+		}
+		if at.shared > size {
+			p.err = errRecord
+			return false
+		}
+		size = at.shared + at.restEnd - at.rest
+		if at.shared <= match {
+			n := at.shared + commonPrefix(rest[at.rest:at.restEnd], lo[at.shared:])
+			if n == len(lo) || n < size && rest[at.rest+n-at.shared] > lo[n] {
+				p.keyBuf = append(p.keyBuf[:0], lo[:at.shared]...)
+				break
+			}
+			match = n
+		}
+		rest = rest[at.valueEnd:]
+	}
+	p.rest, p.left = rest, left
+	return p.next()
 }
 
 // Of records of a hundred bytes and more that are merged, a block's next lines of the processor's
