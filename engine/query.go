@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -82,6 +84,10 @@ func (e *Engine) List(ctx context.Context, all bool) ([]mr.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !all && !e.o.Idle {
+		// Nothing that has not ended is elsewhere: there is no need to read all jobs on record.
+		return unended(live), nil
+	}
 	list, err := Catalog{e.o.Store}.List(ctx, all)
 	for i := range list {
 		if s, ok := live[list[i].Job]; ok {
@@ -89,6 +95,16 @@ func (e *Engine) List(ctx context.Context, all bool) ([]mr.Status, error) {
 		}
 	}
 	return list, err
+}
+
+// unended returns the jobs that have not ended in the order of their submission.
+func unended(live map[mr.JobID]mr.Status) (list []mr.Status) {
+	for _, id := range slices.Sorted(maps.Keys(live)) {
+		if s := live[id]; !s.State.Done() {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // Kill implements mr.Jobs.

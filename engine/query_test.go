@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -85,6 +86,45 @@ func TestWaitLeavesNothing(t *testing.T) {
 	}
 	if more := heap() - before; more > waits*each/4 {
 		t.Errorf("%d waits that were given up have left %d bytes", waits, more)
+	}
+	e.Drain()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestListOfWhatIsUnderWay has a record among the jobs that can't be read: who asks for what is under
+// way does not pay for all that has ended.
+func TestListOfWhatIsUnderWay(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	ran := make(chan error)
+	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	err = e.request(t.Context(), func(l *loop) {
+		for id, state := range map[mr.JobID]mr.State{"job3": mr.Running, "job1": mr.Pending, "job2": mr.Succeeded, "job4": mr.Running} {
+			l.adopt(&job{rec: record{ID: id, State: state}})
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(func(tx *store.Tx) error { return tx.Put(store.Jobs, []byte("job0"), []byte("{")) }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := e.List(t.Context(), false)
+	var ids []mr.JobID
+	for _, st := range list {
+		ids = append(ids, st.Job)
+	}
+	if want := []mr.JobID{"job1", "job3", "job4"}; err != nil || !slices.Equal(ids, want) {
+		t.Errorf("under way are %v (%v), want %v", ids, err, want)
+	}
+	if _, err := e.List(t.Context(), true); !errors.Is(err, mr.ErrDamaged) {
+		t.Errorf("all jobs, with one that can't be read: %v", err)
 	}
 	e.Drain()
 	if err := <-ran; err != nil {
