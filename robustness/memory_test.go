@@ -42,6 +42,30 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfAllAttempts gives a daemon of one worker, which has two attempts at a time, records that
+// take forty times the bytes of their lines: what each may hold is so little that both of them together
+// keep to what was given.
+func TestMemoryOfAllAttempts(t *testing.T) {
+	t.Parallel()
+	const given, slack, lines = 96 << 20, 16 << 20, 4 << 20
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, bytes.Repeat([]byte("a\n"), lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := start(t, launch{store: filepath.Join(dir, "store"), flags: []string{"--workers", "1", "--memory", strconv.Itoa(given)}})
+	most, stop := watchMemory(t, d.cmd.Process.Pid)
+	out := filepath.Join(dir, "out")
+	id := submit(t, d.client(), "grep", mr.Spec{Job: "grep", Args: []string{"a"}, Inputs: []string{in}, Output: out, SplitSize: 5 << 19})
+	succeed(t, d.client(), id)
+	close(stop)
+	peak := <-most
+	t.Logf("--memory %d MiB: %d MiB at most", given>>20, peak>>20)
+	if peak > given+slack {
+		t.Errorf("the daemon took %d MiB", peak>>20)
+	}
+}
+
 // equalHalf writes records, every other one the same, and returns them sorted.
 func equalHalf(t *testing.T, path string, lines int) []byte {
 	t.Helper()

@@ -115,7 +115,7 @@ func (n *Node) start(o Options) error {
 	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
-		TaskMemory: o.Memory / int64(o.Workers),
+		TaskMemory: o.Memory / int64(o.Workers+1), // of one attempt, of which there is one more than workers
 		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle, NoTwins: o.NoTwins,
 	})
 	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence, TempDir: tmp})
