@@ -237,7 +237,7 @@ func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
 	return rpcsvc.Join(ctx, w.o.addr, w.auth, rpcsvc.JoinRequest{
 		Name: w.o.name, Host: w.host, PID: os.Getpid(), Incarnation: w.born,
 		Slots: w.o.workers + 1, Version: w.version, Build: build, Platform: local.Platform(), // one more: see worker.Options.Cores
-		TaskMemory: max(w.o.memory/int64(w.o.workers), 1),
+		TaskMemory: max(w.o.memory/int64(w.o.workers+1), 1),
 	})
 }
 
