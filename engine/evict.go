@@ -171,13 +171,15 @@ func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short 
 	}
 	for _, v := range all {
 		f, stored := volumes[v.volume]
-		if !stored { // in the catalog, whose file does not shrink: see prune.go
+		if !stored && v.score > 0 { // in the catalog, whose file does not shrink: see prune.go
 			continue
 		}
-		was := f.Gain()
-		f.Live = max(f.Live-v.bytes, 0)
-		volumes[v.volume] = f
-		need -= f.Gain() - was
+		if stored {
+			was := f.Gain()
+			f.Live = max(f.Live-v.bytes, 0)
+			volumes[v.volume] = f
+			need -= f.Gain() - was
+		}
 		vs = append(vs, v)
 		if need <= 0 {
 			break

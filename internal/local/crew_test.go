@@ -103,7 +103,7 @@ func TestMemoryOfWorkers(t *testing.T) {
 	if err := os.WriteFile(in, []byte(strings.Repeat("some words of a line\n", 1<<14)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for said, want := range map[int64]int64{3 << 20: 3 << 20, 0: 64 << 20} {
+	for said, want := range map[int64]int64{3 << 20: 3 << 20, 0: 64 << 20 / 2} {
 		n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, Memory: 64 << 20, CacheSize: -1})
 		if err != nil {
 			t.Fatal(err)
