@@ -189,7 +189,7 @@ type LineageNode struct {
 	State   State
 	Job     JobID // the job that computed it (another one for a cached task; empty: not on record any more)
 	Code    string
-	CPU     float64 // seconds spent when it was computed
+	CPU     float64 // seconds for which its task had a core when it was computed
 	From    []string
 	Attempt string // that computed it: the life of the daemon, and a number
 }

@@ -176,7 +176,7 @@ type Result struct {
 	Patched    bool          // the part was made by Work.Patch
 	Positive   bool          // a part of sums: see Patch
 	Read       int64         // bytes read from input files
-	CPU        time.Duration // spent in the attempt
+	CPU        time.Duration // for which this leg of the attempt had a core; what it lent from others is not in it
 	Counters   mr.Counters
 	Steps      Steps          // of this leg of the attempt
 	Log        []string       // what the task printed, cut to size

@@ -18,11 +18,10 @@ import (
 // Rehearse executes a task again, and answers with the digests of what it read and made.
 // Nothing is stored.
 func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
-	start := time.Now()
 	if w.Kind == plan.Reduce {
 		a := &attempt{work: w, ctx: context.Background(), cancel: func() {}}
 		err := s.reduceAgain(a, res)
-		res.CPU = time.Since(start)
+		res.CPU = time.Duration(a.computed.Swap(0))
 		if err != nil {
 			res.Failure = failureOf(a, err)
 		}
@@ -40,7 +39,7 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 		res.Digest, res.Multiset = sum.Digest, out.sum.Digest()
 		return err
 	})
-	res.CPU = time.Since(start)
+	res.CPU = time.Duration(a.computed.Swap(0))
 	if err != nil {
 		res.Failure = failureOf(a, err)
 	}
@@ -49,7 +48,7 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 
 // reduceAgain reduces the runs of a without writing a part.
 func (s *Service) reduceAgain(a *attempt, res *plan.Rehearsal) error {
-	rest, err := s.compute(a.ctx)
+	rest, err := s.compute(a)
 	if err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (s *summed) Record(key, value []byte) error {
 
 // again reads the split of w and hands it to f with a runner.
 func (s *Service) again(a *attempt, f func(*input.Loaded, mr.Runner, mr.TaskEnv) error) error {
-	rest, err := s.compute(a.ctx)
+	rest, err := s.compute(a)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 // expected one. loaded is the split of an attempt that was held and may proceed, else nil.
 func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (err error) {
 	w := a.work
-	rest, err := s.compute(a.ctx)
+	rest, err := s.compute(a)
 	if err != nil {
 		if loaded != nil {
 			loaded.Close()

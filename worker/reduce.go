@@ -17,7 +17,7 @@ import (
 // writing out a map-only run, or by copying a part that the store has kept.
 func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	w := a.work
-	rest, err := s.compute(a.ctx)
+	rest, err := s.compute(a)
 	if err != nil {
 		return err
 	}

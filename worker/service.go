@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,9 +96,10 @@ type attempt struct {
 	loaded *input.Loaded // held between Identified and Proceed
 	moved  bool          // stamps do not vouch for loaded
 
-	began plan.Moment
-	start time.Time
-	skips *skips // nil: a bad record is an error
+	began    plan.Moment
+	start    time.Time
+	computed atomic.Int64 // nanoseconds for which it has had a core
+	skips    *skips       // nil: a bad record is an error
 }
 
 // New makes a Service.
@@ -126,16 +128,21 @@ func New(o Options) *Service {
 // compute waits until the attempt may use a core. The func it returns gives the core
 // back, once: an attempt that waits for a sync lets another compute meanwhile, so a
 // master should lease a worker one attempt more than it has cores.
-func (s *Service) compute(ctx context.Context) (done func(), err error) {
-	if s.cores == nil {
-		return func() {}, nil
+func (s *Service) compute(a *attempt) (done func(), err error) {
+	if s.cores != nil {
+		select {
+		case s.cores <- struct{}{}:
+		case <-a.ctx.Done():
+			return nil, a.ctx.Err()
+		}
 	}
-	select {
-	case s.cores <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.cores }), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	start := time.Now()
+	return sync.OnceFunc(func() {
+		a.computed.Add(int64(time.Since(start)))
+		if s.cores != nil {
+			<-s.cores
+		}
+	}), nil
 }
 
 // spare gives an attempt that computes another core, if nobody waits for one.
@@ -236,7 +243,6 @@ var errHeld = errors.New("held")
 func (s *Service) execute(a *attempt, res *plan.Result, leg func() error) {
 	id := a.work.Attempt
 	res.Attempt = id
-	start := time.Now()
 	err := func() (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -245,7 +251,7 @@ func (s *Service) execute(a *attempt, res *plan.Result, leg func() error) {
 		}()
 		return leg()
 	}()
-	res.CPU = time.Since(start)
+	res.CPU = time.Duration(a.computed.Swap(0))
 	res.Began, res.Ended, res.Took = a.began, s.o.Clock(), time.Since(a.start)
 	res.Moved = res.Moved || a.moved
 	if err == errHeld {
