@@ -206,7 +206,7 @@ func (e *Engine) CacheGC(ctx context.Context, req mr.CacheGC) (freed mr.CacheFre
 			return spared, err
 		}
 		if room := e.room(limit); e.o.Store.DiskBytes() > room {
-			if freed, err = e.shrink(ctx, room); err != nil {
+			if freed, err = e.shrink(ctx, room, true); err != nil {
 				return freed, err
 			}
 		}
@@ -228,7 +228,7 @@ func (e *Engine) dryGC(ctx context.Context, limit int64) (freed mr.CacheFreed, e
 		freed.Binaries = len(gone)
 	}
 	if room := e.room(limit); limit > 0 && e.o.Store.DiskBytes() > room {
-		vs, _, err := e.victims(ctx, room/20*evictTo)
+		vs, _, err := e.victims(ctx, room/20*evictTo, true)
 		if err != nil {
 			return freed, err
 		}

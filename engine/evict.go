@@ -85,7 +85,7 @@ func (e *Engine) evict() {
 	if e.o.Store.DiskBytes() <= bound/20*evictFrom {
 		return
 	}
-	freed, err := e.shrink(e.ctx, bound)
+	freed, err := e.shrink(e.ctx, bound, false)
 	if err != nil && e.ctx.Err() == nil {
 		e.log.Warn("keeping the store within its bound", "err", err)
 	}
@@ -104,12 +104,13 @@ func (e *Engine) sleep(d time.Duration) {
 	}
 }
 
-// shrink evicts and collects until the store takes at most 65 % of limit.
-func (e *Engine) shrink(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
+// shrink evicts and collects until the store takes at most 65 % of limit. With small, outputs in the
+// catalog go as well: its file does not shrink for that, but who asks for room wants all that there is.
+func (e *Engine) shrink(ctx context.Context, limit int64, small bool) (freed mr.CacheFreed, err error) {
 	e.keep.mu.Lock()
 	defer e.keep.mu.Unlock()
 	target := limit / 20 * evictTo
-	victims, short, err := e.victims(ctx, target)
+	victims, short, err := e.victims(ctx, target, small)
 	if err != nil {
 		return freed, err
 	}
@@ -152,8 +153,8 @@ type victim struct {
 }
 
 // victims chooses outputs to give up, so that collecting would bring the store down to
-// target bytes; short is what is missing even so.
-func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short int64, err error) {
+// target bytes; short is what is missing even so. small is as for shrink.
+func (e *Engine) victims(ctx context.Context, target int64, small bool) (vs []victim, short int64, err error) {
 	volumes, runs, err := e.o.Store.Layout()
 	if err != nil {
 		e.log.Warn("evicting with bad records in the catalog", "err", err)
@@ -171,7 +172,7 @@ func (e *Engine) victims(ctx context.Context, target int64) (vs []victim, short 
 	}
 	for _, v := range all {
 		f, stored := volumes[v.volume]
-		if !stored && v.score > 0 { // in the catalog, whose file does not shrink: see prune.go
+		if !stored && !small && v.score > 0 { // prune.go gives it up one day
 			continue
 		}
 		if stored {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -38,6 +39,43 @@ func pruning(t *testing.T, o Options) (*Engine, *store.Store, time.Time) {
 		s.Close() //nolint:errcheck // the test is over
 	})
 	return e, s, now
+}
+
+// smallRun makes a run that fits in the catalog.
+func smallRun(t *testing.T, s *store.Store) uint64 {
+	t.Helper()
+	w := s.CreateRun()
+	if err := w.WriteBlock([]byte("a part")); err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(id)
+}
+
+// A bound that the catalog alone exceeds does not cost the small outputs in it, which would bring no room;
+// nodes go, and all do where somebody asks for that.
+func TestEvictionLeavesSmallOutputs(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	err := s.Update(func(tx *store.Tx) error {
+		for _, kind := range []plan.Kind{plan.Map, plan.Reduce, plan.Merge} {
+			o := &lineage.Output{Key: mr.Digest{byte(kind)}, Kind: kind, Made: plan.Made{Run: smallRun(t, s)}, Created: now}
+			if err := errors.Join(tx.CommitRun(store.RunID(o.Made.Run)), lineage.PutOutput(tx, o)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for small, want := range map[bool]int{false: 1, true: 3} {
+		if vs, short, err := e.victims(t.Context(), 1, small); len(vs) != want || short == 0 || err != nil {
+			t.Errorf("with small outputs %v: %d would go, want %d, and %d bytes be missing; %v", small, len(vs), want, short, err)
+		}
+	}
 }
 
 // Of jobs with many tasks the oldest go, however young they are.
@@ -83,19 +121,8 @@ func TestPruneBoundsTasks(t *testing.T) {
 // outputs that nobody has wanted for long are given up.
 func TestPruneDropsWhatIsUnused(t *testing.T) {
 	e, s, now := pruning(t, Options{})
-	run := func() uint64 {
-		w := s.CreateRun()
-		if err := w.WriteBlock([]byte("a part")); err != nil {
-			t.Fatal(err)
-		}
-		id, err := w.Seal(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return uint64(id)
-	}
 	const young, old, ofJob, ofNone = 1, 2, 3, 4 // stages, and the outputs of the first two
-	runs := [...]uint64{young: run(), old: run()}
+	runs := [...]uint64{young: smallRun(t, s), old: smallRun(t, s)}
 	r := &record{ID: newJobID(now), State: mr.Succeeded, Submitted: now, Ended: now, MapStage: mr.Digest{ofJob}, Plan: mr.Digest{1}}
 	slots := map[mr.Digest]bool{} // those that are to stay
 	err := s.Update(func(tx *store.Tx) error {
