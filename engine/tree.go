@@ -49,11 +49,25 @@ func keyShape(rec *record, seps []uint8) []uint8 {
 	return seps
 }
 
+// foldVerdict is what is known of the code that folds rec's nodes: the verdict on the reduce
+// stage, whose trial folds as well. Adding integers up needs none.
+func foldVerdict(tx *store.Tx, rec *record) verdict {
+	if rec.Spec.Code.Kind != mr.Binary || rec.Traits.Sums {
+		return deterministic
+	}
+	return verdictOf(tx, rec.ReduceStage)
+}
+
 // nodesOf looks the inner nodes of a range's tree up. runs are the digests of their
-// blocks that may hold keys of the range.
+// blocks that may hold keys of the range. Like other outputs, a node is not used by other jobs
+// before its code has passed its trial; of code that has failed it, none is kept either.
 func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps []uint8) ([]treeNode, error) {
 	inner := plan.InnerNodes(seps)
 	if len(inner) == 0 {
+		return nil, nil
+	}
+	known := foldVerdict(tx, rec)
+	if known == indeterminate {
 		return nil, nil
 	}
 	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env).Digest
@@ -64,7 +78,8 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 		if err != nil {
 			return nil, err
 		}
-		if out != nil && out.Kind == plan.Merge && out.Gone == "" && tx.HasRun(store.RunID(out.Made.Run)) {
+		shared := out != nil && (known != untried || out.Job == rec.ID)
+		if shared && out.Kind == plan.Merge && out.Gone == "" && tx.HasRun(store.RunID(out.Made.Run)) {
 			nodes[i].run, nodes[i].leaves = out.Made.Run, leavesOf(out)
 		}
 	}

@@ -2,6 +2,7 @@ package robustness
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,7 @@ type result struct {
 	Warnings []string `json:"warnings"`
 	Map      struct{ Tasks, Cached, Run, Recomputed int }
 	Reduce   struct{ Tasks, Cached, Run int }
+	Merge    struct{ Nodes, Cached, Run int }
 }
 
 // mrctl runs the program on a store and returns what it prints.
@@ -100,6 +102,36 @@ func TestIndeterminateCodeIsNotShared(t *testing.T) {
 			mrctl(t, st, "verify", out("o1"))
 			mrctl(t, st, "verify", out("o2"))
 		})
+	}
+}
+
+// TestIndeterminateNodesAreNotShared: what a combiner made that differs each time is no more read
+// from an inner node than from a part, in jobs after the one that found it out.
+func TestIndeterminateNodesAreNotShared(t *testing.T) {
+	dir := t.TempDir()
+	in, st := filepath.Join(dir, "in"), filepath.Join(dir, "store")
+	pkg, err := filepath.Abs(filepath.Join("testdata", "stamped"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for i := range 8000 { // no word twice in a split: maps fold nothing, and are deterministic
+		text.WriteString("word" + strconv.Itoa(i%400) + "\n")
+	}
+	for round := range 3 {
+		if err := os.WriteFile(in, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text.WriteString("another" + strconv.Itoa(round) + "\n")
+		r := runJSON(t, st, pkg, "--input", in, "--split-size", "2KiB", "--incremental", "--output", filepath.Join(dir, strconv.Itoa(round)))
+		switch {
+		case round == 0 && (r.Merge.Run == 0 || len(r.Warnings) == 0):
+			t.Fatalf("the first job is to keep nodes, and to warn: %+v", r)
+		case round > 0 && r.Map.Cached == 0:
+			t.Errorf("maps were not shared: %+v", r)
+		case round > 0 && (r.Merge.Cached > 0 || r.Merge.Run > 0):
+			t.Errorf("job %d has read or kept nodes of indeterminate code: %+v", round, r)
+		}
 	}
 }
 
