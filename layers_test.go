@@ -20,6 +20,7 @@ var layers = map[string]struct {
 	foreign []string
 }{
 	"internal/childproto": {},
+	"internal/durable":    {},
 	"internal/failpoint":  {},
 	"internal/words":      {},
 	"collect":             {},
@@ -31,13 +32,13 @@ var layers = map[string]struct {
 	"input":               {own: []string{"."}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3", "github.com/zeebo/xxh3", "github.com/bmatcuk/doublestar", "golang.org/x/sys"}},
 	"run":                 {own: []string{".", "collect"}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3"}},
 	"plan":                {own: []string{"."}, foreign: []string{"github.com/zeebo/blake3"}},
-	"store":               {own: []string{".", "internal/failpoint"}, foreign: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},
+	"store":               {own: []string{".", "internal/durable", "internal/failpoint"}, foreign: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},
 	"lineage":             {own: []string{".", "plan", "store"}},
 	"worker":              {own: []string{".", "collect", "input", "run", "plan", "internal/childproto", "internal/failpoint"}, foreign: []string{"github.com/zeebo/blake3", "golang.org/x/sys"}},
-	"engine":              {own: []string{".", "collect", "input", "plan", "run", "lineage", "store", "internal/failpoint"}, foreign: []string{"golang.org/x/sync", "golang.org/x/sys"}},
+	"engine":              {own: []string{".", "collect", "input", "plan", "run", "lineage", "store", "internal/durable", "internal/failpoint"}, foreign: []string{"golang.org/x/sync", "golang.org/x/sys"}},
 	"builtin":             {own: []string{".", "collect", "internal/words"}},
 	"rpcsvc":              {own: []string{".", "clock", "plan"}, foreign: []string{"golang.org/x/sys"}},
-	"internal/local":      {own: []string{".", "internal/failpoint", "builtin", "engine", "store", "worker"}, foreign: []string{"golang.org/x/sys"}},
+	"internal/local":      {own: []string{".", "internal/durable", "internal/failpoint", "builtin", "engine", "store", "worker"}, foreign: []string{"golang.org/x/sys"}},
 	"mrtest":              {own: []string{".", "engine", "store", "internal/local"}},
 }
 

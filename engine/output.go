@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 )
@@ -71,7 +72,10 @@ func makeStaging(r *record) error {
 	if err := checkOwn(r, false); err != nil {
 		return err
 	}
-	err := os.MkdirAll(stagingDir(r), 0o777)
+	err := durable.MkdirAll(filepath.Dir(r.Spec.Output), 0o777) // the output itself is, with its name, when it is published
+	if err == nil {
+		err = os.MkdirAll(stagingDir(r), 0o777)
+	}
 	if err == nil {
 		var parent *os.File
 		if parent, err = os.Open(filepath.Dir(r.Spec.Output)); err == nil { // as its sync will need
@@ -208,7 +212,7 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 		return err
 	}
 	if r.MadeOutput { // nothing temporary is left when _SUCCESS appears, and the folder is there for good
-		if err := errors.Join(os.RemoveAll(filepath.Join(out, temporaryDir)), syncDir(filepath.Dir(out))); err != nil {
+		if err := errors.Join(os.RemoveAll(filepath.Join(out, temporaryDir)), durable.SyncDir(filepath.Dir(out))); err != nil {
 			return err
 		}
 	}
@@ -236,7 +240,7 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 func (l *loop) settleOutput(j *job, r *record) {
 	err := failpoint.Hit("engine/published")
 	if err == nil && !r.MadeOutput {
-		err = syncDir(filepath.Dir(r.Spec.Output))
+		err = durable.SyncDir(filepath.Dir(r.Spec.Output))
 	}
 	if err = errors.Join(err, cleanUp(r)); err == nil {
 		return
@@ -302,18 +306,7 @@ func writeDurably(path string, b []byte) error {
 		os.Remove(tmp) //nolint:errcheck // the write's error is the one to tell
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Rename(tmp, path)
 }
 
 func exists(path string) bool {

@@ -15,6 +15,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 )
 
@@ -178,10 +179,7 @@ func createCatalog(dir string) error {
 	if err := failpoint.Hit("store/catalog-made"); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return durable.Rename(tmp, path)
 }
 
 func (s *Store) catalogPath() string { return filepath.Join(s.dir, catalogName) }
@@ -318,12 +316,4 @@ func (s *Store) catalogDamaged(err error) error {
 		return mr.Errorf(mr.Damaged, "store %s: catalog.db is damaged: %w; mrctl store restore puts the snapshot of %s in its place", s.dir, err, info.ModTime().Format(time.DateTime))
 	}
 	return mr.Errorf(mr.Damaged, "store %s: catalog.db is damaged: %w; move the store's folder away and run the job again (outputs are not touched; what was kept is computed again)", s.dir, err)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

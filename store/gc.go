@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 )
 
@@ -162,7 +163,7 @@ func (s *Store) unlink(v *volume) (freed int64, err error) {
 		l.nudge()
 	}
 	s.releaseQuietly(v)
-	if err := syncDir(filepath.Dir(v.path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(v.path)); err != nil {
 		return freed, fmt.Errorf("store: collect volume %s: %w", v.path, err)
 	}
 	return freed, nil

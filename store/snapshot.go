@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 )
 
@@ -82,7 +83,7 @@ func (s *Store) writeSnapshot(path string) (err error) {
 		return errors.Join(err, os.Remove(tmp))
 	}
 	s.snapped = id
-	return syncDir(s.dir)
+	return durable.SyncDir(s.dir)
 }
 
 // verifySnapshot walks all pages of a bbolt file.
@@ -180,7 +181,7 @@ func restore(dir, snapshot string, taken time.Time) (kept string, err error) {
 	if err := os.Rename(tmp, path); err != nil {
 		return kept, cannotUse(dir, err)
 	}
-	return kept, syncDir(dir)
+	return kept, durable.SyncDir(dir)
 }
 
 // unused returns path, or path and a number, under which there is nothing.

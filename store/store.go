@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/internal/durable"
 )
 
 // Options say how to open a store. The zero value is useful.
@@ -124,10 +125,7 @@ func prepareDir(dir string, readOnly bool) error {
 	case readOnly:
 		return mr.Errorf(mr.Unreachable, "store %s does not exist; run a job first, or choose another --store", dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return cannotUse(dir, err)
-	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return cannotUse(dir, err)
 	}
 	return nil

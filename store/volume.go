@@ -14,6 +14,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 )
 
@@ -86,7 +87,7 @@ func (s *Store) listVolumes() error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		return syncDir(s.dir)
+		return durable.SyncDir(s.dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -247,7 +248,7 @@ func (s *Store) createVolume() (*volume, error) {
 		err = failpoint.Hit("store/volume-named")
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = durable.SyncDir(dir)
 	}
 	if err != nil {
 		err = fmt.Errorf("store: new volume %s: %w", v.path, err)

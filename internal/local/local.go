@@ -22,6 +22,7 @@ import (
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
 	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/internal/durable"
 	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/store"
 	"github.com/mrd-io/mr/worker"
@@ -222,7 +223,7 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 		return c, nil
 	}
 	dir := filepath.Join(n.store.Dir(), "bin")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "making the store's folder for binaries: %w", err)
 	}
 	tmp, err := os.CreateTemp(dir, "import-*")
@@ -246,7 +247,8 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 	if err := failpoint.Hit("local/binary-written"); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
-	if err := os.Rename(tmp.Name(), c.Path); err != nil {
+	// Durable, as the job will be that needs it.
+	if err := durable.Rename(tmp.Name(), c.Path); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}
 	return c, nil
