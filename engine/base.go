@@ -172,7 +172,7 @@ func (p *baseJob) patch(tx *store.Tx, rec *record, r plan.Range, blocks [][]bloc
 		return nil
 	}
 	out, err := lineage.GetOutput(tx, key)
-	if err != nil || out == nil || out.Kind != plan.Reduce || !mayShare(tx, rec, out) || !tx.HasRun(store.RunID(out.Made.Run)) {
+	if err != nil || out == nil || out.Kind != plan.Reduce || out.Gone != "" || !mayShare(tx, rec, out) || !tx.HasRun(store.RunID(out.Made.Run)) {
 		return err
 	}
 	if p.key(r) != key {

@@ -144,7 +144,9 @@ func (e *Engine) CacheInvalidate(ctx context.Context, job string) (freed mr.Cach
 			return err
 		}
 		return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
-			if o.Made.Run != 0 && (job == "" || keys[o.Key] || o.Kind == plan.Merge && jobs[o.Job]) {
+			// Of a part that is not stored, the file in an output folder could still be used again.
+			usable := o.Made.Run != 0 || o.Kind == plan.Reduce && o.Gone != lineage.Invalidated
+			if usable && (job == "" || keys[o.Key] || o.Kind == plan.Merge && jobs[o.Job]) {
 				vs = append(vs, victim{key: o.Key, run: o.Made.Run, bytes: o.Made.Stored, cpu: o.CPU})
 			}
 			return nil

@@ -252,6 +252,12 @@ func (e *Engine) forget(ctx context.Context, vs []victim, why string, freed *mr.
 				if o == nil || o.Made.Run != v.run {
 					continue // made again, or gone, meanwhile
 				}
+				if v.run == 0 {
+					if err := lineage.Disown(tx, v.key, why, now); err != nil {
+						return err
+					}
+					continue
+				}
 				switch {
 				case held[v.run] && why == lineage.Invalidated:
 					got.InUse++

@@ -240,7 +240,7 @@ func reduceTask(tx *store.Tx, rec *record, r plan.Range, blocks [][]block, tree 
 		}
 	}
 	out, err := lineage.GetOutput(tx, t.Key)
-	if err != nil || out == nil || !mayShare(tx, rec, out) {
+	if err != nil || out == nil || out.Gone == lineage.Invalidated || !mayShare(tx, rec, out) {
 		return err
 	}
 	t.keepAs, t.link = out.Made.Digest, old[out.Made.Digest]

@@ -130,6 +130,10 @@ func TestForgetKeepsTheRecord(t *testing.T) {
 	if again, _ := get(); !reflect.DeepEqual(again, got) {
 		t.Errorf("forgotten twice: %+v", again)
 	}
+	step(func(tx *store.Tx) error { return Disown(tx, o.Key, Invalidated, now) })
+	if got, _ := get(); got.Gone != Invalidated || !got.GoneAt.Equal(now) {
+		t.Errorf("disowned without its run: %+v", got)
+	}
 	step(func(tx *store.Tx) error { return Forget(tx, mr.Digest{99}, Evicted, now) })
 }
 

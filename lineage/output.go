@@ -143,11 +143,11 @@ func Forget(tx *store.Tx, key mr.Digest, why string, now time.Time) error {
 	return PutOutput(tx, o)
 }
 
-// Disown records that an output must not be used again, and leaves its run to those who
-// use it now.
+// Disown records that an output must not be used again, and leaves its run, if there is one, to
+// those who use it now.
 func Disown(tx *store.Tx, key mr.Digest, why string, now time.Time) error {
 	o, err := GetOutput(tx, key)
-	if err != nil || o == nil || o.Made.Run == 0 || o.Gone != "" {
+	if err != nil || o == nil || o.Gone == why {
 		return err
 	}
 	o.Gone, o.GoneAt = why, now
