@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -29,7 +30,11 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo, began time.Time) (why stri
 		return "empty key range"
 	}
 	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
-		why, err = whyMissed(tx, &j.rec, id.kind, t, began, l.e.o.Now())
+		var in plan.Range
+		if id.kind == plan.Reduce {
+			in = j.ranges[id.index]
+		}
+		why, err = whyMissed(tx, &j.rec, id.kind, t, in, began, l.e.o.Now())
 		return err
 	})
 	if err != nil {
@@ -38,8 +43,9 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo, began time.Time) (why stri
 	return why
 }
 
-// whyMissed says why a task that began to be computed at began, or would now, is no hit.
-func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now time.Time) (string, error) {
+// whyMissed says why a task that began to be computed at began, or would now, is no hit. in is
+// the range of a reduce task.
+func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Range, began, now time.Time) (string, error) {
 	slot, key, split := t.slot, t.Key, t.split
 	same, err := lineage.GetOutput(tx, key)
 	if err != nil {
@@ -81,13 +87,43 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, began, now 
 	if stage == old.Stage {
 		switch {
 		case kind == plan.Reduce:
-			return "map outputs changed", nil
+			return changedOutputs(in, old.Range), nil
 		case old.Split == split:
-			return "its place in the file changed", nil
+			return changedPlace, nil
 		}
-		return changedInput, nil
+		was, err := getJob(tx, old.Job)
+		if err != nil { // its record has been removed
+			return changedInput, nil
+		}
+		return cmp.Or(whyCut(&r.Spec, &was.Spec), changedInput), nil
 	}
 	return stageDifference(tx, stage, old.Stage)
+}
+
+// changedPlace is the reason of a task whose job sees where its records lie, if only that changed.
+const changedPlace = "a file's name or the place in the file changed"
+
+// changedOutputs is the reason of a reduce task that reads other blocks than the one whose range
+// began at the same key.
+func changedOutputs(now, before plan.Range) string {
+	if !bytes.Equal(now.Hi, before.Hi) {
+		return "the key range ends elsewhere"
+	}
+	return "map outputs changed"
+}
+
+// whyCut says why the splits of a job begin and end elsewhere than those of an earlier one, if
+// what was asked for makes them.
+func whyCut(now, before *mr.Spec) string {
+	size := func(s *mr.Spec) int64 { return cmp.Or(s.SplitSize, input.DefaultSplit) }
+	chunking := func(s *mr.Spec) string { return cmp.Or(s.Chunking, input.Fixed.String()) }
+	switch {
+	case size(now) != size(before):
+		return fmt.Sprintf("--split-size: %d → %d", size(before), size(now))
+	case chunking(now) != chunking(before):
+		return fmt.Sprintf("--chunking: %s → %s", chunking(before), chunking(now))
+	}
+	return ""
 }
 
 // whyTooLong says why a map output that may be of records that are too long is no hit.

@@ -154,7 +154,7 @@ func TestWhyMissedWhatIsThere(t *testing.T) {
 			if err := tx.Put(store.Meta, verdictKey(o.Stage), []byte{byte(c.verdict)}); err != nil {
 				return err
 			}
-			got, err := whyMissed(tx, c.r, plan.Map, &taskInfo{Task: lineage.Task{Key: o.Key}}, began, now)
+			got, err := whyMissed(tx, c.r, plan.Map, &taskInfo{Task: lineage.Task{Key: o.Key}}, plan.Range{}, began, now)
 			if err != nil || got != c.want {
 				t.Errorf("%+v: %q, %v", c, got, err)
 			}

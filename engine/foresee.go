@@ -73,11 +73,11 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 			return "", "", err
 		}
 		if known, err := lineage.GetOutput(tx, t.Key); err != nil || known != nil || prev == nil || prev.Stage == r.MapStage {
-			why, err := whyMissed(tx, r, plan.Map, &t, now, now)
+			why, err := whyMissed(tx, r, plan.Map, &t, plan.Range{}, now, now)
 			return mr.Pending, why, err
 		}
 	}
-	why := ""
+	why, cut := "", ""
 	if prev != nil && prev.Stage != r.MapStage { // which need not be on record yet
 		old, err := lineage.GetStage(tx, prev.Stage)
 		if err != nil {
@@ -86,6 +86,10 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 		why = firstDifference(stage, old)
 	} else if prev != nil && tooLong(r, prev) {
 		why = whyTooLong(r, prev)
+	} else if prev != nil {
+		if was, err := getJob(tx, prev.Job); err == nil { // else its record has been removed
+			cut = whyCut(&r.Spec, &was.Spec)
+		}
 	}
 	switch {
 	case !t.split.IsZero():
@@ -93,6 +97,8 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 		why = "new input"
 	case full:
 		why = also(why, "--verify full: read and digested first, then looked up")
+	case cut != "":
+		why = also(cut, "read and digested first, then looked up")
 	default:
 		why = also(why, "files were touched: read and digested first, then looked up")
 	}

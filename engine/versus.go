@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/lineage"
@@ -59,6 +61,14 @@ func (s *side) place(k plan.Kind, i int) string {
 	return plan.TaskName(k, i)
 }
 
+// within is the range of reduce task i, as far as it is on record.
+func (s *side) within(i int) (r plan.Range) {
+	if i < len(s.rec.Ranges) {
+		r = plan.Range(s.rec.Ranges[i])
+	}
+	return r
+}
+
 // versus gathers why the tasks of a job have other outputs than those of another one.
 func versus(tx *store.Tx, now, then *side, rs *rows) error {
 	for k := plan.Map; k <= plan.Reduce; k++ {
@@ -72,7 +82,7 @@ func versus(tx *store.Tx, now, then *side, rs *rows) error {
 				rs.add(phase, state, "only in "+string(now.rec.ID), example)
 				continue
 			}
-			why, err := compareTasks(tx, now, then, k, t, then.tasks[k][other])
+			why, err := compareTasks(tx, now, then, k, [2]int{i, other})
 			if err != nil {
 				return err
 			}
@@ -88,7 +98,8 @@ func versus(tx *store.Tx, now, then *side, rs *rows) error {
 }
 
 // compareTasks says how two tasks of the same place differ.
-func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, a, b *lineage.Task) (string, error) {
+func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, at [2]int) (string, error) {
+	a, b := now.tasks[k][at[0]], then.tasks[k][at[1]]
 	if a == nil || b == nil || a.State != lineage.TaskDone || b.State != lineage.TaskDone {
 		return "not done in both", nil
 	}
@@ -104,7 +115,7 @@ func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, a, b *lineage.Task
 			return "", err
 		}
 	case k == plan.Reduce:
-		why = "map outputs changed"
+		why = changedOutputs(now.within(at[0]), then.within(at[1]))
 	default:
 		x, err := lineage.GetOutput(tx, a.Key)
 		if err != nil {
@@ -114,9 +125,9 @@ func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, a, b *lineage.Task
 		if err != nil {
 			return "", err
 		}
-		why = "input changed"
+		why = cmp.Or(whyCut(&now.rec.Spec, &then.rec.Spec), changedInput)
 		if x != nil && y != nil && x.Split == y.Split {
-			why = "its place in the file changed"
+			why = changedPlace
 		}
 	}
 	if a.Made.Digest == b.Made.Digest {

@@ -8,7 +8,7 @@ import (
 
 // Defaults and bounds of Cut.
 const (
-	defaultSplit = 16 << 20
+	DefaultSplit = 16 << 20
 	maxSplits    = 1 << 22 // of one job; beyond, the plan itself would not fit in memory
 )
 
@@ -45,7 +45,7 @@ func cut(ctx context.Context, files []File, o CutOptions, dev device) ([]Split, 
 	size := o.SplitSize
 	switch {
 	case size == 0:
-		size = defaultSplit
+		size = DefaultSplit
 	case size < 0:
 		return nil, mr.Errorf(mr.Usage, "--split-size %d is negative", size)
 	}

@@ -46,6 +46,73 @@ func TestExplainEmptyRanges(t *testing.T) {
 	}
 }
 
+// Nothing has changed but how a job is cut, or the name of a file: input and map outputs are not
+// said to have changed, neither by itself, nor beside the earlier job, nor beforehand.
+func TestExplainTellsCutsFromChanges(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "in")
+	if err := os.Mkdir(in, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c", "d"} { // runs follow each other by key, so ranges can be cut
+		text := strings.Repeat(name+"a\n"+name+"b\n", 40)
+		if err := os.WriteFile(filepath.Join(in, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename := func(from, to string) {
+		if err := os.Rename(filepath.Join(in, from), filepath.Join(in, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jobs := 0
+	spec := func(job string) mr.Spec {
+		jobs++
+		s := mr.Spec{Job: job, Inputs: []string{in}, SplitSize: 100, Reducers: 2, Output: filepath.Join(dir, fmt.Sprint("o", jobs))}
+		if job == "grep" {
+			s.Args, s.SplitSize = []string{"b"}, 0
+		}
+		return s
+	}
+	reasons := func(x mr.Explanation, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, r := range x.Rows {
+			fmt.Fprintf(&b, "%s %s\n", r.Phase, r.Reason)
+		}
+		return b.String()
+	}
+	for _, c := range []struct {
+		name, job string
+		edit      func(*mr.Spec)
+		want      string
+	}{
+		{"split size", "wordcount", func(s *mr.Spec) { s.SplitSize = 50 }, "map --split-size: 100 → 50"},
+		{"chunking", "wordcount", func(s *mr.Spec) { s.Chunking = "content" }, "map --chunking: fixed → content"},
+		{"reducers", "count", func(s *mr.Spec) { s.Reducers = 3 }, "reduce the key range ends elsewhere"},
+		{"another name", "grep", func(*mr.Spec) { rename("c", "cc") }, "map a file's name or the place in the file changed"},
+	} {
+		then := runJob(t, n, spec(c.job))
+		s := spec(c.job)
+		c.edit(&s)
+		dry := reasons(n.Jobs().DryRun(t.Context(), s))
+		now := runJob(t, n, s)
+		for how, got := range map[string]string{
+			"by itself": reasons(n.Jobs().Explain(t.Context(), now.Job, "")), "beside": reasons(n.Jobs().Explain(t.Context(), now.Job, then.Job)), "dry": dry,
+		} {
+			foreseen := strings.HasPrefix(c.want, "map --")
+			if (how != "dry" || foreseen) && !strings.Contains(got, c.want) || strings.Contains(got, "input changed") || foreseen && strings.Contains(got, "touched") {
+				t.Errorf("%s, %s: %q is missing, or something else is not true:\n%s", c.name, how, c.want, got)
+			}
+		}
+	}
+}
+
 // Two jobs are compared place by place: inputs, code, parameters.
 func TestExplainComparesTwoJobs(t *testing.T) {
 	dir := t.TempDir()
