@@ -6,11 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exchange swaps two folders atomically, where the file system can.
-func exchange(a, b string) error {
+// exchange swaps two folders atomically, where the file system can. Elsewhere a replaces b, which is
+// left under the name aside.
+func exchange(a, b, aside string) error {
 	err := unix.RenamexNp(a, b, unix.RENAME_SWAP)
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-		return swap(a, b)
+		return swap(a, b, aside)
 	}
 	return err
 }

@@ -2,7 +2,8 @@
 
 package engine
 
-func exchange(a, b string) error { return swap(a, b) }
+// exchange has no help from the system here: a replaces b, which is left under the name aside.
+func exchange(a, b, aside string) error { return swap(a, b, aside) }
 
 // mountRoot is told by devices alone here.
 func mountRoot(string) bool { return false }

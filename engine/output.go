@@ -62,8 +62,13 @@ const longestName = 255
 
 // siblingDir is where an output that replaces another is put together. It has the beginning of
 // the output's name, for people who come upon it.
-func siblingDir(r *record) string {
-	base, end := filepath.Base(r.Spec.Output), ".mr-"+string(r.ID)
+func siblingDir(r *record) string { return beside(r, ".mr-") }
+
+// asideDir is where the output that is replaced goes on a file system that can't exchange the two.
+func asideDir(r *record) string { return beside(r, ".old-") }
+
+func beside(r *record, mark string) string {
+	base, end := filepath.Base(r.Spec.Output), mark+string(r.ID)
 	return filepath.Join(filepath.Dir(r.Spec.Output), "."+base[:min(len(base), longestName-1-len(end))]+end)
 }
 
@@ -226,7 +231,7 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 		if err := failpoint.Hit("engine/publish-exchange"); err != nil {
 			return err
 		}
-		if err := exchange(dst, out); errors.Is(err, syscall.EXDEV) {
+		if err := exchange(dst, out, asideDir(r)); errors.Is(err, syscall.EXDEV) {
 			return mr.Errorf(mr.Failed, "the file system cannot rename %s, as with a folder in a lower layer of an overlay; choose another --output", out)
 		} else if err != nil {
 			return &os.LinkError{Op: "exchange", Old: dst, New: out, Err: err}
@@ -251,10 +256,15 @@ func (l *loop) settleOutput(j *job, r *record) {
 }
 
 // cleanUp removes what a job leaves beside its output: its temporary folder, and the
-// folder that it has replaced.
+// folder that it has replaced. One that it has not replaced is there again afterwards.
 func cleanUp(r *record) error {
 	if err := failpoint.Hit("engine/clean-up"); err != nil {
 		return err
+	}
+	if !r.MadeOutput {
+		if err := putBack(r.Spec.Output, asideDir(r)); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(stagingDir(r)); err != nil {
 		return err
