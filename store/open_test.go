@@ -224,6 +224,27 @@ func TestMissingCatalogBesideItsSnapshot(t *testing.T) {
 	}
 }
 
+// A snapshot from before the clock was set back is no younger for it.
+func TestSnapshotFromTheFuture(t *testing.T) {
+	t.Parallel()
+	for _, age := range []time.Duration{0, 24 * time.Hour} {
+		dir := t.TempDir()
+		s := openUnchecked(t, dir, store.Options{})
+		if err := s.Snapshot(0); err != nil {
+			t.Fatal(err)
+		}
+		path, later := filepath.Join(dir, "catalog.snapshot"), time.Now().AddDate(1, 0, 0)
+		put := s.Update(func(tx *store.Tx) error { return tx.Put(store.Meta, []byte("since"), []byte("v")) })
+		if err := errors.Join(put, os.Chtimes(path, later, later), s.Snapshot(age)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.ModTime().After(time.Now().Add(time.Hour)) {
+			t.Errorf("age %s: no snapshot was taken (%v)", age, err)
+		}
+		closeStore(t, s)
+	}
+}
+
 // restorable makes a store whose snapshot lacks the record that was put last.
 func restorable(t *testing.T) (dir, catalog string) {
 	t.Helper()

@@ -38,8 +38,11 @@ func (s *Store) Snapshot(age time.Duration) error {
 	s.snapping.Lock()
 	defer s.snapping.Unlock()
 	path := filepath.Join(s.dir, snapshotName)
-	if info, err := os.Stat(path); err == nil && (time.Since(info.ModTime()) < age || !s.changed()) {
-		return nil
+	if info, err := os.Stat(path); err == nil {
+		old := time.Since(info.ModTime()) // negative when the clock was set back: then it may be of any age
+		if old >= 0 && old < age || !s.changed() {
+			return nil
+		}
 	}
 	err := s.writeSnapshot(path)
 	if err != nil {
