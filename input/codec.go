@@ -141,22 +141,29 @@ func (m *members) next() (err error) {
 	return err
 }
 
-func (m *members) Read(p []byte) (int, error) {
-	n, err := m.z.Read(p)
-	if err != io.EOF {
-		return n, err
+// Read goes on to the next member that holds something: of empty ones there may be many.
+func (m *members) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil && len(p) > 0 {
+		if n, err = m.z.Read(p); err == io.EOF {
+			err = m.step()
+		}
 	}
+	return n, err
+}
+
+// step begins the member behind one that has ended, if there is one, and returns io.EOF if not.
+func (m *members) step() error {
 	first, err := m.src.ReadByte()
-	if err != nil { // io.EOF is the end
-		return n, err
+	if err != nil {
+		return err
 	}
 	if first != gzipFirst { // padding or the like: no member begins here, so none is truncated
-		return n, gzip.ErrHeader
+		return gzip.ErrHeader
 	}
 	if err := m.src.UnreadByte(); err != nil {
-		return n, err
+		return err
 	}
-	return n, m.next()
+	return m.next()
 }
 
 // gzipFirst is the first byte of every gzip member.

@@ -105,6 +105,20 @@ func TestCompressedFiles(t *testing.T) {
 	}
 }
 
+// Files are put together of what may be empty, as logs are that rotate on quiet days.
+func TestManyEmptyMembers(t *testing.T) {
+	for _, c := range compressedFiles(t) {
+		empty := map[string]string{
+			"gzip": string(gzipped(nil)), "zstd": "\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00", "bzip2": "BZh9\x17rE8P\x90\x00\x00\x00\x00",
+			"s2": "\xff\x06\x00\x00S2sTwO", "snappy": "\xff\x06\x00\x00sNaPpY",
+		}[c.name]
+		got, _, err := readAs(t, slices.Concat(c.stored, bytes.Repeat([]byte(empty), 1000), c.stored), 0)
+		if err != nil || !bytes.Equal(got, slices.Concat(c.data, c.data)) {
+			t.Errorf("%s: %d bytes, want %d: %v", c.name, len(got), 2*len(c.data), err)
+		}
+	}
+}
+
 // TestTruncatedFiles cuts two members at each byte: only the ends of the members, and of
 // the frames of s2, can pass for complete files.
 func TestTruncatedFiles(t *testing.T) {
