@@ -80,40 +80,38 @@ func TestEvictionLeavesSmallOutputs(t *testing.T) {
 
 // Of jobs with many tasks the oldest go, however young they are.
 func TestPruneBoundsTasks(t *testing.T) {
-	e, s, now := pruning(t, Options{CacheSize: 1000 * catalogShare * taskBytes})
-	var ids []mr.JobID
-	err := s.Update(func(tx *store.Tx) error {
-		for i := range 2 * pruneLeast {
-			at := now.Add(time.Duration(i-1000) * time.Second)
-			r := &record{ID: newJobID(at), State: mr.Succeeded, Submitted: at, Ended: at}
-			r.Map.Tasks, r.Reduce.Tasks = 30, 10 // 25 jobs have 1,000
-			ids = append(ids, r.ID)
-			if err := putJob(tx, r); err != nil {
-				return err
+	for bound, stay := range map[int64]int{1000 * catalogShare * taskBytes: 25, 1: pruneLeast} {
+		e, s, now := pruning(t, Options{CacheSize: bound})
+		var ids []mr.JobID
+		err := s.Update(func(tx *store.Tx) error {
+			for i := range 2 * pruneLeast {
+				at := now.Add(time.Duration(i-1000) * time.Second)
+				r := &record{ID: newJobID(at), State: mr.Succeeded, Submitted: at, Ended: at}
+				r.Map.Tasks, r.Reduce.Tasks = 30, 10 // 25 jobs have 1,000
+				ids = append(ids, r.ID)
+				if err := putJob(tx, r); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := e.prune(t.Context()); n != len(ids)-25 {
-		t.Errorf("%d of %d jobs went", n, len(ids))
-	}
-	e.o.CacheSize = 1
-	if n := e.prune(t.Context()); n != 25-pruneLeast {
-		t.Errorf("%d of 25 jobs went; %d stay in any case", n, pruneLeast)
-	}
-	err = s.View(func(tx *store.Tx) error {
-		for i, id := range ids {
-			if there := tx.Get(store.Jobs, []byte(id)) != nil; there != (i >= len(ids)-pruneLeast) {
-				t.Errorf("job %d of %d: on record %v", i, len(ids), there)
+		if n := e.prune(t.Context()); n != len(ids)-stay {
+			t.Errorf("bound %d: %d of %d jobs went, and %d were to stay", bound, n, len(ids), stay)
+		}
+		err = s.View(func(tx *store.Tx) error {
+			for i, id := range ids {
+				if there := tx.Get(store.Jobs, []byte(id)) != nil; there != (i >= len(ids)-stay) {
+					t.Errorf("bound %d: job %d of %d: on record %v", bound, i, len(ids), there)
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
