@@ -108,11 +108,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.stopped)
 	defer e.background.Wait()
 	defer e.cancel()
+	defer context.AfterFunc(ctx, e.Drain)()
 	if err := e.resumeOrPark(); err != nil {
 		return err
 	}
 	e.spawn(e.keepBounded)
-	return e.loop.run(ctx)
+	return e.loop.run()
 }
 
 // Drain asks Run to stop. Attempts in flight are cancelled and done again in the next
@@ -147,7 +148,7 @@ func (e *Engine) request(ctx context.Context, fn func(*loop)) error {
 func (e *Engine) post(ev event) {
 	select {
 	case e.events <- ev:
-	case <-e.stopped:
+	case <-e.ctx.Done(): // nobody reads on, and Run waits for who is here
 	}
 }
 

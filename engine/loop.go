@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net/rpc"
 	"time"
@@ -54,7 +53,7 @@ const batch = 4096
 // tick is how often the loop looks at the clock by itself.
 const tick = 500 * time.Millisecond
 
-func (l *loop) run(ctx context.Context) error {
+func (l *loop) run() error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -66,9 +65,6 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 		select {
-		case <-ctx.Done():
-			l.shut()
-			return nil
 		case <-l.e.draining:
 			l.shut()
 			return nil
