@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"net/rpc"
-
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
@@ -160,20 +158,12 @@ func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (ve
 }
 
 // again executes a task again.
-func (e *Engine) again(ctx context.Context, w *plan.Work) (r plan.Rehearsal, err error) {
-	c, err := e.anyWorker(ctx)
-	if err != nil {
-		return r, err
-	}
-	call := c.Go("Worker.Rehearse", w, &r, make(chan *rpc.Call, 1))
-	select {
-	case <-call.Done:
-	case <-ctx.Done():
-		return plan.Rehearsal{}, ctx.Err()
+func (e *Engine) again(ctx context.Context, w *plan.Work) (plan.Rehearsal, error) {
+	var r plan.Rehearsal // the call may go on writing to it when it is given up
+	if err := e.ask(ctx, "Worker.Rehearse", w, &r); err != nil {
+		return plan.Rehearsal{}, err
 	}
 	switch {
-	case call.Error != nil:
-		return r, call.Error
 	case r.Failure.Kind != plan.NoFailure:
 		return r, fmt.Errorf("%s", r.Failure.Message)
 	case r.Split != w.Expect:

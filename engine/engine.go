@@ -41,7 +41,6 @@ type Engine struct {
 	drain    sync.Once
 	beat     time.Duration // for which Wait gathers changes at most
 
-	describers chan *rpc.Client // any one worker, for Describe
 	submits    keyedMutex
 	background sync.WaitGroup // planning, cutting, committing
 	keep       keeper         // of the bound on the store
@@ -75,15 +74,14 @@ func New(o Options) *Engine {
 		o.Now = time.Now
 	}
 	e := &Engine{
-		o:          o,
-		log:        o.Logger,
-		events:     make(chan event, 1024),
-		requests:   make(chan func(*loop)),
-		replies:    make(chan *rpc.Call, 1<<16),
-		stopped:    make(chan struct{}),
-		draining:   make(chan struct{}),
-		beat:       statusBeat,
-		describers: make(chan *rpc.Client, 1),
+		o:        o,
+		log:      o.Logger,
+		events:   make(chan event, 1024),
+		requests: make(chan func(*loop)),
+		replies:  make(chan *rpc.Call, 1<<16),
+		stopped:  make(chan struct{}),
+		draining: make(chan struct{}),
+		beat:     statusBeat,
 	}
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -161,16 +159,21 @@ func (e *Engine) spawn(fn func()) {
 	}()
 }
 
-// anyWorker returns the connection of some worker.
-func (e *Engine) anyWorker(ctx context.Context) (*rpc.Client, error) {
-	select {
-	case c := <-e.describers:
-		e.describers <- c
-		return c, nil
-	case <-ctx.Done():
-		return nil, mr.Errorf(mr.Interrupted, "no worker has joined yet: %w", ctx.Err())
-	case <-e.stopped:
-		return nil, errStopped
+// anyWorker returns the connection of some worker: of those there are, the first that joined. It
+// waits for one if there is none.
+func (e *Engine) anyWorker(ctx context.Context) (c *rpc.Client, err error) {
+	for {
+		var joined <-chan struct{}
+		if err = e.request(ctx, func(l *loop) { c, joined = l.anyWorker() }); c != nil || err != nil {
+			return c, err
+		}
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return nil, mr.Errorf(mr.Interrupted, "no worker has joined yet: %w", ctx.Err())
+		case <-e.stopped:
+			return nil, errStopped
+		}
 	}
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/rpc"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/store"
 )
 
@@ -67,4 +71,56 @@ func TestStopsWithoutRoom(t *testing.T) {
 	if err := <-paused; !errors.Is(err, errDraining) {
 		t.Errorf("the pause ended with %v", err)
 	}
+}
+
+// Workers join and go while others are asked for: who asks gets one that is there, also if
+// there was none at first.
+func TestAnyWorker(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	running, stop := context.WithCancel(t.Context())
+	e, ended := startEngine(t, running)
+	defer func() { stop(); ended() }()
+
+	never, giveUp := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer giveUp()
+	if _, err := e.anyWorker(never); !errors.Is(err, mr.ErrInterrupted) {
+		t.Errorf("without a worker: %v", err)
+	}
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for range 500 {
+				if _, err := e.anyWorker(ctx); err != nil {
+					t.Errorf("asked for a worker: %v", err)
+					return
+				}
+			}
+		})
+	}
+	join := func() (c *rpc.Client, id int) {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { theirs.Close() }) //nolint:errcheck // the test is over
+		c = rpc.NewClient(ours)
+		id, err := e.Join(ctx, c, Member{Name: "w", Slots: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, id
+	}
+	for range 200 {
+		_, first := join()
+		second, id := join()
+		if err := e.Lost(ctx, first, errors.New("gone")); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := e.anyWorker(ctx); err != nil || c != second {
+			t.Fatalf("asked for a worker where one has gone: another (%v)", err)
+		}
+		if err := e.Lost(ctx, id, errors.New("gone")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	join()
+	asking.Wait()
 }

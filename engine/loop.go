@@ -3,7 +3,9 @@ package engine
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/rpc"
+	"slices"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -19,6 +21,7 @@ type loop struct {
 	workers  map[workerID]*rpc.Client
 	members  map[workerID]*member
 	nextID   workerID
+	joined   chan struct{} // closed when a worker joins; nil: nobody waits for one
 	attempts map[plan.Attempt]*flight
 	outputs  map[string]mr.JobID // output folders that live jobs write
 	fastKey  uint64              // of the store; see fast.go
@@ -201,10 +204,21 @@ func (l *loop) addWorker(c *rpc.Client, m Member) {
 	} else {
 		l.queue = append(l.queue, evWorker{l.nextID, m.Slots})
 	}
-	select {
-	case l.e.describers <- c:
-	default:
+	if l.joined != nil {
+		close(l.joined)
+		l.joined = nil
 	}
+}
+
+// anyWorker returns the worker that joined first of those there are, or what to wait for.
+func (l *loop) anyWorker() (c *rpc.Client, joined <-chan struct{}) {
+	if len(l.workers) > 0 {
+		return l.workers[slices.Min(slices.Collect(maps.Keys(l.workers)))], nil
+	}
+	if l.joined == nil {
+		l.joined = make(chan struct{})
+	}
+	return nil, l.joined
 }
 
 func (l *loop) workerGone(id workerID, why error) {
@@ -221,19 +235,6 @@ func (l *loop) workerGone(id workerID, why error) {
 			delete(l.attempts, a)
 			l.notRunning(f)
 		}
-	}
-	select { // whoever describes next must not ask the dead
-	case d := <-l.e.describers:
-		if d == c {
-			for _, other := range l.workers {
-				d = other
-				break
-			}
-		}
-		if d != c {
-			l.e.describers <- d
-		}
-	default:
 	}
 	l.queue = append(l.queue, evWorkerGone{id})
 }

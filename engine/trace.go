@@ -70,14 +70,9 @@ func (e *Engine) work(o *origin, i int) (plan.Work, error) {
 
 // ask calls any one worker and waits for its answer.
 func (e *Engine) ask(ctx context.Context, method string, args, reply any) error {
-	var c *rpc.Client
-	select {
-	case c = <-e.describers:
-		e.describers <- c
-	case <-ctx.Done():
-		return mr.Errorf(mr.Interrupted, "no worker has joined yet: %w", ctx.Err())
-	case <-e.stopped:
-		return errStopped
+	c, err := e.anyWorker(ctx)
+	if err != nil {
+		return err
 	}
 	call := c.Go(method, args, reply, make(chan *rpc.Call, 1))
 	select {
