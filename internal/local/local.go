@@ -132,11 +132,12 @@ func (n *Node) start(o Options) error {
 	here, there := net.Pipe()
 	go srv.ServeConn(there) // ends when the engine closes its side
 	go func() { n.ran <- n.engine.Run(context.Background()) }()
-	err := n.engine.AddWorker(rpc.NewClient(here), o.Workers+1) // one more: see worker.Options.Cores
-	if err != nil {                                             // the engine has ended, and knows why
-		ended := <-n.ran
-		n.ran <- ended
-		err = cmp.Or(ended, err)
+	client := rpc.NewClient(here)
+	err := n.engine.AddWorker(client, o.Workers+1) // one more: see worker.Options.Cores
+	if err != nil {                                // the engine has ended, and knows why
+		client.Close() //nolint:errcheck // nothing was asked of the worker
+		n.children.Close()
+		err = cmp.Or(<-n.ran, err)
 	}
 	return err
 }
