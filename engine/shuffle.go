@@ -324,12 +324,26 @@ func (l *loop) dropKept(id taskID) {
 		return
 	}
 	l.logf(j, plan.TaskName(id.kind, id.index), "the kept part could not be used; reducing again")
-	key, why, now := t.Key, l.e.whyLost(t.keep), l.e.o.Now()
+	if t.keep != 0 {
+		l.forgetLost(t.Key, t.keep)
+	}
 	t.keep, t.link = 0, ""
+}
+
+// forgetLost forgets an output whose run could not be read, beside the loop, unless it was made
+// again meanwhile.
+func (l *loop) forgetLost(key mr.Digest, id uint64) {
+	why, now := l.e.whyLost(id), l.e.o.Now()
 	l.e.spawn(func() {
-		err := l.e.o.Store.Update(func(tx *store.Tx) error { return lineage.Forget(tx, key, why, now) })
+		err := l.e.o.Store.Update(func(tx *store.Tx) error {
+			out, err := lineage.GetOutput(tx, key)
+			if err != nil || out == nil || out.Made.Run != id {
+				return err
+			}
+			return lineage.Forget(tx, key, why, now)
+		})
 		if err != nil {
-			l.e.log.Error("forgetting a lost part", "key", key.Short(), "err", err)
+			l.e.log.Error("forgetting a lost output", "key", key.Short(), "err", err)
 		}
 	})
 }

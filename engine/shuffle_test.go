@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/run"
 	"github.com/mrd-io/mr/store"
@@ -80,6 +83,41 @@ func TestBlocksOfEmptyRecordsHaveOtherKeys(t *testing.T) {
 		bs, _, err := blocksOf(s, uint64(id))
 		if err != nil || len(bs) != 1 || (bs[0].digest == ix.Blocks[0].Digest) != same {
 			t.Errorf("key %q: %+v, %v; the block's own digest is %v", key, bs, err, ix.Blocks[0].Digest)
+		}
+	}
+}
+
+// A kept part that is lost is forgotten, and one that another job has made again meanwhile is not.
+func TestPartsMadeAgainAreNotForgotten(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	var ids [2]store.RunID
+	for i := range ids {
+		w := s.CreateRun()
+		if ids[i], err = w.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost, again := uint64(ids[0]), uint64(ids[1])
+	for onRecord, want := range map[uint64]uint64{lost: 0, again: again} {
+		key := mr.Digest{byte(onRecord)}
+		err := s.Update(func(tx *store.Tx) error {
+			o := &lineage.Output{Key: key, Kind: plan.Reduce, Job: "other", Made: plan.Made{Run: onRecord}}
+			return errors.Join(tx.CommitRun(store.RunID(onRecord)), lineage.PutOutput(tx, o))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &New(Options{Store: s}).loop
+		j := &job{rec: record{ID: "job"}, reduces: []taskInfo{{Task: lineage.Task{Key: key}, keep: lost}}}
+		l.adopt(j)
+		l.dropKept(taskID{"job", plan.Reduce, 0})
+		l.e.background.Wait()
+		if out := l.output(key); out.Made.Run != want || j.reduces[0].keep != 0 {
+			t.Errorf("run %d, where %d is lost: %d is on record, want %d", onRecord, lost, out.Made.Run, want)
 		}
 	}
 }

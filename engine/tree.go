@@ -160,20 +160,8 @@ func (l *loop) dropNodes(f *flight) (some bool) {
 			}
 			some, n.run = true, 0
 			l.logf(j, plan.TaskName(f.task.kind, f.task.index), "a kept inner node of the merge could not be read; folding its runs")
-			key, why, now := n.key, l.e.whyLost(id), l.e.o.Now()
 			l.e.o.Store.Distrust(store.RunID(id))
-			l.e.spawn(func() {
-				err := l.e.o.Store.Update(func(tx *store.Tx) error {
-					out, err := lineage.GetOutput(tx, key)
-					if err != nil || out == nil || out.Made.Run != id { // made again
-						return err
-					}
-					return lineage.Forget(tx, key, why, now)
-				})
-				if err != nil {
-					l.e.log.Error("forgetting a lost node of a merge", "key", key.Short(), "err", err)
-				}
-			})
+			l.forgetLost(n.key, id)
 		}
 	}
 	return some
