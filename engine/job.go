@@ -72,7 +72,7 @@ var notUTF8 = []byte(`\ufffd`)
 // rangeRecord is a plan.Range; nil and empty differ, and JSON keeps that.
 type rangeRecord struct{ Lo, Hi []byte }
 
-// jobs ids and submissions sort by time: 48 bits of milliseconds, 80 random bits, in
+// Ids of jobs sort by time: 48 bits of milliseconds, 80 random bits, in
 // lower-case base 32.
 var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 

@@ -164,11 +164,6 @@ func Touch(tx *store.Tx, key mr.Digest, now time.Time) error {
 	return PutOutput(tx, o)
 }
 
-// DeleteOutput removes the record of an output whose bytes are gone.
-func DeleteOutput(tx *store.Tx, key mr.Digest) error {
-	return wrap("output", tx.Delete(store.Outputs, key[:]))
-}
-
 // A slot is a place in the input or in the space of keys, for jobs of one name. Its record
 // holds the keys last made there, newest first and one a stage, so that a job is compared
 // with its own last run also where others of its name, with other parameters, take turns with it:

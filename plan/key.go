@@ -112,9 +112,6 @@ func newStage(domain string, cs []Component) Stage {
 	return Stage{Components: cs, Digest: h.sum()}
 }
 
-// StageOf rebuilds a stage from components read back from a record.
-func StageOf(domain string, cs []Component) Stage { return newStage(domain, cs) }
-
 // MapKey is the key of the map task of one split. positions is what the mapper sees of
 // where its records lie; zero unless the job asks for positions.
 func MapKey(stage, split, positions mr.Digest) mr.Digest {

@@ -12,8 +12,9 @@ import (
 // disk: append only.
 type Table string
 
-// The tables. Runs is written by CommitRun and DeleteRun alone; the records of the
-// others belong to the packages that use them.
+// The tables. Runs is written by CommitRun, DeleteRun and GC alone; the records of the
+// others belong to the packages that use them. Nothing is in BySplit and Files: readers look
+// for all tables.
 const (
 	Meta    Table = "meta"
 	Jobs    Table = "jobs"
