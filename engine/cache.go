@@ -23,76 +23,100 @@ func (c Catalog) CacheReport(ctx context.Context) (rep mr.CacheReport, err error
 	}
 	rep.Binaries, rep.BinaryBytes = len(kept), bytesOfBinaries(kept)
 	rep.Disk = c.Store.DiskBytes() + rep.BinaryBytes
-	names := map[mr.JobID]string{}
-	jobs := map[string]*mr.CacheJob{}
-	of := func(name string) *mr.CacheJob {
-		if jobs[name] == nil {
-			jobs[name] = &mr.CacheJob{Name: name}
-		}
-		return jobs[name]
-	}
-	cpu := map[mr.Digest]float64{}
+	r := cacheReporter{rep: &rep, names: map[mr.JobID]string{}, jobs: map[string]*mr.CacheJob{}, cpu: map[mr.Digest]float64{}}
 	err = c.Store.View(func(tx *store.Tx) error {
-		var ids []mr.JobID
-		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err != nil {
-				return err
-			}
-			ids = append(ids, r.ID)
-			names[r.ID] = r.Traits.Job
-			j := of(r.Traits.Job)
-			j.Hits += int64(r.Map.Cached + r.Reduce.Cached)
-			j.Misses += int64(r.Map.Run + r.Reduce.Run)
-			return nil
-		})
-		if err != nil {
+		if err := r.hits(tx); err != nil {
 			return err
 		}
-		pinned, err := pinnedKeys(tx)
-		if err != nil {
+		if err := r.outputs(tx); err != nil {
 			return err
 		}
-		err = lineage.ScanOutputs(tx, func(o *lineage.Output) error {
-			name := names[o.Job]
-			if name == "" {
-				name = "(old jobs)"
-			}
-			cpu[o.Key] = o.CPU.Seconds()
-			reportOutput(&rep, of(name), o, pinned[o.Key])
-			return nil
-		})
-		if err != nil {
+		if err := r.saved(tx); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			err := eachTask(tx, id, func(_ taskID, t *lineage.Task) error {
-				if t.Cached {
-					of(names[id]).SavedSeconds += cpu[t.Key]
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return eachPin(tx, func(id mr.JobID, p pin) error {
-			r, err := getJob(tx, id)
-			if err != nil {
-				return nil // pruned by an earlier version
-			}
-			d, err := describePin(tx, r, p.At)
-			rep.Pins = append(rep.Pins, d)
-			return err
-		})
+		return r.pins(tx)
 	})
-	for _, j := range jobs {
+	for _, j := range r.jobs {
 		rep.Jobs = append(rep.Jobs, *j)
 	}
 	slices.SortFunc(rep.Jobs, func(a, b mr.CacheJob) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Name, b.Name))
 	})
 	return rep, err
+}
+
+// cacheReporter gathers what the catalog knows into a report.
+type cacheReporter struct {
+	rep   *mr.CacheReport
+	ids   []mr.JobID // on record
+	names map[mr.JobID]string
+	jobs  map[string]*mr.CacheJob // by name
+	cpu   map[mr.Digest]float64   // seconds that outputs took
+}
+
+func (c *cacheReporter) of(name string) *mr.CacheJob {
+	if c.jobs[name] == nil {
+		c.jobs[name] = &mr.CacheJob{Name: name}
+	}
+	return c.jobs[name]
+}
+
+// hits counts what the jobs on record found and made.
+func (c *cacheReporter) hits(tx *store.Tx) error {
+	return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		r, err := decodeJob(v)
+		if err != nil {
+			return err
+		}
+		c.ids = append(c.ids, r.ID)
+		c.names[r.ID] = r.Traits.Job
+		j := c.of(r.Traits.Job)
+		j.Hits += int64(r.Map.Cached + r.Reduce.Cached)
+		j.Misses += int64(r.Map.Run + r.Reduce.Run)
+		return nil
+	})
+}
+
+// outputs counts the outputs on record.
+func (c *cacheReporter) outputs(tx *store.Tx) error {
+	pinned, err := pinnedKeys(tx)
+	if err != nil {
+		return err
+	}
+	return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
+		c.cpu[o.Key] = o.CPU.Seconds()
+		reportOutput(c.rep, c.of(cmp.Or(c.names[o.Job], "(old jobs)")), o, pinned[o.Key])
+		return nil
+	})
+}
+
+// saved adds up what outputs have spared the jobs that found them.
+func (c *cacheReporter) saved(tx *store.Tx) error {
+	for _, id := range c.ids {
+		err := eachTask(tx, id, func(_ taskID, t *lineage.Task) error {
+			if t.Cached {
+				c.of(c.names[id]).SavedSeconds += c.cpu[t.Key]
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pins lists the pinned jobs.
+func (c *cacheReporter) pins(tx *store.Tx) error {
+	return eachPin(tx, func(id mr.JobID, p pin) error {
+		r, err := getJob(tx, id)
+		if err != nil {
+			return nil // pruned by an earlier version
+		}
+		d, err := describePin(tx, r, p.At)
+		c.rep.Pins = append(c.rep.Pins, d)
+		return err
+	})
 }
 
 func reportOutput(rep *mr.CacheReport, j *mr.CacheJob, o *lineage.Output, pinned bool) {
