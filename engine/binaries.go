@@ -70,13 +70,11 @@ func (e *Engine) spareBinaries(limit int64) (gone []keptBinary, left int64, err 
 	}
 	needed := map[mr.Digest]bool{}
 	err = e.o.Store.View(func(tx *store.Tx) error {
-		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err == nil && !r.State.Done() {
-				needed[r.Spec.Code.Digest], needed[r.Spec.Code.MapDigest] = true, true
-			}
-			return err
-		})
+		open, err := openJobs(tx)
+		for _, r := range open {
+			needed[r.Spec.Code.Digest], needed[r.Spec.Code.MapDigest] = true, true
+		}
+		return err
 	})
 	if err != nil {
 		return nil, left, err

@@ -344,17 +344,10 @@ func (e *Engine) resumeOrPark() error {
 	}
 	e.keep.parked = map[uint64]bool{}
 	return e.o.Store.View(func(tx *store.Tx) error {
-		var open []mr.JobID
-		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err == nil && !r.State.Done() {
-				open = append(open, r.ID)
-			}
-			return err
-		})
-		for _, id := range open {
+		open, err := openJobs(tx)
+		for _, r := range open {
 			if err == nil {
-				err = eachTask(tx, id, func(_ taskID, t *lineage.Task) error {
+				err = eachTask(tx, r.ID, func(_ taskID, t *lineage.Task) error {
 					e.keep.parked[t.Made.Run] = true
 					return nil
 				})

@@ -439,16 +439,12 @@ func compare(now, before []plan.Component) (keys []mr.KeyComponent) {
 // predecessor is the last job of the same name submitted before r that shares an input
 // pattern with it, or nil.
 func predecessor(tx *store.Tx, r *record) (best *record, err error) {
-	err = tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		o, err := decodeJob(v)
-		if err != nil {
-			return err
-		}
+	err = lastJobs(tx, r.ID, func(o *record) (more bool) {
 		shares := slices.ContainsFunc(o.Spec.Inputs, func(p string) bool { return slices.Contains(r.Spec.Inputs, p) })
-		if o.ID < r.ID && o.Traits.Job == r.Traits.Job && !o.MapStage.IsZero() && shares {
+		if o.Traits.Job == r.Traits.Job && !o.MapStage.IsZero() && shares {
 			best = o
 		}
-		return nil
+		return best == nil
 	})
 	return best, err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/gob"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,6 +128,80 @@ func getJob(tx *store.Tx, id mr.JobID) (*record, error) {
 		return nil, mr.Errorf(mr.NotFound, "there is no job %s in this store; mrctl list --all shows those there are", id)
 	}
 	return decodeJob(b)
+}
+
+// openJobs returns the jobs on record that have not ended, by age. Of the others no more is read
+// than their state: a store may have tens of thousands.
+func openJobs(tx *store.Tx) (open []*record, err error) {
+	err = tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		if mr.State(topString(v, "State")).Done() {
+			return nil
+		}
+		r, err := decodeJob(v)
+		if err == nil && !r.State.Done() {
+			open = append(open, r)
+		}
+		return err
+	})
+	return open, err
+}
+
+// lastJobs hands the jobs on record to fn, the last first, until it says that it needs no more. With a
+// job's id it begins with the one before that job.
+func lastJobs(tx *store.Tx, before mr.JobID, fn func(*record) (more bool)) error {
+	var all [][]byte
+	err := tx.Scan(store.Jobs, nil, func(k, v []byte) error {
+		if before == "" || mr.JobID(k) < before {
+			all = append(all, v)
+		}
+		return nil
+	})
+	for _, v := range slices.Backward(all) {
+		if err != nil {
+			return err
+		}
+		r, err := decodeJob(v)
+		if err != nil || !fn(r) {
+			return err
+		}
+	}
+	return err
+}
+
+// topString returns the string that a JSON object, written without spaces, has under key, or "" if
+// there is none at its top.
+func topString(object []byte, key string) string {
+	depth := 0
+	for i := 0; i < len(object); i++ {
+		switch object[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			s := untilQuote(object[i+1:])
+			i += 1 + len(s) // at the quote behind it
+			if depth == 1 && string(s) == key {
+				if value, ok := bytes.CutPrefix(object[min(i+1, len(object)):], []byte(`:"`)); ok {
+					return string(untilQuote(value))
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// untilQuote returns what stands before the quote that ends a JSON string.
+func untilQuote(b []byte) []byte {
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[:i]
+		}
+	}
+	return b
 }
 
 // job is a live job; only the loop touches it.

@@ -275,12 +275,11 @@ func latest(tx *store.Tx, output string) (*record, error) {
 		return r, err
 	}
 	var found *record
-	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		r, err := decodeJob(v)
-		if err == nil && r.Spec.Output == output && (r.State == mr.Succeeded || !r.State.Done()) {
+	err := lastJobs(tx, "", func(r *record) (more bool) {
+		if r.Spec.Output == output && (r.State == mr.Succeeded || !r.State.Done()) {
 			found = r
 		}
-		return err
+		return found == nil
 	})
 	if err == nil && found == nil {
 		err = mr.Errorf(mr.NotFound, "no job on record has written %s", output)

@@ -19,14 +19,9 @@ func (l *loop) recover() error {
 		return fmt.Errorf("engine: reading the key of fast hashes: %w", err)
 	}
 	var open []*record
-	err = l.e.o.Store.View(func(tx *store.Tx) error {
-		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err == nil && !r.State.Done() {
-				open = append(open, r)
-			}
-			return err
-		})
+	err = l.e.o.Store.View(func(tx *store.Tx) (err error) {
+		open, err = openJobs(tx)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("engine: reading the jobs on record: %w", err)

@@ -40,14 +40,7 @@ func CheckRecords(s *store.Store) error {
 func EndRestored(s *store.Store, taken, now time.Time) (ended []mr.JobID, err error) {
 	err = s.Update(func(tx *store.Tx) error {
 		ended = nil
-		var open []*record
-		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err == nil && !r.State.Done() {
-				open = append(open, r)
-			}
-			return err
-		})
+		open, err := openJobs(tx)
 		for _, r := range open {
 			r.State, r.Phase, r.Ended = mr.FailedJob, "", now
 			r.Error = "the catalog was restored from its snapshot of " + taken.Format(time.DateTime) + ", when this job had not ended; look at its output, or run it again"
