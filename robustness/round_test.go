@@ -303,9 +303,12 @@ func (u *running) last() {
 	if list, err := c.List(u.t.Context(), true); err != nil || len(list) != len(u.specs)+u.bases {
 		u.t.Errorf("%d jobs on record for %d submissions (%v)", len(list), len(u.specs)+u.bases, err)
 	}
-	u.leftovers()
 	d.alive()
-	d.kill()
+	d.signal(syscall.SIGTERM) // until then processes of job binaries wait for more, each in a folder
+	if status := d.ended(20 * time.Second); status != 0 {
+		u.t.Errorf("the last daemon ended with status %d\n%s", status, d.stderr.String())
+	}
+	u.leftovers()
 	if !u.hurt {
 		checkStore(u.t, u.store)
 	}
