@@ -47,15 +47,16 @@ func TestCrash(t *testing.T) {
 
 // round is what one seed does.
 type round struct {
-	seed  uint64
-	jobs  []plannedJob
-	lives []life
-	flags []string
-	env   []string
-	base  bool   // the first job follows one over most of its input, whose parts it builds on
-	gc    bool   // collect garbage as soon as the jobs are done
-	cuts  int    // so many of a life's connections are cut
-	odd   string // what a process of a job binary does, once
+	seed    uint64
+	jobs    []plannedJob
+	lives   []life
+	flags   []string
+	env     []string
+	bloated bool   // most of the catalog is free pages when the first life begins
+	base    bool   // the first job follows one over most of its input, whose parts it builds on
+	gc      bool   // collect garbage as soon as the jobs are done
+	cuts    int    // so many of a life's connections are cut
+	odd     string // what a process of a job binary does, once
 }
 
 // plannedJob is one job of a round.
@@ -116,6 +117,8 @@ func drawRound(s seed, points []string) *round {
 		r.gc, first.hit = true, 1
 	case "store/catalog-made":
 		first.hit = 1
+	case "store/catalog-compacted":
+		r.bloated, first.hit = true, 1
 	}
 	r.base = point != "store/catalog-made" && r.jobs[0].name != "odd" && rng.IntN(3) == 0
 	r.lives = append(r.lives, first)

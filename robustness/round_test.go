@@ -15,6 +15,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/engine"
+	"github.com/mrd-io/mr/store/storetest"
 )
 
 // running is a round under way.
@@ -57,6 +58,10 @@ func (r *round) run(t *testing.T, c *corpus, sums *tally) {
 	}
 	if r.base {
 		u.runBase()
+	}
+	if r.bloated {
+		storetest.Bloat(t, u.store, 80)
+		sums.add("catalogs with much free space")
 	}
 	for _, l := range r.lives {
 		u.live(l)

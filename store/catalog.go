@@ -56,7 +56,7 @@ func openBolt(path string, readOnly bool, mapSize, grow int) (*boltFile, error) 
 	if err != nil {
 		return nil, err
 	}
-	err = probe(f)
+	_, _, err = probe(f)
 	f.Close()
 	if err != nil {
 		return nil, err
@@ -77,38 +77,39 @@ func openRegular(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// probe verifies the header and the freelist of a bbolt file.
-func probe(f *os.File) error {
+// probe verifies the header and the freelist of a bbolt file, and tells how many pages are free
+// and their size.
+func probe(f *os.File) (free uint64, pageSize int, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	m, err := readMeta(f, info.Size())
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	p := pages{r: f, pageSize: m.pageSize, highWater: m.highWater}
 	if _, err := p.node(m.root); err != nil {
-		return err
+		return 0, 0, err
 	}
 	if m.freelist == noFreelist {
-		return nil
+		return 0, m.pageSize, nil
 	}
 	list, err := p.read(m.freelist)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	if list.flags != freelistPage {
-		return fmt.Errorf("%w %d: not a freelist", errBadPage, m.freelist)
+		return 0, 0, fmt.Errorf("%w %d: not a freelist", errBadPage, m.freelist)
 	}
 	n, at := uint64(list.count), int64(pageHeader)
 	if list.count == 0xffff {
 		n, at = binary.NativeEndian.Uint64(list.head[pageHeader:]), at+8
 	}
 	if n > m.highWater || at+int64(n)*8 > list.length {
-		return fmt.Errorf("%w %d: freelist of %d pages", errBadPage, m.freelist, n)
+		return 0, 0, fmt.Errorf("%w %d: freelist of %d pages", errBadPage, m.freelist, n)
 	}
-	return nil
+	return n, m.pageSize, nil
 }
 
 func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {
@@ -206,6 +207,9 @@ func (s *Store) openCatalog() error {
 				return cannotUse(s.dir, err)
 			}
 		}
+	}
+	if !s.o.ReadOnly {
+		s.compactCatalog()
 	}
 	bf, err := openBolt(s.catalogPath(), s.o.ReadOnly, catalogMap, catalogGrow)
 	if err != nil {
