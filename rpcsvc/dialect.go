@@ -75,28 +75,29 @@ func (s *Server) mayServe(l net.Listener) error {
 	return nil
 }
 
-// handle serves one connection to its end.
+// handle serves one connection to its end. Who has yet to prove who it is takes one of a few
+// places; a peer of the unix socket is known from the start and needs none, so that strangers on TCP
+// can't keep the daemon's user out.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
-	select {
-	case s.greeting <- struct{}{}:
-	default:
-		nc.Close()
-		return
-	}
-	greeted := sync.OnceFunc(func() { <-s.greeting })
-	defer greeted()
 	c := s.newConn(ctx, nc, nc.RemoteAddr().String())
+	trusted, err := s.identify(c)
+	greeted := func() {}
+	if err == nil && !trusted {
+		select {
+		case s.greeting <- struct{}{}:
+		default:
+			c.close()
+			return
+		}
+		greeted = sync.OnceFunc(func() { <-s.greeting })
+		defer greeted()
+		c.greetBy = time.Now().Add(s.o.GreetingTime)
+	}
 	if !s.addConn(c) {
 		c.close()
 		return
 	}
 	defer s.dropConn(c)
-	c.greetBy = time.Now().Add(s.o.GreetingTime)
-	trusted, err := s.identify(c)
-	if err == nil && trusted {
-		greeted()
-		c.greetBy = time.Time{}
-	}
 	if err == nil {
 		err = s.converse(c, trusted, greeted)
 	}
