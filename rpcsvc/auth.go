@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,8 +126,25 @@ func loadHalf(dir, side string) (pair tls.Certificate, roots *x509.CertPool, tok
 	if err != nil {
 		return fail(err)
 	}
-	if token = strings.TrimSpace(string(text)); token == "" {
-		return fail(errors.New("the token is empty"))
+	token = strings.TrimSpace(string(text))
+	if err := checkToken(token); err != nil {
+		return fail(err)
 	}
 	return pair, roots, token, nil
+}
+
+// maxToken is what a greeting has room for, beside what stands before it and the line's end.
+const maxToken = maxGreeting - len(greetingVersion+" token=") - 1
+
+// checkToken says why no client could send a token. A daemon that had it would let nobody in by it.
+func checkToken(token string) error {
+	switch {
+	case token == "":
+		return errors.New("the token is empty")
+	case len(token) > maxToken:
+		return fmt.Errorf("the token has %d bytes, and a greeting takes %d", len(token), maxToken)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return errors.New("the token has white space or a control character in it")
+	}
+	return nil
 }

@@ -96,11 +96,11 @@ func secure(ctx context.Context, nc net.Conn, where string, auth *Auth) (net.Con
 	} else if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 		return nil, mr.Errorf(mr.Refused, "connecting to %s: beyond the loopback interface the token is only sent over TLS; get the daemon's ca.pem", where)
 	}
-	if strings.ContainsAny(auth.token, " \n") {
-		return nil, mr.Errorf(mr.Usage, "the token has white space in it")
-	}
 	line := greetingVersion
 	if auth.token != "" {
+		if err := checkToken(auth.token); err != nil {
+			return nil, mr.Errorf(mr.Usage, "%w", err)
+		}
 		line += " token=" + auth.token
 	}
 	if _, err := io.WriteString(nc, line+"\n"); err != nil {
