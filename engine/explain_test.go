@@ -61,7 +61,7 @@ func TestExplainOfAJobThatEnded(t *testing.T) {
 	for state, want := range map[mr.State]string{
 		mr.Killed:    "map KILLED 2 the job ended before it was done|map SUCCEEDED 1 new input|map FAILED 1 failed; mrctl logs tells how|",
 		mr.FailedJob: "map KILLED 2 the job ended before it was done|map SUCCEEDED 1 new input|map FAILED 1 failed; mrctl logs tells how|",
-		mr.Running:   "map RUNNING 2 new input|map SUCCEEDED 1 new input|map PENDING 1 new input|",
+		mr.Running:   "map RUNNING 2 new input; read and digested first, then looked up|map SUCCEEDED 1 new input|map PENDING 1 new input; read and digested first, then looked up|",
 	} {
 		r := &record{ID: "job_" + mr.JobID(state), State: state, Map: mr.PhaseStatus{Tasks: len(splits)}}
 		unplanned := &record{ID: r.ID + "_unplanned", State: state}

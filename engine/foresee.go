@@ -93,8 +93,8 @@ func foresee(tx *store.Tx, r *record, stage []plan.Component, full bool, s input
 	}
 	switch {
 	case !t.split.IsZero():
-	case prev == nil:
-		why = "new input"
+	case prev == nil: // the bytes may be those of another place, as in a file that was renamed or copied
+		why = also("new input", "read and digested first, then looked up")
 	case full:
 		why = also(why, "--verify full: read and digested first, then looked up")
 	case cut != "":

@@ -391,6 +391,15 @@ func (r *row) checkReasons(t *testing.T, ran int, told, foreseen []mr.ExplainRow
 	if tasks != ran || ran > 0 && !named {
 		t.Errorf("explain has %d of %d maps that ran, and %s is said: %v; it says %+v", tasks, ran, r.why, named, told)
 	}
+	sure := 0 // that they will run; of the others it says that they are read first
+	for _, x := range foreseen {
+		if x.Phase == "map" && x.State == mr.Pending && !strings.HasSuffix(x.Reason, "then looked up") {
+			sure += x.Tasks
+		}
+	}
+	if sure > ran {
+		t.Errorf("%d maps ran, and a dry run is sure of %d: %+v", ran, sure, foreseen)
+	}
 	// Files are too young for their stamps here, so a dry run can't tell of inputs without
 	// reading them; of everything else it can.
 	if r.runs != all {
