@@ -48,7 +48,15 @@ func (a *app) main(ctx context.Context, args []string) int {
 
 // say writes one message of mrctl's own to stderr.
 func (a *app) say(format string, args ...any) {
-	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
+	a.tell(plain, fmt.Sprintf(format, args...))
+}
+
+// tell is say for a text as it is, in a colour.
+func (a *app) tell(colour, text string) {
+	text = shownText(strings.TrimRight(text, "\n"))
+	if colour != plain {
+		text = a.painted(colour, text)
+	}
 	// A failed write to stderr has nobody left to be told to.
 	_, _ = fmt.Fprintf(a.err, "mrctl: %s\n", text)
 }

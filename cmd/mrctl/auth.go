@@ -45,6 +45,9 @@ to name that. Who holds these keys may run programs as the daemon's user.`,
 					Keys string `json:"keys"`
 				}{keys})
 			}
+			if a.outTerminal { // a script gets the path as it is
+				keys = shown(keys)
+			}
 			_, err = fmt.Fprintln(a.out, keys)
 			return writeError(err)
 		},

@@ -138,7 +138,7 @@ func cacheToJSON(r mr.CacheReport) cacheJSON {
 func cacheText(r mr.CacheReport) string {
 	c := r.Stats
 	var b strings.Builder
-	row := func(name, text string) { fmt.Fprintf(&b, "  %-8s %s\n", name, text) }
+	row := func(name, text string) { fmt.Fprintf(&b, "  %-8s %s\n", name, shown(text)) }
 	row("outputs", join(comma(c.Outputs)+" of map and reduce tasks", plural(c.Runs, "run"), bytesOf(c.RunBytes)))
 	if r.Evicted+r.Lost > 0 {
 		row("gone", join(comma(r.Evicted)+" evicted", comma(r.Lost)+" lost"))
@@ -228,7 +228,7 @@ func (a *app) printVerdict(v mr.CacheVerdict) error {
 			if d.Forgotten {
 				what = "will be computed again"
 			}
-			if _, err := fmt.Fprintf(a.out, "%s of %s (%s): %s; %s\n", d.Task, d.Job, orElse(d.Name, "a job no longer on record"), d.Why, what); err != nil {
+			if _, err := fmt.Fprintf(a.out, "%s of %s (%s): %s; %s\n", d.Task, d.Job, shown(orElse(d.Name, "a job no longer on record")), shown(d.Why), what); err != nil {
 				return writeError(err)
 			}
 		}
@@ -323,7 +323,7 @@ func (a *app) cachePinCommand(pin bool) *cobra.Command {
 				if a.json {
 					return printJSON(a.out, cachePinJSON(p))
 				}
-				_, err = fmt.Fprintf(a.out, "%sned %s (%s, %s): %s\n", use, p.Job, p.Name, a.relative(p.Output), bytesOf(p.Bytes))
+				_, err = fmt.Fprintf(a.out, "%sned %s (%s, %s): %s\n", use, p.Job, shown(p.Name), shown(a.relative(p.Output)), bytesOf(p.Bytes))
 				return writeError(err)
 			})
 		},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,7 +179,7 @@ func (a *app) printDiff(d *diffJSON) error {
 
 func (a *app) diffText(d *diffJSON, differs bool) string {
 	var b strings.Builder
-	row := func(name, text string) { fmt.Fprintf(&b, "  %-8s %s\n", name, text) }
+	row := func(name, text string) { fmt.Fprintf(&b, "  %-8s %s\n", name, shown(text)) }
 	switch {
 	case len(d.Parts) == 0:
 		row("parts", "all have the same digests")
@@ -236,10 +235,7 @@ func recordText(key, value string) string {
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' && c != '\t' || c == 0xfffd }) {
-		return strconv.QuoteToASCII(text)
-	}
-	return text
+	return shownRecord(text)
 }
 
 func counted(n int64, one, many string) string {

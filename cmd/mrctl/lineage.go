@@ -138,7 +138,7 @@ func (a *app) lineageText(l mr.Lineage, all bool) string {
 	for _, n := range l.Nodes {
 		t.nodes[n.ID] = n
 	}
-	fmt.Fprintf(&t.out, "%s, made by %s\n", a.relative(l.Output), l.Job)
+	fmt.Fprintf(&t.out, "%s, made by %s\n", shown(a.relative(l.Output)), l.Job)
 	for _, n := range l.Nodes {
 		if n.Kind == "part" {
 			t.out.WriteString("\n" + t.describe(n) + "\n")
@@ -201,9 +201,9 @@ func (t *lineageTree) count(n int, like string) string {
 
 // describe is a node on one line: what it is, how it came about, by which code, and its digest.
 func (t *lineageTree) describe(n mr.LineageNode) string {
-	words := []string{t.app.painted(bold, orElse(n.Label, n.ID))}
+	words := []string{t.app.painted(bold, shown(orElse(n.Label, n.ID)))}
 	if n.Label != "" && !strings.Contains(n.Label, n.ID) {
-		words = append([]string{n.ID}, words...)
+		words = append([]string{shown(n.ID)}, words...)
 	}
 	if n.State != "" {
 		words = append(words, t.app.painted(stateColour(n.State), string(n.State)))
@@ -217,10 +217,10 @@ func (t *lineageTree) describe(n mr.LineageNode) string {
 		words = append(words, seconds(n.CPU)+" of CPU")
 	}
 	if n.Attempt != "" {
-		words = append(words, attemptWords(n))
+		words = append(words, shown(attemptWords(n)))
 	}
 	if n.Code != "" && n.Kind != "input" {
-		words = append(words, n.Code)
+		words = append(words, shown(n.Code))
 	}
 	if n.Digest != "" {
 		words = append(words, t.app.painted(dim, n.Digest[:min(12, len(n.Digest))]))

@@ -51,8 +51,12 @@ func (a *app) printLogs(job mr.JobID, lines []mr.LogLine) error {
 	}
 	w := bufio.NewWriter(a.out)
 	for _, l := range lines {
+		text := l.Text
+		if a.outTerminal {
+			text = shownText(text)
+		}
 		// A buffered writer keeps its first error for Flush.
-		_, _ = fmt.Fprintf(w, "%s  %-*s  %s\n", a.painted(dim, l.Time.Local().Format("2006-01-02 15:04:05.000")), width, l.Task, l.Text)
+		_, _ = fmt.Fprintf(w, "%s  %-*s  %s\n", a.painted(dim, l.Time.Local().Format("2006-01-02 15:04:05.000")), width, l.Task, text)
 	}
 	return writeError(w.Flush())
 }

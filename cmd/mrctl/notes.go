@@ -58,7 +58,7 @@ func (h warnings) Handle(_ context.Context, r slog.Record) error {
 		b.WriteString(attrWords(a))
 		return true
 	})
-	_, err := io.WriteString(h.w, b.String()+"\n")
+	_, err := io.WriteString(h.w, shownText(b.String())+"\n")
 	return err
 }
 

@@ -36,7 +36,7 @@ func (noProgress) close()                      {}
 
 func writeNote(w io.Writer, text string) {
 	// Progress that cannot be shown is no reason to fail a job.
-	_, _ = fmt.Fprintf(w, "mrctl: %s\n", text)
+	_, _ = fmt.Fprintf(w, "mrctl: %s\n", shownText(text))
 }
 
 // lineProgress writes a line every few seconds, for logs. A job that ends before the first is silent.

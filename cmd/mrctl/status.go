@@ -44,25 +44,25 @@ func (a *app) statusText(s mr.Status, now time.Time) string {
 	var b strings.Builder
 	row := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-9s", name)), text)
+			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-9s", name)), shownText(text))
 		}
 	}
 	fmt.Fprintf(&b, "%s  %s\n", s.Job, a.painted(stateColour(s.State), string(s.State)))
-	row("job", strings.Join(append([]string{orElse(s.Name, s.Spec.Job)}, s.Spec.Args...), " "))
+	row("job", shown(strings.Join(append([]string{orElse(s.Name, s.Spec.Job)}, s.Spec.Args...), " ")))
 	if s.Spec.Code.Source != s.Name {
-		row("code", s.Spec.Code.Source)
+		row("code", shown(s.Spec.Code.Source))
 	}
 	row("phase", s.Phase)
 	row("submitted", ago(s.Submitted, now))
 	row("took", seconds(s.Seconds.Elapsed))
-	row("input", join(bytesOf(s.Bytes.Input), strings.Join(s.Spec.Inputs, " ")))
+	row("input", join(bytesOf(s.Bytes.Input), shown(strings.Join(s.Spec.Inputs, " "))))
 	row("map", join(phaseWords(s.Map), runningWords(s.Map)))
 	if s.Reduce.Tasks > 0 {
 		row("reduce", join(phaseWords(s.Reduce), runningWords(s.Reduce)))
 	}
-	row("output", s.Output)
+	row("output", shown(s.Output))
 	for _, w := range s.Warnings {
-		row("warning", w)
+		row("warning", shown(w))
 	}
 	row("error", strings.ReplaceAll(s.Error, "\n", "\n            "))
 	return b.String()

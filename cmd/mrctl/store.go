@@ -58,13 +58,13 @@ A catalog in which no damage is found is newer than the snapshot, and is left in
 			if a.json {
 				return printJSON(a.out, restoredJSON{Store: dir, Taken: r.Taken, Kept: r.Kept, Ended: r.Ended})
 			}
-			_, err = fmt.Fprintf(a.out, "store %s has its catalog of %s again\n", dir, r.Taken.Format(time.DateTime))
+			_, err = fmt.Fprintf(a.out, "store %s has its catalog of %s again\n", shown(dir), r.Taken.Format(time.DateTime))
 			if err == nil && r.Kept != "" {
 				was := "the damaged one"
 				if force {
 					was = "the one before"
 				}
-				_, err = fmt.Fprintf(a.out, "%s is %s\n", was, r.Kept)
+				_, err = fmt.Fprintf(a.out, "%s is %s\n", was, shown(r.Kept))
 			}
 			for _, id := range r.Ended {
 				if err == nil {

@@ -13,7 +13,7 @@ import (
 func (a *app) report(s mr.Status) error {
 	for _, w := range s.Warnings {
 		if strings.HasPrefix(w, "SKIPPED ") && s.State == mr.Succeeded { // rows that are dropped are told even to who asked for quiet
-			a.say("%s", a.painted(bold+yellow, w))
+			a.tell(bold+yellow, w)
 		}
 	}
 	if a.json {
@@ -30,7 +30,7 @@ func (a *app) report(s mr.Status) error {
 func (a *app) summary(s mr.Status) string {
 	var b strings.Builder
 	took := seconds(s.Seconds.Elapsed)
-	head := fmt.Sprintf("%s done in %s", orElse(s.Name, "job"), took)
+	head := fmt.Sprintf("%s done in %s", shown(orElse(s.Name, "job")), took)
 	if s.Bytes.Input > 0 && s.Seconds.Elapsed > 0 {
 		head += fmt.Sprintf(": %s at %s", bytesOf(s.Bytes.Input), rateOf(float64(s.Bytes.Input)/s.Seconds.Elapsed))
 	}
@@ -55,9 +55,9 @@ func (a *app) summary(s mr.Status) string {
 	}
 	row("output", join(plural(partsOf(s), "part"), records(s.Counters, outputCounter(s)), bytesOf(s.Bytes.Output)))
 	b.WriteString("\n")
-	fmt.Fprintf(&b, "  %s\n", filepath.Join(a.relative(s.Output), "part-*"))
+	fmt.Fprintf(&b, "  %s\n", shown(filepath.Join(a.relative(s.Output), "part-*")))
 	for _, w := range s.Warnings {
-		fmt.Fprintf(&b, "  %s %s\n", a.painted(yellow, "warning:"), w)
+		fmt.Fprintf(&b, "  %s %s\n", a.painted(yellow, "warning:"), shown(w))
 	}
 	fmt.Fprintf(&b, "\n%s\n", a.painted(dim, "next: mrctl explain "+string(s.Job)))
 	return b.String()

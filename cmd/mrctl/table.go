@@ -18,7 +18,12 @@ type table struct {
 	paint func(row int, column int, padded string) string // may colour a cell; nil: none
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...string) {
+	for i := range cells {
+		cells[i] = shown(cells[i])
+	}
+	t.rows = append(t.rows, cells)
+}
 
 func (t *table) write(w io.Writer) error {
 	right := make([]bool, len(t.head))

@@ -123,7 +123,7 @@ func (a *app) watchTime(ctx context.Context, c *clock.Clock, addr string) error 
 			}
 			continue
 		}
-		line := timeLine(r)
+		line := shown(timeLine(r))
 		if before != "" {
 			line = cut(line, a.outWidth()-1) // a line that wraps could not be drawn over
 		}
@@ -154,7 +154,7 @@ func (a *app) printTime(addr string, r clock.Report) error {
 	var b strings.Builder
 	row := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-10s", name)), text)
+			fmt.Fprintf(&b, "  %s %s\n", a.painted(dim, fmt.Sprintf("%-10s", name)), shown(text))
 		}
 	}
 	row("master", r.Master.UTC().Format("2006-01-02 15:04:05.000000 UTC"))

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	mr "github.com/mrd-io/mr"
 )
@@ -86,7 +85,7 @@ func (a *app) traceText(t mr.Trace) string {
 	if t.Part != "" {
 		where += "/" + t.Part
 	}
-	fmt.Fprintf(&b, "key %s in %s, made by %s\n\n", a.painted(bold, strconv.Quote(t.Key)), where, t.Job)
+	fmt.Fprintf(&b, "key %s in %s, made by %s\n\n", a.painted(bold, strconv.Quote(t.Key)), shown(where), t.Job)
 	for _, k := range t.Tasks {
 		words := []string{k.Task, a.painted(stateColour(k.State), string(k.State))}
 		if k.Job != "" && k.Job != t.Job {
@@ -97,17 +96,17 @@ func (a *app) traceText(t mr.Trace) string {
 		} else {
 			words = append(words, plural(int(k.Records), "record")+" with the key")
 		}
-		fmt.Fprintf(&b, "%s  from %s\n", strings.Join(words, "  "), k.Split)
+		fmt.Fprintf(&b, "%s  from %s\n", strings.Join(words, "  "), shown(k.Split))
 	}
 	b.WriteString("\n")
 	for _, r := range t.Records {
-		fmt.Fprintf(&b, "%s:%d: %s\n", a.painted(cyan, a.relative(r.Path)), r.Offset, printable(r))
+		fmt.Fprintf(&b, "%s:%d: %s\n", a.painted(cyan, shown(a.relative(r.Path))), r.Offset, printable(r))
 	}
 	if t.More {
 		fmt.Fprintf(&b, "and more; --most N shows up to N\n")
 	}
 	for _, n := range t.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
+		fmt.Fprintf(&b, "note: %s\n", shownText(n))
 	}
 	return b.String()
 }
@@ -123,9 +122,7 @@ func printable(r mr.TraceRecord) string {
 	if len(line) > most {
 		line, cut = strings.ToValidUTF8(line[:most], ""), true
 	}
-	if !utf8.ValidString(line) || strings.ContainsFunc(line, func(c rune) bool { return c < ' ' && c != '\t' }) {
-		line = strconv.QuoteToASCII(line)
-	}
+	line = shownRecord(line)
 	if cut {
 		line += "…"
 	}

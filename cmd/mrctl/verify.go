@@ -169,7 +169,7 @@ func (a *app) printVerify(v *verifyJSON) error {
 		}
 	} else {
 		for _, f := range v.Faults {
-			if _, err := fmt.Fprintf(a.out, "%s\n", f); err != nil {
+			if _, err := fmt.Fprintf(a.out, "%s\n", shown(f)); err != nil {
 				return writeError(err)
 			}
 		}
