@@ -3,7 +3,9 @@ package rpcsvc
 import (
 	"context"
 	"errors"
+	"net"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,5 +91,57 @@ func TestNoDaemon(t *testing.T) {
 	}
 	if d := time.Since(began); d > time.Second {
 		t.Errorf("took %v to say so", d)
+	}
+}
+
+// A daemon that is killed while a client waits for its hello has not too many connections: there is none.
+func TestDaemonKilledWhileConnecting(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		where := "127.0.0.1:0"
+		if network == "unix" {
+			where = t.TempDir() + "/s"
+		}
+		l, err := net.Listen(network, where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		killed := make(chan error, 1)
+		go func() {
+			nc, err := l.Accept()
+			if err == nil {
+				_, err = nc.Read(make([]byte, 1)) // the client has begun to talk
+				l.Close()
+				nc.Close()
+			}
+			killed <- err
+		}()
+		_, err = Dial(t.Context(), network+":"+l.Addr().String(), ClientOptions{Auth: &Auth{token: "t"}})
+		if !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "the daemon ended before it answered") || strings.Contains(err.Error(), "too many") {
+			t.Errorf("%s: %v", network, err)
+		}
+		if err := <-killed; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// One that listens and hangs up has its reasons, and they are not that it ended.
+func TestDaemonHangsUp(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			nc.Close()
+		}
+	}()
+	if _, err := Dial(t.Context(), "unix:"+l.Addr().String(), ClientOptions{}); !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "has too many") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -72,10 +72,38 @@ func dialError(ctx context.Context, addr string, err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return mr.Errorf(mr.Unreachable, "connecting to %s: no daemon listens there; start mrd: %w", addr, err)
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if hungUp(err) {
+		if gone := nobodyListens(ctx, addr); gone != nil {
+			return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon ended before it answered: %w", addr, gone)
+		}
 		return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many, or does not serve this way: %w", addr, err)
 	}
 	return mr.Errorf(mr.Unreachable, "connecting to %s: %w", addr, err)
+}
+
+// hungUp reports whether the peer has closed the connection. net/rpc says ErrShutdown where it noticed that
+// before it was to send.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, rpc.ErrShutdown) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// nobodyListens returns the error of connecting to addr once more where it says that nobody listens there
+// any more, and else nil.
+func nobodyListens(ctx context.Context, addr string) error {
+	network, where, err := splitAddr(addr)
+	if err != nil {
+		return nil
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, where)
+	switch {
+	case err == nil:
+		nc.Close()
+	case errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED):
+		return err
+	}
+	return nil
 }
 
 // secure puts TLS on a TCP connection, if there are keys for it, and sends the greeting.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	mr "github.com/mrd-io/mr"
@@ -35,7 +36,7 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 		select {
 		case u := <-updates:
 			if u.err != nil {
-				return mr.Status{}, u.err
+				return mr.Status{}, stillOnRecord(u.err, s, job)
 			}
 			if u.note != "" {
 				show.note(u.note)
@@ -67,6 +68,14 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 			killed = make(chan error)
 		}
 	}
+}
+
+// stillOnRecord adds to a watch's error what became of the job, where only the daemon is away.
+func stillOnRecord(err error, s *session, job mr.JobID) error {
+	if s.daemon == "" || !errors.Is(err, mr.ErrUnreachable) {
+		return err
+	}
+	return mr.Errorf(mr.Unreachable, "%w; job %s is on record: it goes on when the daemon runs again, and 'mrctl wait %s' waits for it", err, job, job)
 }
 
 // update is what a watch has seen: a status, an error, or something to tell.

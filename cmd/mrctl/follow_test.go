@@ -102,6 +102,16 @@ func TestFollowWritesLines(t *testing.T) {
 	})
 }
 
+// A command that gives up on a daemon that has gone says what becomes of the job, which was acknowledged.
+func TestFollowDaemonGone(t *testing.T) {
+	following(t, &slowJob{runs: time.Second, away: time.Hour}, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {
+		_, err := a.follow(t.Context(), s, fakeJob, leaveJob)
+		if !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), string(fakeJob)+" is on record") || !strings.Contains(err.Error(), "mrctl wait "+string(fakeJob)) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestFollowShortJobIsSilent(t *testing.T) {
 	following(t, &slowJob{runs: 2 * time.Second}, func(t *testing.T, a *app, s *session, stderr *bytes.Buffer) {
 		if _, err := a.follow(t.Context(), s, fakeJob, killJob); err != nil || stderr.Len() > 0 {
