@@ -71,6 +71,9 @@ const (
 	drainTimeout = 10 * time.Second
 )
 
+// errSilent is in the error of a dial that ended because its time was over.
+var errSilent = errors.New("no answer")
+
 // target is where the store and its daemon are.
 type target struct {
 	store string
@@ -134,8 +137,11 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 	if err == nil {
 		return &session{Jobs: n.Jobs(), node: n}, nil
 	}
-	// A daemon that is just starting holds the store before it listens.
-	if errors.Is(err, mr.ErrUnreachable) && !asked {
+	// A daemon that is just starting holds the store before it listens. One that took the connection and did
+	// not answer in all the time it had is stopped, and will not answer now.
+	if errors.Is(err, mr.ErrUnreachable) && !asked && !errors.Is(dialErr, errSilent) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout) // for all of them
+		defer cancel()
 		for range 5 {
 			if !sleep(ctx, 100*time.Millisecond) {
 				break
@@ -165,7 +171,7 @@ func dialled[C any](ctx context.Context, to target, dial func(ctx context.Contex
 	defer cancel()
 	c, err := dial(limited, to.addr, to.keys)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil { // nobody has interrupted us
-		err = mr.Errorf(mr.Unreachable, "connecting to %s: no answer within %v: the daemon is stopped, or what listens there is none", to.addr, dialTimeout)
+		err = mr.Errorf(mr.Unreachable, "connecting to %s: %w within %v: the daemon is stopped, or what listens there is none", to.addr, errSilent, dialTimeout)
 	}
 	return c, err
 }

@@ -1,13 +1,57 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	mr "github.com/mrd-io/mr"
 )
+
+// holding is a system whose store is held, and whose daemon is stopped, or is just starting: nobody listens
+// before it is ready, and is then stopped.
+type holding struct {
+	fakeSystem
+	ready time.Time
+}
+
+func (h holding) Dial(ctx context.Context, addr, _ string) (connection, error) {
+	if time.Now().Before(h.ready) {
+		return nil, mr.Errorf(mr.Unreachable, "connecting to %s: %w", addr, syscall.ECONNREFUSED)
+	}
+	<-ctx.Done()
+	return nil, mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, ctx.Err())
+}
+
+func (h holding) Open(dir string, _ nodeOptions) (node, error) {
+	time.Sleep(time.Second) // for the lock
+	return nil, mr.Errorf(mr.Unreachable, "store %s is in use by process 4711", dir)
+}
+
+// Each try to connect to a stopped daemon takes as long as one may take: there is one, or time for one.
+func TestStoppedDaemonIsToldSoon(t *testing.T) {
+	store := t.TempDir()
+	if err := os.WriteFile(filepath.Join(store, "mrd.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, starting := range map[string]time.Duration{"stopped": 0, "stopped after its start": 1200 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			a := app{system: holding{ready: began.Add(starting)}, store: store, dir: "/", env: func(string) string { return "" }}
+			_, err := a.open(t.Context(), toRead, nodeOptions{})
+			if took := time.Since(began); took > dialTimeout+1500*time.Millisecond || !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "4711") {
+				t.Errorf("%s: %v after %v", what, err, took)
+			}
+		})
+	}
+}
 
 // A daemon that has been stopped accepts connections, and does not answer: it can't be reached, and
 // nobody has interrupted the command.
