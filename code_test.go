@@ -213,6 +213,75 @@ func TestValues(t *testing.T) {
 	roundTrip(t, "7", Desc[int]{7})
 }
 
+// What embeds a value type beside other fields is not encoded as that alone.
+type (
+	shape struct{ point }
+	ghost struct {
+		point
+		_ [0]func()
+	} // of no size
+	labelled struct {
+		point
+		Label string
+	}
+	backwards struct {
+		Label string
+		point
+	}
+	pointed struct {
+		*point
+		Label string
+	}
+	nested struct{ labelled }
+	half   struct {
+		point
+		Label string
+	}
+	whole struct {
+		point
+		Label string
+	}
+	boxed[T any] struct {
+		point
+		What T
+	}
+	named[T any] struct {
+		point
+		What T
+	}
+)
+
+func (h half) AppendMR(dst []byte) []byte { return append(h.point.AppendMR(dst), h.Label...) }
+
+func (w whole) AppendMR(dst []byte) []byte { return fmt.Appendf(dst, "%s %d,%d", w.Label, w.x, w.y) }
+func (w *whole) DecodeMR(src []byte) error {
+	label, rest, _ := bytes.Cut(src, []byte(" "))
+	w.Label = string(label)
+	return w.point.DecodeMR(rest)
+}
+
+func (n named[T]) AppendMR(dst []byte) []byte { return n.point.AppendMR(dst) }
+func (n *named[T]) DecodeMR(src []byte) error { return n.point.DecodeMR(src) }
+
+func TestEmbeddedValues(t *testing.T) {
+	roundTrip(t, "(1 -2)", shape{point{1, -2}})
+	roundTrip(t, "(1 -2)", ghost{point: point{1, -2}})
+	roundTrip(t, "(1 -2)", whole{point{1, -2}, "a"})
+	roundTrip(t, "(1 -2)", named[None]{point: point{1, -2}})
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[labelled](), reflect.TypeFor[backwards](), reflect.TypeFor[pointed](), reflect.TypeFor[nested](), reflect.TypeFor[half](),
+		reflect.TypeFor[boxed[string]](), reflect.TypeFor[Tuple2[int, labelled]](), reflect.TypeFor[struct {
+			ValueAppender
+			ValueDecoder
+			N int
+		}](),
+	} {
+		if _, err := layoutOf(typ, true); err == nil || !strings.Contains(err.Error(), "embedded in it and knows nothing of the other fields") {
+			t.Errorf("%v: got %v", typ, err)
+		}
+	}
+}
+
 func TestValuesDoNotAllocate(t *testing.T) {
 	l, err := layoutOf(reflect.TypeFor[Tuple3[int64, float64, bool]](), true)
 	if err != nil {

@@ -27,7 +27,8 @@ type Definition struct {
 // map-only, and its output is what the mapper emits, in that order.
 //
 // Types of keys: string, []byte, every integer and float, bool, None, tuples of these,
-// and Desc of these. Types of values: the same, and types with AppendMR and DecodeMR.
+// and Desc of these. Types of values: the same, and types with AppendMR and DecodeMR of
+// their own.
 // Output text: see RawOutput, Tuple2 and None; other types' keys and values as Go prints
 // them at their shortest.
 func Job(name string, opts ...Option) *Definition {
