@@ -23,7 +23,8 @@ import (
 // Why a patch may fail without anybody's fault.
 var (
 	errUnclear = errors.New("a sum comes to 0, and whether its key has records left is not known")
-	errBase    = errors.New("the earlier part is not what its record says")
+	errBreaks  = errors.New("keys have line breaks, and their lines in the earlier part are not told from others")
+	errBase    = errors.New("the earlier part is not what its record says") // somebody's, who damaged it
 )
 
 // patchPart tries to make the attempt's part by its patch. done: it is made.
@@ -46,7 +47,7 @@ func (s *Service) patchPart(a *attempt, rest func(), res *plan.Result) (done boo
 		if p.outErr != nil {
 			return false, fmt.Errorf("writing part file %s: %w", w.Part, p.outErr)
 		}
-		return false, s.unpatched(a, err)
+		return false, s.unpatched(a, p.why(err))
 	}
 	rest()
 	merged := time.Since(begin) - p.part.took
@@ -72,7 +73,7 @@ func (s *Service) unpatched(a *attempt, why error) error {
 	if err := a.ctx.Err(); err != nil {
 		return err
 	}
-	if errors.Is(why, errUnclear) {
+	if errors.Is(why, errUnclear) || errors.Is(why, errBreaks) {
 		s.o.Logger.Info("a part is made anew", "attempt", a.work.Attempt, "why", why)
 	} else {
 		s.o.Logger.Warn("a part could not be made of an earlier one", "attempt", a.work.Attempt, "err", why)
@@ -174,11 +175,25 @@ func (p *patching) apply(ctx context.Context) error {
 	if err := p.in.Err(); err != nil {
 		return err
 	}
-	if p.seen != p.want.Records { // a key with a line break looks like two
+	if p.seen != p.want.Records {
 		return fmt.Errorf("%w: it has %d lines for %d records", errBase, p.seen, p.want.Records)
 	}
 	p.part.records = p.seen + longer
 	return nil
+}
+
+// why is why the base was no use, where apply found it odd: a base whose keys have line breaks has more
+// lines than records, and lines that are no records or out of order.
+func (p *patching) why(err error) error {
+	if !errors.Is(err, errBase) {
+		return err
+	}
+	for p.read() { // what is left, to have counted all
+	}
+	if p.in.Err() == nil && p.seen > p.want.Records {
+		return errBreaks
+	}
+	return err
 }
 
 // change writes the line of the key that comes next, of which there is less, or more, or both,

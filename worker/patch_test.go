@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -127,6 +128,39 @@ func TestOddBases(t *testing.T) {
 			if again, res := f.reduce(w); !res.Patched || !bytes.Equal(again, want) {
 				t.Errorf("%s: the part that was kept is no base", c.name)
 			}
+		}
+	}
+}
+
+// A base whose keys have line breaks is no use, and no damage: nobody is warned of it.
+func TestBaseWithLineBreaks(t *testing.T) {
+	for _, gone := range []string{"k1", "k1\nx", "k2", "y\n", "z"} {
+		var log bytes.Buffer
+		runs := &memoryRuns{}
+		s := New(Options{
+			Runs: runs, TempDir: t.TempDir(), Builtin: func(string) (*mr.Definition, bool) { return countJob(), true },
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		f := &fold{t: t, s: s, program: plan.Program{Job: "counts"}}
+		old := map[string]int64{"k1\nx": 3, "k2": 2, "y\n": 1, "z": 5}
+		if old[gone] == 0 {
+			old[gone] = 1
+		}
+		kept, minus := putCounts(t, runs, old), putCounts(t, runs, map[string]int64{gone: 1})
+		base, before := f.reduce(plan.Work{Runs: []uint64{kept}, KeepMost: 1 << 20})
+		want, _ := f.reduce(plan.Work{Runs: []uint64{kept, minus}})
+		patch := plan.Patch{Totals: "1 bytes", Base: before.Made.Run, Records: before.Made.Records, Plus: []uint64{minus}}
+		got, res := f.reduce(plan.Work{Runs: []uint64{kept, minus}, KeepMost: 1 << 20, Patch: patch})
+		if len(base) == 0 || !bytes.Equal(got, want) || res.Patched {
+			t.Errorf("%q: patched is %v, or other bytes", gone, res.Patched)
+		}
+		if text := log.String(); strings.Contains(text, "level=WARN") || !strings.Contains(text, "keys have line breaks") {
+			t.Errorf("%q: logged %s", gone, text)
+		}
+		log.Reset()
+		patch.Records *= 3 // a base with fewer lines than records lacks some
+		if f.reduce(plan.Work{Runs: []uint64{kept, minus}, KeepMost: 1 << 20, Patch: patch}); !strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("%q: no warning of a base that lacks lines: %s", gone, log.String())
 		}
 	}
 }
