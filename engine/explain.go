@@ -336,6 +336,10 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 	if err != nil {
 		return err
 	}
+	before, err := newPlaced(tx, r)
+	if err != nil {
+		return err
+	}
 	for k := plan.Map; k <= plan.Reduce; k++ {
 		for i := range now.count(k) {
 			t, id := now.tasks[k][i], taskID{r.ID, k, i}
@@ -355,7 +359,7 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 					reason = "failed; mrctl logs tells how"
 				}
 			} else if k == plan.Map && i < len(now.splits) {
-				if _, reason, err = foresee(tx, r, stage, r.Spec.Verify == verifyFull, now.splits[i], at); err != nil {
+				if _, reason, err = foresee(tx, before, r, stage, r.Spec.Verify == verifyFull, now.splits[i], at); err != nil {
 					return err
 				}
 			}
