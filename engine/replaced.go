@@ -26,12 +26,8 @@ func checkReplaced(dir, store string, files []input.File) error {
 	case mounted:
 		return mr.Errorf(mr.Refused, "output %s is where a file system begins, and --overwrite cannot put a new folder in its place; choose a folder below it as --output", dir)
 	}
-	inStore, err := within(store)
-	if err != nil {
-		return mr.Errorf(mr.Failed, "looking at store %s: %w", store, err)
-	}
-	if inStore(filepath.Join(dir, successName)) {
-		return mr.Errorf(mr.Refused, "output %s lies in the store %s; choose another --output", dir, store)
+	if err := checkPlace(dir, store); err != nil {
+		return err
 	}
 	if in(filepath.Join(store, "lock")) {
 		return mr.Errorf(mr.Refused, "output %s holds the store %s, which --overwrite would remove with it; choose another --output", dir, store)
@@ -42,6 +38,27 @@ func checkReplaced(dir, store string, files []input.File) error {
 		}
 	}
 	return nil
+}
+
+// checkPlace refuses an output folder in the store, whether it is there or is yet to be made: the
+// store's folders are swept, and counted against its bound.
+func checkPlace(dir, store string) error {
+	if below(dir, store) || below(resolve(dir), resolve(store)) {
+		return mr.Errorf(mr.Refused, "output %s lies in the store %s; choose another --output", dir, store)
+	}
+	return nil
+}
+
+// resolve returns path without symbolic links, as far as it leads to what is there.
+func resolve(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	dir := filepath.Dir(path)
+	if dir == path {
+		return path
+	}
+	return filepath.Join(resolve(dir), filepath.Base(path))
 }
 
 // isMount reports whether a file system, or a subvolume of one, begins at dir.

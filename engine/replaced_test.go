@@ -61,3 +61,24 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 		})
 	}
 }
+
+// No output is made in the store, by whatever path.
+func TestNoOutputInTheStore(t *testing.T) {
+	top := t.TempDir()
+	store := filepath.Join(top, "store")
+	if err := errors.Join(os.MkdirAll(filepath.Join(store, "tmp"), 0o700), os.Symlink("store", filepath.Join(top, "link")),
+		os.Symlink("link/tmp", filepath.Join(top, "further")), os.Mkdir(filepath.Join(top, "other"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for out, ok := range map[string]bool{
+		"store/out": false, "store/tmp/out": false, "store/new/out": false,
+		"link/out": false, "further/out": false, "further/new/out": false,
+		"out": true, "store2/out": true, "other/out": true, "other/store/out": true,
+	} {
+		for _, s := range []string{store, filepath.Join(top, "link")} {
+			if err := checkPlace(filepath.Join(top, out), s); ok && err != nil || !ok && !errors.Is(err, mr.ErrRefused) {
+				t.Errorf("%s, store %s: %v", out, s, err)
+			}
+		}
+	}
+}

@@ -60,11 +60,13 @@ func (e *Engine) record(j *job) error {
 		return err
 	}
 	_, err := os.Lstat(j.rec.Spec.Output)
-	j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist)
-	if !j.rec.MadeOutput {
-		if err := checkReplaced(j.rec.Spec.Output, e.o.Store.Dir(), j.files); err != nil {
-			return err
-		}
+	if j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist); j.rec.MadeOutput {
+		err = checkPlace(j.rec.Spec.Output, e.o.Store.Dir())
+	} else {
+		err = checkReplaced(j.rec.Spec.Output, e.o.Store.Dir(), j.files)
+	}
+	if err != nil {
+		return err
 	}
 	err = e.o.Store.Update(func(tx *store.Tx) error {
 		if err := failpoint.Hit("engine/submit-recording"); err != nil {
