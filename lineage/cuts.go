@@ -16,7 +16,7 @@ func PutCuts(tx *store.Tx, stamp mr.Digest, cuts []int64) error {
 		e.num(c - last)
 		last = c
 	}
-	return wrap("cuts", tx.Put(store.Stamps, stamp[:], e.b))
+	return wrap("cuts", tx.Put(store.Stamps, stamp[:], e.record()))
 }
 
 // GetCuts returns the cuts remembered under a stamp.
@@ -44,7 +44,7 @@ func PutFast(tx *store.Tx, place mr.Digest, fast [16]byte, split mr.Digest) erro
 	e := newEnc()
 	e.b = append(e.b, fast[:]...)
 	e.digest(split)
-	return wrap("fast hash", tx.Put(store.Stamps, place[:], e.b))
+	return wrap("fast hash", tx.Put(store.Stamps, place[:], e.record()))
 }
 
 // GetFast returns what PutFast remembered; a zero digest if nothing.

@@ -67,12 +67,40 @@ func TestOutputOfEarlierVersionIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	whole = append([]byte{uncheckedRecord}, whole[1:len(whole)-crcSize]...)
 	old, err := decodeOutput(o.Key, whole[:len(whole)-4]) // uses, used, gone at, skipped: a byte each
 	if err != nil || old.Uses != 0 || !old.Used.IsZero() || !old.GoneAt.IsZero() || len(old.Counter) != 1 {
 		t.Errorf("%+v, %v", old, err)
 	}
 	if _, err := decodeOutput(o.Key, whole[:20]); err == nil {
 		t.Error("a torn record was read")
+	}
+}
+
+// Damage to a record is found wherever it is, and in particular where another run would be read.
+func TestEveryFlippedBitOfARecordIsFound(t *testing.T) {
+	s, o := open(t), sample()
+	err := s.Update(func(tx *store.Tx) error {
+		if err := PutOutput(tx, o); err != nil {
+			return err
+		}
+		whole := append([]byte{}, tx.Get(store.Outputs, o.Key[:])...)
+		for i := range 8 * len(whole) {
+			whole[i/8] ^= 1 << (i % 8)
+			if _, err := decodeOutput(o.Key, whole); mr.KindOf(err) != mr.Damaged {
+				t.Errorf("bit %d of byte %d: %v", i%8, i/8, err)
+			}
+			whole[i/8] ^= 1 << (i % 8)
+		}
+		for n := range whole {
+			if _, err := decodeOutput(o.Key, whole[:n]); mr.KindOf(err) != mr.Damaged {
+				t.Errorf("the first %d bytes: %v", n, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

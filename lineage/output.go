@@ -72,7 +72,7 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	case o.Positive:
 		e.num(1)
 	}
-	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.b))
+	return wrap("output", tx.Put(store.Outputs, o.Key[:], e.record()))
 }
 
 // GetOutput returns the output recorded under key, or nil.
@@ -209,7 +209,7 @@ func PutStamp(tx *store.Tx, stamp, split mr.Digest, start int64) error {
 	e := newEnc()
 	e.digest(split)
 	e.num(start)
-	return wrap("stamp", tx.Put(store.Stamps, stamp[:], e.b))
+	return wrap("stamp", tx.Put(store.Stamps, stamp[:], e.record()))
 }
 
 // GetStamp returns what is remembered under a stamp key; a zero digest if nothing is.

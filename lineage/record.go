@@ -3,20 +3,40 @@ package lineage
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/mrd-io/mr"
 )
 
-// Records are a version byte and then fields in order: numbers as uvarints, strings
-// and lists length-prefixed, digests as their 32 bytes. Fields are appended in later
-// versions, never changed; a reader takes missing trailing fields as zero.
+// Records are
+//
+//	version  1   2
+//	fields       in order: numbers as uvarints, strings and lists length-prefixed, digests
+//	             as their 32 bytes
+//	crc      4   CRC-32C of all the above, big-endian
+//
+// Fields are appended in later versions of the program, never changed; a reader takes missing
+// trailing fields as zero. Records of version 1 have no crc.
+//
+// The pages of the catalog have no checksums, and the id of a run with one wrong bit may be that of
+// another run, whose own checksums are all right.
+const (
+	recordVersion   = 2
+	uncheckedRecord = 1
+	crcSize         = 4
+)
 
-const recordVersion = 1
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 type enc struct{ b []byte }
 
 func newEnc() *enc { return &enc{b: append(make([]byte, 0, 192), recordVersion)} }
+
+// record returns what was put together, with its checksum.
+func (e *enc) record() []byte {
+	return binary.BigEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli()))
+}
 
 func (e *enc) num(n int64)        { e.b = binary.AppendUvarint(e.b, uint64(n)) }
 func (e *enc) unum(n uint64)      { e.b = binary.AppendUvarint(e.b, n) }
@@ -69,10 +89,16 @@ type dec struct {
 }
 
 func newDec(what string, b []byte) *dec {
-	if len(b) == 0 || b[0] != recordVersion {
-		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a %s record that this version cannot read; use the version of mr that wrote the store", what)}
+	fields := len(b) - crcSize
+	switch {
+	case len(b) > 0 && b[0] == uncheckedRecord:
+		return &dec{b: b[1:]}
+	case len(b) == 0 || b[0] > recordVersion:
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a record (%s) that this version cannot read; use the version of mr that wrote the store, or, if it was this one, mrctl store restore", what)}
+	case b[0] != recordVersion || fields < 1 || binary.BigEndian.Uint32(b[fields:]) != crc32.Checksum(b[:fields], castagnoli()):
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a damaged record (%s); mrctl store restore puts the last snapshot of the catalog in its place", what)}
 	}
-	return &dec{b: b[1:]}
+	return &dec{b: b[1:fields]}
 }
 
 func (d *dec) fail() {

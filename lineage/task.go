@@ -67,7 +67,7 @@ func PutTask(tx *store.Tx, job mr.JobID, kind plan.Kind, index int, t *Task) err
 	e.moment(t.Began)
 	e.moment(t.Ended)
 	e.num(int64(t.Took))
-	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.b))
+	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.record()))
 }
 
 // ScanTasks calls fn with the tasks of one phase on record, by index.
@@ -123,7 +123,7 @@ func PutStage(tx *store.Tx, s plan.Stage) error {
 		e.str(c.Name)
 		e.str(c.Value)
 	}
-	return wrap("stage", tx.Put(store.Stages, s.Digest[:], e.b))
+	return wrap("stage", tx.Put(store.Stages, s.Digest[:], e.record()))
 }
 
 // GetStage returns the components of a stage, or nil if it is not on record.
