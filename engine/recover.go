@@ -103,11 +103,7 @@ func (l *loop) resumeMaps(j *job) ([]planned, error) {
 // resumeReduces rebuilds the reduce tasks of a job that was cut. It returns nil if the
 // job must be cut again because a map output can't be read.
 func (l *loop) resumeReduces(j *job) ([]planned, error) {
-	runs := make([]uint64, len(j.maps))
-	for i := range j.maps {
-		runs[i] = j.maps[i].Made.Run
-	}
-	s, err := l.e.shuffle(&j.rec, runs)
+	s, err := l.e.shuffle(&j.rec, j.mapped())
 	if err != nil || len(s.lost) > 0 {
 		return nil, err
 	}

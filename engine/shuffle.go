@@ -40,12 +40,9 @@ func (l *loop) cut(id mr.JobID) {
 		return
 	}
 	rec := j.rec
-	runs := make([]uint64, len(j.maps))
-	for i := range j.maps {
-		runs[i] = j.maps[i].Made.Run
-	}
+	made := j.mapped()
 	l.e.spawn(func() {
-		s, err := l.e.shuffle(&rec, runs)
+		s, err := l.e.shuffle(&rec, made)
 		if err == nil {
 			err = failpoint.Hit("engine/cut")
 		}
@@ -119,16 +116,28 @@ func inRange(blocks []block, r plan.Range) (digests []mr.Digest, raw int64) {
 	return digests, raw
 }
 
-func (e *Engine) shuffle(rec *record, runs []uint64) (*shuffled, error) {
+// mapped is what the map tasks have made.
+func (j *job) mapped() []plan.Made {
+	made := make([]plan.Made, len(j.maps))
+	for i := range j.maps {
+		made[i] = j.maps[i].Made
+	}
+	return made
+}
+
+func (e *Engine) shuffle(rec *record, made []plan.Made) (*shuffled, error) {
 	s := &shuffled{}
-	blocks, digests, lost, err := e.indexes(runs)
+	blocks, digests, lost, err := e.indexes(made)
 	if err != nil {
 		return nil, err
 	}
 	for i, err := range lost {
+		if err == nil && digests[i] != made[i].Digest { // what says where runs are may be damaged, too
+			err = fmt.Errorf("%w: its records have digest %v, and the task made %v", run.ErrDamaged, digests[i].Short(), made[i].Digest.Short())
+		}
 		if err != nil {
-			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", runs[i], "err", err)
-			s.lost = append(s.lost, runs[i])
+			e.log.Warn("a map output cannot be read", "job", rec.ID, "run", made[i].Run, "err", err)
+			s.lost = append(s.lost, made[i].Run)
 		}
 	}
 	if len(s.lost) > 0 {
@@ -262,18 +271,18 @@ func privateKey(rec *record, task string, blocks []mr.Digest) mr.Digest {
 
 // indexes reads the indexes of runs: their blocks and digests, and why those that can't be read
 // are lost. Nothing else of the job goes on at the barrier, so all processors may help.
-func (e *Engine) indexes(runs []uint64) (blocks [][]block, digests []mr.Digest, lost []error, err error) {
-	blocks, digests, lost = make([][]block, len(runs)), make([]mr.Digest, len(runs)), make([]error, len(runs))
+func (e *Engine) indexes(made []plan.Made) (blocks [][]block, digests []mr.Digest, lost []error, err error) {
+	blocks, digests, lost = make([][]block, len(made)), make([]mr.Digest, len(made)), make([]error, len(made))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, id := range runs {
+	for i, m := range made {
 		group.Go(func() (err error) {
-			blocks[i], digests[i], err = blocksOf(e.o.Store, id)
+			blocks[i], digests[i], err = blocksOf(e.o.Store, m.Run)
 			if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNoRun) || errors.Is(err, run.ErrDamaged) {
 				lost[i], err = err, nil
 			}
 			if err != nil {
-				return fmt.Errorf("reading the index of run %d: %w", id, err)
+				return fmt.Errorf("reading the index of run %d: %w", m.Run, err)
 			}
 			return nil
 		})
