@@ -66,9 +66,7 @@ func foresee(tx *store.Tx, before *placed, r *record, stage []plan.Component, fu
 	}
 	var start int64
 	if !full && s.Settled(now) {
-		if t.split, start, err = lineage.GetStamp(tx, s.StampKey(r.Spec.InputFormat)); err != nil {
-			return "", "", err
-		}
+		t.split, start = lineage.GetStamp(tx, s.StampKey(r.Spec.InputFormat))
 	}
 	if !t.split.IsZero() {
 		t.Key = (&job{rec: *r, splits: []input.Split{s}}).mapKey(0, t.split, start)

@@ -208,9 +208,9 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, believe bool, t *taskI
 	if !believe {
 		return nil
 	}
-	split, start, err := lineage.GetStamp(tx, j.splits[i].StampKey(j.rec.Spec.InputFormat))
-	if err != nil || split.IsZero() {
-		return err
+	split, start := lineage.GetStamp(tx, j.splits[i].StampKey(j.rec.Spec.InputFormat))
+	if split.IsZero() {
+		return nil
 	}
 	t.split = split
 	p.key = j.mapKey(i, split, start)

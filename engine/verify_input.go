@@ -105,9 +105,9 @@ func (l *loop) checkStamp(j *job, f *flight) {
 	}
 	split := j.splits[f.task.index]
 	var known mr.Digest
-	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
-		known, _, err = lineage.GetStamp(tx, split.StampKey(j.rec.Spec.InputFormat))
-		return err
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		known, _ = lineage.GetStamp(tx, split.StampKey(j.rec.Spec.InputFormat))
+		return nil
 	})
 	if err != nil || known.IsZero() || known == f.result.Split {
 		return

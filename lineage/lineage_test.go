@@ -104,6 +104,32 @@ func TestEveryFlippedBitOfARecordIsFound(t *testing.T) {
 	}
 }
 
+// What can't be read of a stamp is not known, and learnt again.
+func TestDamagedStampIsNone(t *testing.T) {
+	s := open(t)
+	stamp, split := mr.Digest{1}, mr.Digest{2}
+	err := s.Update(func(tx *store.Tx) error {
+		if err := PutStamp(tx, stamp, split, 3); err != nil {
+			return err
+		}
+		if got, start := GetStamp(tx, stamp); got != split || start != 3 {
+			t.Errorf("got %v, %d", got, start)
+		}
+		b := append([]byte{}, tx.Get(store.Stamps, stamp[:])...)
+		b[len(b)/2] ^= 1
+		if err := tx.Put(store.Stamps, stamp[:], b); err != nil {
+			return err
+		}
+		if got, start := GetStamp(tx, stamp); !got.IsZero() || start != 0 {
+			t.Errorf("of a damaged one: %v, %d", got, start)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The record of an output outlives its bytes, with the reason.
 func TestForgetKeepsTheRecord(t *testing.T) {
 	s, o := open(t), sample()

@@ -212,13 +212,16 @@ func PutStamp(tx *store.Tx, stamp, split mr.Digest, start int64) error {
 	return wrap("stamp", tx.Put(store.Stamps, stamp[:], e.record()))
 }
 
-// GetStamp returns what is remembered under a stamp key; a zero digest if nothing is.
-func GetStamp(tx *store.Tx, stamp mr.Digest) (split mr.Digest, start int64, err error) {
+// GetStamp returns what is remembered under a stamp key; a zero digest if nothing is, or nothing that
+// can be read: the split is read again, and the record replaced.
+func GetStamp(tx *store.Tx, stamp mr.Digest) (split mr.Digest, start int64) {
 	b := tx.Get(store.Stamps, stamp[:])
 	if b == nil {
-		return split, 0, nil
+		return split, 0
 	}
 	d := newDec("stamp", b)
-	split, start = d.digest(), d.num()
-	return split, start, wrap("stamp", d.err)
+	if split, start = d.digest(), d.num(); d.err != nil {
+		return mr.Digest{}, 0
+	}
+	return split, start
 }
