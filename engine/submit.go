@@ -78,7 +78,7 @@ func (e *Engine) record(j *job) error {
 		return putJob(tx, &j.rec)
 	})
 	if err != nil {
-		return mr.Errorf(mr.Failed, "recording the submission: %w", err)
+		return mr.Errorf(mr.KindOf(err), "recording the submission: %w", err)
 	}
 	return nil
 }

@@ -81,7 +81,11 @@ func (c Catalog) verify(ctx context.Context) (v mr.CacheVerdict, damaged []victi
 		}
 		bytes, why, err := c.verifyRun(o)
 		if err != nil {
-			return v, nil, mr.Errorf(mr.Unreachable, "stopped after %d of %d runs, and nothing is forgotten: %w; mend that and verify again", v.Runs, len(outs), err)
+			kind := mr.Unreachable
+			if errors.Is(err, mr.ErrDamaged) { // the catalog itself
+				kind = mr.Damaged
+			}
+			return v, nil, mr.Errorf(kind, "stopped after %d of %d runs, and nothing is forgotten: %w; mend that and verify again", v.Runs, len(outs), err)
 		}
 		if why == "" {
 			v.Runs++

@@ -193,10 +193,20 @@ func (a *app) with(ctx context.Context, r reach, opt nodeOptions, f func(*sessio
 		return err
 	}
 	err = f(s)
-	if closeErr := s.Close(ctx); err == nil {
-		err = closeErr
+	end := ended(s.Close(ctx))
+	// An engine in this process that has ended by itself is not reached any more, and its end says why.
+	if err == nil || end != nil && s.node != nil && errors.Is(err, mr.ErrUnreachable) {
+		err = end
 	}
 	return err
+}
+
+// ended gives the error of a session's end a kind, without which it would pass for wrong usage.
+func ended(err error) error {
+	if _, told := errors.AsType[*mr.Error](err); err == nil || told {
+		return err
+	}
+	return mr.Errorf(mr.Unreachable, "%w", err)
 }
 
 // sleep waits for d and reports whether ctx is still alive.

@@ -69,3 +69,37 @@ func TestStoppedDaemonIsUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// endedSystem has a node whose engine ends by itself.
+type endedSystem struct {
+	fakeSystem
+	why error
+}
+
+func (e endedSystem) Open(string, nodeOptions) (node, error) { return endedNode{why: e.why}, nil }
+
+type endedNode struct {
+	fakeNode
+	why error
+}
+
+func (e endedNode) Close(context.Context) error { return e.why }
+
+// What a command says of an engine in its own process that has ended is why it did.
+func TestEndOfTheEngineSaysWhy(t *testing.T) {
+	stopped, used := mr.Errorf(mr.Unreachable, "the engine has stopped"), mr.Errorf(mr.Usage, "no such thing")
+	damaged, plain := mr.Errorf(mr.Damaged, "the catalog is damaged"), errors.New("input/output error")
+	for _, c := range []struct{ said, why, want error }{
+		{stopped, damaged, damaged}, {stopped, nil, stopped}, {used, damaged, used}, {nil, damaged, damaged}, {nil, nil, nil},
+	} {
+		a := app{system: endedSystem{why: c.why}, store: t.TempDir(), dir: "/", env: func(string) string { return "" }}
+		if err := a.with(t.Context(), toRun, nodeOptions{}, func(*session) error { return c.said }); err != c.want {
+			t.Errorf("%v, and the end is %v: %v", c.said, c.why, err)
+		}
+	}
+	a := app{system: endedSystem{why: plain}, store: t.TempDir(), dir: "/", env: func(string) string { return "" }}
+	err := a.with(t.Context(), toRun, nodeOptions{}, func(*session) error { return stopped })
+	if !errors.Is(err, plain) || mr.KindOf(err) != mr.Unreachable {
+		t.Errorf("an end of no kind: %v", err)
+	}
+}
