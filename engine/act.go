@@ -187,8 +187,8 @@ func (b *batchWriter) jobEnd(a actJobEnd) {
 	b.putJob(j)
 	b.after(func() {
 		delete(b.l.jobs, a.job)
-		if b.l.outputs[j.rec.Spec.Output] == a.job {
-			delete(b.l.outputs, j.rec.Spec.Output)
+		if b.l.outputs[j.place] == a.job {
+			delete(b.l.outputs, j.place)
 		}
 		b.l.wake(j)
 		close(j.over)

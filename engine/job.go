@@ -208,6 +208,7 @@ func untilQuote(b []byte) []byte {
 type job struct {
 	rec     record
 	files   []input.File // as listed at submission; nil after a restart
+	place   string       // the output folder without symbolic links
 	splits  []input.Split
 	maps    []taskInfo
 	reduces []taskInfo

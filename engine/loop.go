@@ -23,7 +23,7 @@ type loop struct {
 	nextID   workerID
 	joined   chan struct{} // closed when a worker joins; nil: nobody waits for one
 	attempts map[plan.Attempt]*flight
-	outputs  map[string]mr.JobID // output folders that live jobs write
+	outputs  map[string]mr.JobID // output folders that live jobs write, by job.place
 	fastKey  uint64              // of the store; see fast.go
 	audits   []drawnHit          // hits drawn for another execution; see determinism.go
 	auditing bool
@@ -255,7 +255,10 @@ func (l *loop) adopt(j *job) {
 	j.warned = map[string]bool{}
 	j.over = make(chan struct{})
 	l.jobs[j.rec.ID] = j
-	l.outputs[j.rec.Spec.Output] = j.rec.ID
+	if j.place == "" { // of an earlier life
+		j.place = resolve(j.rec.Spec.Output)
+	}
+	l.outputs[j.place] = j.rec.ID
 }
 
 // flightOf finds the attempt that a finished call was about.

@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/store"
 )
 
 // What --overwrite may replace: any folder, but for what the job or the engine still needs.
@@ -59,6 +62,36 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Two live jobs don't write one output folder by two paths.
+func TestOneOutputByTwoPaths(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	ran := make(chan error)
+	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	top := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(top, "real"), 0o700), os.Symlink("real", filepath.Join(top, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	held := &job{rec: record{ID: "job", Spec: mr.Spec{Output: filepath.Join(top, "link/new/out")}}} // as after a restart
+	if err := e.request(t.Context(), func(l *loop) { l.adopt(held) }); err != nil {
+		t.Fatal(err)
+	}
+	for out, ok := range map[string]bool{"real/new/out": false, "link/new/out": false, "real/new": true, "real/out": true} {
+		err := e.reserve(t.Context(), &job{rec: record{Spec: mr.Spec{Output: filepath.Join(top, out)}}})
+		if ok && err != nil || !ok && !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("%s: %v", out, err)
+		}
+	}
+	e.Drain()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
 

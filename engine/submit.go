@@ -40,7 +40,7 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 	j.rec.Submit, j.rec.SpecHash = id, hash
 	j.rec.State, j.rec.Submitted = mr.Pending, e.o.Now()
 	if err := e.record(j); err != nil {
-		e.request(e.ctx, func(l *loop) { delete(l.outputs, j.rec.Spec.Output) }) //nolint:errcheck // stopped: nobody minds
+		e.request(e.ctx, func(l *loop) { delete(l.outputs, j.place) }) //nolint:errcheck // stopped: nobody minds
 		return "", err
 	}
 	if err := failpoint.Hit("engine/submit-recorded"); err != nil {
@@ -83,13 +83,13 @@ func (e *Engine) record(j *job) error {
 	return nil
 }
 
-// reserve makes sure that no two live jobs write the same output folder.
+// reserve makes sure that no two live jobs write the same output folder, by whatever paths.
 func (e *Engine) reserve(ctx context.Context, j *job) error {
 	var holder mr.JobID
-	j.rec.ID = newJobID(e.o.Now())
+	j.rec.ID, j.place = newJobID(e.o.Now()), resolve(j.rec.Spec.Output)
 	err := e.request(ctx, func(l *loop) {
-		if holder = l.outputs[j.rec.Spec.Output]; holder == "" {
-			l.outputs[j.rec.Spec.Output] = j.rec.ID
+		if holder = l.outputs[j.place]; holder == "" {
+			l.outputs[j.place] = j.rec.ID
 		}
 	})
 	if err == nil && holder != "" {
