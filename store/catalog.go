@@ -95,21 +95,8 @@ func probe(f *os.File) (free uint64, pageSize int, err error) {
 	if m.freelist == noFreelist {
 		return 0, m.pageSize, nil
 	}
-	list, err := p.read(m.freelist)
-	if err != nil {
-		return 0, 0, err
-	}
-	if list.flags != freelistPage {
-		return 0, 0, fmt.Errorf("%w %d: not a freelist", errBadPage, m.freelist)
-	}
-	n, at := uint64(list.count), int64(pageHeader)
-	if list.count == 0xffff {
-		n, at = binary.NativeEndian.Uint64(list.head[pageHeader:]), at+8
-	}
-	if n > m.highWater || at+int64(n)*8 > list.length {
-		return 0, 0, fmt.Errorf("%w %d: freelist of %d pages", errBadPage, m.freelist, n)
-	}
-	return n, m.pageSize, nil
+	_, n, _, err := p.freelist(m.freelist)
+	return n, m.pageSize, err
 }
 
 func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {

@@ -304,7 +304,56 @@ func walkFile(f *os.File) error {
 		return err
 	}
 	p := pages{r: f, pageSize: m.pageSize, highWater: m.highWater}
-	return p.walk(m.root, make(map[uint64]bool))
+	seen := make(map[uint64]bool)
+	if err := p.walk(m.root, seen); err != nil || m.freelist == noFreelist {
+		return err
+	}
+	return p.free(m.freelist, seen)
+}
+
+// free verifies the freelist at page id: bbolt writes to the pages that it names. seen are those of the
+// trees.
+func (p *pages) free(id uint64, seen map[uint64]bool) error {
+	list, n, at, err := p.freelist(id)
+	if err != nil {
+		return err
+	}
+	for i := range uint64(list.length) / uint64(p.pageSize) {
+		if seen[id+i] {
+			return fmt.Errorf("%w %d: used twice", errBadPage, id+i)
+		}
+		seen[id+i] = true
+	}
+	ids := make([]byte, 8*n)
+	if err := p.readAt(ids, list.off+at); err != nil {
+		return err
+	}
+	for ; len(ids) > 0; ids = ids[8:] {
+		free := binary.NativeEndian.Uint64(ids)
+		if free < 2 || free >= p.highWater || seen[free] {
+			return fmt.Errorf("%w %d: freelist names page %d, which is in use, named twice or outside the file", errBadPage, id, free)
+		}
+		seen[free] = true
+	}
+	return nil
+}
+
+// freelist reads the head of the freelist at page id: it names n pages, from byte at of it on.
+func (p *pages) freelist(id uint64) (list page, n uint64, at int64, err error) {
+	if list, err = p.read(id); err != nil {
+		return list, 0, 0, err
+	}
+	if list.flags != freelistPage {
+		return list, 0, 0, fmt.Errorf("%w %d: not a freelist", errBadPage, id)
+	}
+	n, at = uint64(list.count), pageHeader
+	if list.count == 0xffff {
+		n, at = binary.NativeEndian.Uint64(list.head[pageHeader:]), at+8
+	}
+	if n > p.highWater || at+int64(n)*8 > list.length {
+		return list, 0, 0, fmt.Errorf("%w %d: freelist of %d pages", errBadPage, id, n)
+	}
+	return list, n, at, nil
 }
 
 // walk visits every page of the tree at root in key order, and the trees of the buckets

@@ -204,15 +204,20 @@ func leap(path string) error {
 	if err != nil {
 		return err
 	}
-	err = bf.db.Update(func(b *bolt.Tx) error {
-		self := b.Bucket(selfBucket())
-		if self == nil || len(self.Get([]byte("epoch"))) != 8 {
-			return errors.New("the snapshot is of no catalog")
-		}
-		epoch := binary.BigEndian.Uint64(self.Get([]byte("epoch"))) + epochLeap
-		return self.Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, epoch))
-	})
+	err = guard(func() error { return bf.db.Update(leapIn) })
+	if p := (*panicked)(nil); errors.As(err, &p) {
+		return errors.Join(err, bf.abandon()) // bbolt may hold its own locks
+	}
 	return errors.Join(err, bf.db.Close())
+}
+
+func leapIn(b *bolt.Tx) error {
+	self := b.Bucket(selfBucket())
+	if self == nil || len(self.Get([]byte("epoch"))) != 8 {
+		return errors.New("the snapshot is of no catalog")
+	}
+	epoch := binary.BigEndian.Uint64(self.Get([]byte("epoch"))) + epochLeap
+	return self.Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, epoch))
 }
 
 func copyFile(from, to string) error {
