@@ -268,6 +268,9 @@ func TestEmbeddedValues(t *testing.T) {
 	roundTrip(t, "(1 -2)", ghost{point: point{1, -2}})
 	roundTrip(t, "(1 -2)", whole{point{1, -2}, "a"})
 	roundTrip(t, "(1 -2)", named[None]{point: point{1, -2}})
+	if _, err := layoutOf(reflect.TypeFor[named[string]](), true); err != nil {
+		t.Error(err)
+	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[labelled](), reflect.TypeFor[backwards](), reflect.TypeFor[pointed](), reflect.TypeFor[nested](), reflect.TypeFor[half](),
 		reflect.TypeFor[boxed[string]](), reflect.TypeFor[Tuple2[int, labelled]](), reflect.TypeFor[struct {
