@@ -81,7 +81,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 	if err != nil {
 		return "", err
 	}
-	if old == nil {
+	if old == nil || old.Stage.IsZero() {
 		return "the earlier output is no longer on record", nil
 	}
 	if stage == old.Stage {

@@ -64,6 +64,9 @@ func foresee(tx *store.Tx, before *placed, r *record, stage []plan.Component, fu
 	if err != nil {
 		return "", "", err
 	}
+	if prev != nil && prev.Stage.IsZero() { // its record is damaged
+		prev = nil
+	}
 	var start int64
 	if !full && s.Settled(now) {
 		t.split, start = lineage.GetStamp(tx, s.StampKey(r.Spec.InputFormat))

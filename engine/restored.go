@@ -30,7 +30,7 @@ func CheckRecords(s *store.Store) error {
 		if err != nil {
 			return err
 		}
-		return lineage.ScanOutputs(tx, func(*lineage.Output) error { return nil })
+		return lineage.CheckOutputs(tx)
 	})
 }
 

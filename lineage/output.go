@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -81,7 +82,17 @@ func GetOutput(tx *store.Tx, key mr.Digest) (*Output, error) {
 	if b == nil {
 		return nil, nil
 	}
-	return decodeOutput(key, b)
+	return readOutput(key, b)
+}
+
+// readOutput returns an output on record. One whose record is damaged is lost: it is made again, and
+// recorded anew, when a job wants it.
+func readOutput(key mr.Digest, b []byte) (*Output, error) {
+	o, err := decodeOutput(key, b)
+	if errors.Is(err, errDamagedRecord) {
+		return &Output{Key: key, Gone: "lost: its record in the catalog was damaged"}, nil
+	}
+	return o, err
 }
 
 func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
@@ -114,13 +125,18 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	return o, wrap("output "+key.Short(), d.err)
 }
 
+// CheckOutputs reads the records of all outputs. A damaged one is an error of kind mr.Damaged.
+func CheckOutputs(tx *store.Tx) error { return scanOutputs(tx, decodeOutput, nil) }
+
 // ScanOutputs calls fn with every output on record, in key order.
-func ScanOutputs(tx *store.Tx, fn func(*Output) error) error {
+func ScanOutputs(tx *store.Tx, fn func(*Output) error) error { return scanOutputs(tx, readOutput, fn) }
+
+func scanOutputs(tx *store.Tx, read func(mr.Digest, []byte) (*Output, error), fn func(*Output) error) error {
 	return tx.Scan(store.Outputs, nil, func(k, v []byte) error {
 		var key mr.Digest
 		copy(key[:], k)
-		o, err := decodeOutput(key, v)
-		if err != nil {
+		o, err := read(key, v)
+		if err != nil || fn == nil {
 			return err
 		}
 		return fn(o)

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -17,7 +18,7 @@ import (
 //	crc      4   CRC-32C of all the above, big-endian
 //
 // Fields are appended in later versions of the program, never changed; a reader takes missing
-// trailing fields as zero. Records of version 1 have no crc.
+// trailing fields as zero. Records of later versions end with a crc, too; those of version 1 have none.
 //
 // The pages of the catalog have no checksums, and the id of a run with one wrong bit may be that of
 // another run, whose own checksums are all right.
@@ -26,6 +27,8 @@ const (
 	uncheckedRecord = 1
 	crcSize         = 4
 )
+
+var errDamagedRecord = errors.New("damaged record")
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
@@ -93,17 +96,17 @@ func newDec(what string, b []byte) *dec {
 	switch {
 	case len(b) > 0 && b[0] == uncheckedRecord:
 		return &dec{b: b[1:]}
-	case len(b) == 0 || b[0] > recordVersion:
-		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a record (%s) that this version cannot read; use the version of mr that wrote the store, or, if it was this one, mrctl store restore", what)}
-	case b[0] != recordVersion || fields < 1 || binary.BigEndian.Uint32(b[fields:]) != crc32.Checksum(b[:fields], castagnoli()):
-		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a damaged record (%s); mrctl store restore puts the last snapshot of the catalog in its place", what)}
+	case fields < 1 || binary.BigEndian.Uint32(b[fields:]) != crc32.Checksum(b[:fields], castagnoli()):
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a %w (%s); mrctl store restore puts the last snapshot of the catalog in its place", errDamagedRecord, what)}
+	case b[0] != recordVersion:
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a record (%s) that this version cannot read; use the version of mr that wrote the store", what)}
 	}
 	return &dec{b: b[1:fields]}
 }
 
 func (d *dec) fail() {
 	if d.err == nil {
-		d.err = mr.Errorf(mr.Damaged, "the catalog holds a record that ends in the middle of a field; mrctl store restore puts the last snapshot of the catalog in its place")
+		d.err = mr.Errorf(mr.Damaged, "the catalog holds a %w, which ends in the middle of a field; mrctl store restore puts the last snapshot of the catalog in its place", errDamagedRecord)
 	}
 	d.b = nil
 }
