@@ -247,6 +247,20 @@ func TestLongLineIsReadOnce(t *testing.T) {
 	}
 }
 
+// A long line at the end of a file takes no more memory than the file, but for the steps of the sizes of buffers.
+func TestLongLineTakesItsLength(t *testing.T) {
+	const size = 11 << 20
+	path := write(t, filepath.Join(t.TempDir(), "long"), bytes.Repeat([]byte{'x'}, size))
+	l := loadSplit(t, splitsOf(t, CutOptions{SplitSize: 8 << 20}, path)[0], Options{})
+	defer l.Close()
+	if l.Stored() != size {
+		t.Fatalf("%d bytes were read, want %d", l.Stored(), size)
+	}
+	if len(l.buf) > size/2*3 {
+		t.Errorf("a buffer of %d bytes for a line of %d", len(l.buf), size)
+	}
+}
+
 func TestRecordLimit(t *testing.T) {
 	dir := t.TempDir()
 	line := strings.Repeat("x", 1000)

@@ -93,7 +93,7 @@ func (r *loader) next(off, n int64) ([]byte, error) {
 	}
 	var b []byte
 	if r.l.kept {
-		r.grow(r.used + n)
+		r.grow(r.used+n, off)
 		b = r.l.buf[r.used:]
 	} else {
 		b = r.scratch[off%line:]
@@ -121,13 +121,17 @@ func (r *loader) hold(n int) {
 	}
 }
 
-// grow makes room for n bytes in all, twice as many as before so that a long line costs
-// its length.
-func (r *loader) grow(n int64) {
+// grow makes room for n bytes in all before those at off are read: twice as many as before so that a long
+// line costs its length, unless less than that is left of the only file.
+func (r *loader) grow(n, off int64) {
 	if n <= int64(len(r.l.buf)) {
 		return
 	}
-	b := buffers.get(max(n, 2*r.used))
+	room := 2 * r.used
+	if pieces := r.l.split.Pieces; len(pieces) == 1 && off < pieces[0].Stamp.Size {
+		room = min(room, r.used+pieces[0].Stamp.Size-off+chunk)
+	}
+	b := buffers.get(max(n, room))
 	copy(b, r.l.buf[:min(r.used, int64(len(r.l.buf)))])
 	buffers.put(r.l.buf)
 	r.l.buf = b

@@ -42,6 +42,9 @@ var errRecord = errors.New("a record reaches beyond its block")
 // alone reports whether a record of these lengths is a chunk by itself.
 func alone(key, value int) bool { return key+value >= chunkLen }
 
+// recordMost is the most bytes that a coded record has beside those of key and value.
+const recordMost = 1 + 3*binary.MaxVarintLen64
+
 // appendRecord appends a coded record.
 func appendRecord(dst []byte, shared int, rest, value []byte) []byte {
 	at, n := len(dst), len(rest)
@@ -71,6 +74,16 @@ func appendRecord(dst []byte, shared int, rest, value []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(value)))
 	}
 	return append(dst, value...)
+}
+
+// keyAt is where the key of a coded record that shares nothing with the one before begins in the bytes that
+// it ends.
+func keyAt(end, key, value int) int {
+	lengthOf := 1
+	for n := value; n >= 0x80; n >>= 7 {
+		lengthOf++
+	}
+	return end - value - lengthOf - key
 }
 
 // place says where the parts of a coded record lie in the bytes it begins.
@@ -145,6 +158,10 @@ func commonPrefix(a, b []byte) int {
 
 // separatorMax bounds the keys in an index.
 const separatorMax = 1 << 10
+
+// separated is how many bytes of two keys separator looks at: what it returns of longer ones is what it
+// returns of their prefixes.
+const separated = separatorMax + 1
 
 // separator returns the shortest prefix of first that is greater than last,
 // which is not greater than first, and what it says about last.

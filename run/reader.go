@@ -203,8 +203,12 @@ func (p *parser) next() bool {
 		p.err = err
 		return false
 	}
-	p.keyBuf = append(p.keyBuf[:at.shared], p.rest[at.rest:at.restEnd]...)
-	p.key = p.keyBuf
+	if at.shared == 0 && p.left == 1 && at.restEnd >= keepMax { // a huge key, and none behind it shares bytes with it
+		p.key = p.rest[at.rest:at.restEnd:at.restEnd]
+	} else {
+		p.keyBuf = append(p.keyBuf[:at.shared], p.rest[at.rest:at.restEnd]...)
+		p.key = p.keyBuf
+	}
 	p.value = p.rest[at.value:at.valueEnd:at.valueEnd]
 	p.rest = p.rest[at.valueEnd:]
 	p.left--

@@ -50,8 +50,8 @@ type writerMemory struct {
 	framed  []byte // room for a header, and the payload of the block being made
 	scratch []byte // of sealBlob
 	prev    []byte // the key before
-	first   []byte // the block's first key, until the block is written
-	last    []byte // the last key of the block before
+	first   []byte // what separator looks at of the block's first key, until the block is written
+	last    []byte // and of the last key of the block before
 
 	hash      *blake3.Hasher // of a chunk
 	blockHash *blake3.Hasher // of the block's chunk digests
@@ -104,13 +104,21 @@ func (w *Writer) Record(key, value []byte) error {
 		}
 	}
 	if w.block.Records == 0 {
-		w.first = append(w.first[:0], key...)
+		w.first = append(w.first[:0], key[:min(len(key), separated)]...)
 	}
 	if len(w.framed) == w.chunk {
 		shared = 0
 	}
+	if n := len(key) + len(value); n >= keepMax { // the one must not be copied once more where the other has no room
+		w.framed = append(make([]byte, 0, len(w.framed)+n+recordMost), w.framed...)
+	}
 	w.framed = appendRecord(w.framed, shared, key[shared:], value)
-	w.prev = append(w.prev[:shared], key[shared:]...)
+	if len(key) >= keepMax && len(w.framed) >= w.o.BlockSize+headerLen { // its block ends here, and leaves it its memory
+		at := keyAt(len(w.framed), len(key), len(value))
+		w.prev = w.framed[at : at+len(key) : at+len(key)]
+	} else {
+		w.prev = append(w.prev[:shared], key[shared:]...)
+	}
 	w.block.Records++
 	w.block.Raw += len(key) + len(value)
 	if big || len(w.framed)-w.chunk >= chunkLen {
@@ -150,12 +158,15 @@ func (w *Writer) endBlock() {
 	if w.plain++; blob[4] != codecNone {
 		w.plain = 0
 	}
+	b := &w.block
+	b.Payload, b.Size = len(w.framed)-headerLen, len(blob)
+	if cap(w.framed) > keepMax { // nothing but the blob, and prev, is kept while the sink takes its copy
+		w.framed, w.scratch = make([]byte, headerLen), nil
+	}
 	if err := w.sink.WriteBlock(blob); err != nil {
 		w.err = err
 		return
 	}
-	b := &w.block
-	b.Payload, b.Size = len(w.framed)-headerLen, len(blob)
 	w.blockHash.Sum(b.Digest[:0])
 	w.blockHash.Reset()
 	w.blockHash.WriteString(blockDomain)
@@ -165,10 +176,7 @@ func (w *Writer) endBlock() {
 	w.ix.add(*b)
 	*b = BlockInfo{}
 	w.framed, w.chunk = w.framed[:headerLen], headerLen
-	w.last = append(w.last[:0], w.prev...)
-	if cap(w.framed) > keepMax {
-		w.framed, w.scratch = make([]byte, headerLen), nil
-	}
+	w.last = append(w.last[:0], w.prev[:min(len(w.prev), separated)]...)
 }
 
 func (w *Writer) most() share {
