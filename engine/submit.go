@@ -93,7 +93,7 @@ func (e *Engine) reserve(ctx context.Context, j *job) error {
 		}
 	})
 	if err == nil && holder != "" {
-		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it, cancel it with 'mrctl kill %s', or choose another --output", j.rec.Spec.Output, holder, holder)
+		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it (it goes on while a daemon, mrd, has the store), cancel it with 'mrctl kill %s', or choose another --output", j.rec.Spec.Output, holder, holder)
 	}
 	return err
 }

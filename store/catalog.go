@@ -172,6 +172,23 @@ func createCatalog(dir string) error {
 
 func (s *Store) catalogPath() string { return filepath.Join(s.dir, catalogName) }
 
+// inPlace returns an error if the store's folder is not where it was when it was opened: another store
+// may be there now, whose files have the same names.
+func (s *Store) inPlace() error {
+	ours, err := s.catalog.Load().f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(s.catalogPath())
+	if err == nil && os.SameFile(ours, there) {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return mr.Errorf(mr.Unreachable, "store %s was moved or replaced while it was in use; stop this program, and start it with the --store where the store is now", s.dir)
+	}
+	return err
+}
+
 // openCatalog opens the catalog, verifies its version, and begins the next epoch.
 func (s *Store) openCatalog() error {
 	_, err := os.Lstat(s.catalogPath())

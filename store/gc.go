@@ -152,6 +152,9 @@ func (s *Store) unlink(v *volume) (freed int64, err error) {
 	if err := failpoint.Hit("store/gc-before-unlink"); err != nil {
 		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)
 	}
+	if err := s.inPlace(); err != nil {
+		return 0, err
+	}
 	if err := os.Remove(v.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, fmt.Errorf("store: collect volume %s: %w", v.path, err)
 	}

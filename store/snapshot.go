@@ -37,6 +37,9 @@ func (s *Store) Snapshot(age time.Duration) error {
 	}
 	s.snapping.Lock()
 	defer s.snapping.Unlock()
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	path := filepath.Join(s.dir, snapshotName)
 	if info, err := os.Stat(path); err == nil {
 		old := time.Since(info.ModTime()) // negative when the clock was set back: then it may be of any age

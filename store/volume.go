@@ -221,6 +221,9 @@ func (s *Store) createVolume() (*volume, error) {
 	s.lastVol++
 	n := s.lastVol
 	s.mu.Unlock()
+	if err := s.inPlace(); err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(s.dir, volumesName)
 	v := &volume{number: n, path: filepath.Join(dir, volumeName(n)), refs: 2, taken: true, writes: true}
 	tmp := v.path + newSuffix // a crash leaves a whole volume or none
