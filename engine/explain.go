@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,11 +31,16 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo, began time.Time) (why stri
 		return "empty key range"
 	}
 	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
-		var in plan.Range
 		if id.kind == plan.Reduce {
-			in = j.ranges[id.index]
+			why, err = whyMissed(tx, &j.rec, id.kind, t, j.ranges[id.index], began, l.e.o.Now())
+			return err
 		}
-		why, err = whyMissed(tx, &j.rec, id.kind, t, in, began, l.e.o.Now())
+		if j.before == nil {
+			if j.before, err = newPlaced(tx, &j.rec); err != nil {
+				return err
+			}
+		}
+		why, err = whyMapped(tx, j.before, &j.rec, t, j.splits[id.index], began, l.e.o.Now())
 		return err
 	})
 	if err != nil {
@@ -75,7 +81,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		if kind == plan.Reduce {
 			return "new key range", nil
 		}
-		return "new input", nil
+		return newInput, nil
 	}
 	old, err := lineage.GetOutput(tx, prev)
 	if err != nil {
@@ -91,11 +97,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		case old.Split == split:
 			return changedPlace, nil
 		}
-		was, err := getJob(tx, old.Job)
-		if err != nil { // its record has been removed
-			return changedInput, nil
-		}
-		return cmp.Or(whyCut(&r.Spec, &was.Spec), changedInput), nil
+		return changedInput, nil
 	}
 	return stageDifference(tx, stage, old.Stage)
 }
@@ -249,7 +251,12 @@ const maxExamples = 5
 
 // changedInput is the reason of a task whose place in the input holds other bytes. Which
 // is told where reasons are listed: tasks share reasons.
-const changedInput = "input changed"
+const (
+	changedInput = "input changed"
+	// changedPack is the reason of a task over files of which none has changed, but others were read with them.
+	changedPack = changedInput + ": other files are packed together"
+	newInput    = "new input"
+)
 
 func (rs *rows) add(phase string, state mr.State, reason, example string) {
 	key := phase + "\x00" + string(state) + "\x00" + reason
@@ -393,7 +400,7 @@ func keysOf(tx *store.Tx, r *record, vs mr.JobID) ([]mr.KeyComponent, error) {
 		if other, err = getJob(tx, vs); err != nil {
 			return nil, err
 		}
-	} else if other, err = predecessor(tx, r); err != nil {
+	} else if other, err = predecessor(tx, r, math.MaxInt); err != nil {
 		return nil, err
 	}
 	var keys []mr.KeyComponent
@@ -441,14 +448,15 @@ func compare(now, before []plan.Component) (keys []mr.KeyComponent) {
 }
 
 // predecessor is the last job of the same name submitted before r that shares an input
-// pattern with it, or nil.
-func predecessor(tx *store.Tx, r *record) (best *record, err error) {
+// pattern with it, or nil. It looks at so many jobs at most.
+func predecessor(tx *store.Tx, r *record, most int) (best *record, err error) {
 	err = lastJobs(tx, r.ID, func(o *record) (more bool) {
+		most--
 		shares := slices.ContainsFunc(o.Spec.Inputs, func(p string) bool { return slices.Contains(r.Spec.Inputs, p) })
 		if o.Traits.Job == r.Traits.Job && !o.MapStage.IsZero() && shares {
 			best = o
 		}
-		return best == nil
+		return best == nil && most > 0
 	})
 	return best, err
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -81,7 +82,7 @@ func foresee(tx *store.Tx, before *placed, r *record, stage []plan.Component, fu
 			return "", "", err
 		}
 		if known, err := lineage.GetOutput(tx, t.Key); err != nil || known != nil || prev == nil || prev.Stage == r.MapStage {
-			why, err := whyMissed(tx, r, plan.Map, &t, plan.Range{}, now, now)
+			why, err := whyMapped(tx, before, r, &t, s, now, now)
 			return mr.Pending, why, err
 		}
 	}
@@ -99,20 +100,44 @@ func foresee(tx *store.Tx, before *placed, r *record, stage []plan.Component, fu
 	} else if prev != nil && tooLong(r, prev) {
 		why = whyTooLong(r, prev)
 	} else if was != nil {
-		cut = whyCut(&r.Spec, &was.spec)
+		cut = whyCut(&r.Spec, &was.rec.Spec)
 	}
 	switch {
 	case !t.split.IsZero():
 	case prev == nil: // the bytes may be those of another place, as in a file that was renamed or copied
-		why = also("new input", "read and digested first, then looked up")
+		why = also(before.whyNew(tx, r, s, t.slot), "read and digested first, then looked up")
 	case full:
 		why = also(why, "--verify full: read and digested first, then looked up")
 	case cut != "":
 		why = also(cut, "read and digested first, then looked up")
 	default:
-		why = also(why, whyUnknown(s, before.split(was, t.slot), now)+": read and digested first, then looked up")
+		why = also(why, whyUnknown(s, before.split(tx, was, t.slot), now)+": read and digested first, then looked up")
 	}
 	return mr.Pending, why, nil
+}
+
+// whyMapped is whyMissed of a map task over split s, which may be cut elsewhere than the ones before.
+func whyMapped(tx *store.Tx, before *placed, r *record, t *taskInfo, s input.Split, began, now time.Time) (string, error) {
+	why, err := whyMissed(tx, r, plan.Map, t, plan.Range{}, began, now)
+	switch why {
+	case newInput:
+		why = before.whyNew(tx, r, s, t.slot)
+	case changedInput:
+		prev, err := lineage.GetOutput(tx, lineage.GetSlot(tx, t.slot, r.MapStage))
+		if err != nil || prev == nil {
+			return why, err
+		}
+		made := before.job(tx, prev.Job)
+		if made != nil {
+			if cut := whyCut(&r.Spec, &made.rec.Spec); cut != "" {
+				return cut, nil
+			}
+		}
+		if touched, same := compareFiles(s, before.split(tx, made, t.slot)); !touched && !same {
+			why = changedPack
+		}
+	}
+	return why, err
 }
 
 // placed are the earlier jobs of which something stands where a job's map outputs will.
@@ -122,13 +147,17 @@ type placed struct {
 }
 
 type earlier struct {
-	spec   mr.Spec
-	splits map[mr.Digest]input.Split // by mapSlot
+	rec    *record
+	splits map[mr.Digest]input.Split // by mapSlot; nil before at is called
+	stamps map[string]input.Stamp    // of their files, by path; nil before stamp is called
 }
+
+// mostLooked is how many jobs are looked at for the last one: each takes some 40 µs.
+const mostLooked = 500
 
 func newPlaced(tx *store.Tx, r *record) (*placed, error) {
 	p := &placed{jobs: map[mr.JobID]*earlier{}}
-	last, err := predecessor(tx, r)
+	last, err := predecessor(tx, r, mostLooked)
 	if err == nil && last != nil && last.State == mr.Succeeded {
 		p.last = p.job(tx, last.ID)
 	}
@@ -142,14 +171,7 @@ func (p *placed) job(tx *store.Tx, id mr.JobID) *earlier {
 		return e
 	}
 	if r, err := getJob(tx, id); err == nil {
-		e = &earlier{spec: r.Spec, splits: map[mr.Digest]input.Split{}}
-		splits, err := splitsOf(tx, r)
-		if err != nil {
-			splits = nil // damage that will be told where it matters: this is only about words
-		}
-		for _, s := range splits {
-			e.splits[mapSlot(r, s)] = s
-		}
+		e = &earlier{rec: r}
 	}
 	p.jobs[id] = e
 	return e
@@ -157,13 +179,80 @@ func (p *placed) job(tx *store.Tx, id mr.JobID) *earlier {
 
 // split is the split at a slot as it was when it was last read: by the last job, or else by the one
 // that made the output there. It has no pieces if that is not on record.
-func (p *placed) split(made *earlier, slot mr.Digest) input.Split {
+func (p *placed) split(tx *store.Tx, made *earlier, slot mr.Digest) (s input.Split) {
 	for _, e := range []*earlier{p.last, made} {
-		if e != nil && len(e.splits[slot].Pieces) > 0 {
-			return e.splits[slot]
+		if e != nil && len(s.Pieces) == 0 {
+			s = e.at(tx, slot)
 		}
 	}
-	return input.Split{}
+	return s
+}
+
+// at is the job's split at a slot. It has no pieces if there was none.
+func (e *earlier) at(tx *store.Tx, slot mr.Digest) input.Split {
+	if e.splits == nil {
+		e.splits = map[mr.Digest]input.Split{}
+		splits, err := splitsOf(tx, e.rec)
+		if err != nil {
+			splits = nil // damage that will be told where it matters: this is only about words
+		}
+		for _, s := range splits {
+			e.splits[mapSlot(e.rec, s)] = s
+		}
+	}
+	return e.splits[slot]
+}
+
+// whyNew says why nothing stands where a split begins: its files are new, or have grown, or the last job
+// began its splits elsewhere.
+func (p *placed) whyNew(tx *store.Tx, r *record, s input.Split, slot mr.Digest) string {
+	if p.last == nil || len(s.Pieces) == 0 || len(p.last.at(tx, slot).Pieces) > 0 { // nothing was kept of that one
+		return newInput
+	}
+	first := s.Pieces[0]
+	then, known := p.last.stamp(first.Path)
+	if !known || first.Off >= then.Size && first.Off > 0 {
+		return newInput
+	}
+	if cut := whyCut(&r.Spec, &p.last.rec.Spec); cut != "" {
+		return cut
+	}
+	switch {
+	case then != first.Stamp:
+		return changedInput
+	case first.Off == 0:
+		return changedPack
+	}
+	return "the split begins elsewhere"
+}
+
+// stamp returns what a file's times and size were when the job read it. It is called after at.
+func (e *earlier) stamp(path string) (input.Stamp, bool) {
+	if e.stamps == nil {
+		e.stamps = map[string]input.Stamp{}
+		for _, s := range e.splits {
+			for _, p := range s.Pieces {
+				e.stamps[p.Path] = p.Stamp
+			}
+		}
+	}
+	st, known := e.stamps[path]
+	return st, known
+}
+
+// compareFiles reports whether a file that two splits share was touched, and whether they are of the same files.
+func compareFiles(s, was input.Split) (touched, same bool) {
+	stamps := map[string]input.Stamp{}
+	for _, p := range was.Pieces {
+		stamps[p.Path] = p.Stamp
+	}
+	same = len(s.Pieces) == len(was.Pieces)
+	for _, p := range s.Pieces {
+		then, both := stamps[p.Path]
+		touched = touched || both && then != p.Stamp
+		same = same && both
+	}
+	return touched, same
 }
 
 // whyUnknown says why the times of a split's files don't tell what is in it. was is the one that began
@@ -172,17 +261,7 @@ func whyUnknown(s, was input.Split, now time.Time) string {
 	if len(was.Pieces) == 0 {
 		return "files are not known by their times"
 	}
-	stamps := map[string]input.Stamp{}
-	for _, p := range was.Pieces {
-		stamps[p.Path] = p.Stamp
-	}
-	touched, same := false, len(s.Pieces) == len(was.Pieces)
-	for _, p := range s.Pieces {
-		then, both := stamps[p.Path]
-		touched = touched || both && then != p.Stamp
-		same = same && both
-	}
-	switch {
+	switch touched, same := compareFiles(s, was); {
 	case touched:
 		return "files were touched"
 	case !same:
@@ -209,7 +288,7 @@ func (e *Engine) dryKeys(r *record, p *planning) (keys []mr.KeyComponent, err er
 	like := *r
 	like.ID = newJobID(e.o.Now())
 	err = e.o.Store.View(func(tx *store.Tx) error {
-		other, err := predecessor(tx, &like)
+		other, err := predecessor(tx, &like, math.MaxInt)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/gob"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -148,23 +147,16 @@ func openJobs(tx *store.Tx) (open []*record, err error) {
 
 // lastJobs hands the jobs on record to fn, the last first, until it says that it needs no more. With a
 // job's id it begins with the one before that job.
-func lastJobs(tx *store.Tx, before mr.JobID, fn func(*record) (more bool)) error {
-	var all [][]byte
-	err := tx.Scan(store.Jobs, nil, func(k, v []byte) error {
-		if before == "" || mr.JobID(k) < before {
-			all = append(all, v)
-		}
-		return nil
-	})
-	for _, v := range slices.Backward(all) {
-		if err != nil {
-			return err
-		}
-		r, err := decodeJob(v)
-		if err != nil || !fn(r) {
-			return err
-		}
+func lastJobs(tx *store.Tx, before mr.JobID, fn func(*record) (more bool)) (err error) {
+	var from []byte
+	if before != "" {
+		from = []byte(before)
 	}
+	tx.ScanBack(store.Jobs, from, func(_, v []byte) bool {
+		var r *record
+		r, err = decodeJob(v)
+		return err == nil && fn(r)
+	})
 	return err
 }
 
@@ -209,6 +201,7 @@ type job struct {
 	rec     record
 	files   []input.File // as listed at submission; nil after a restart
 	place   string       // the output folder without symbolic links
+	before  *placed      // for reason; nil before it is needed
 	splits  []input.Split
 	maps    []taskInfo
 	reduces []taskInfo

@@ -70,6 +70,7 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 		return
 	}
 	old := j.reduces
+	j.before = nil // the maps have been explained
 	j.ranges, j.reduces, j.rec.Base = s.ranges, s.tasks, s.base
 	for i := range j.reduces { // a second cut keeps the count of earlier attempts
 		if i < len(old) {

@@ -138,7 +138,7 @@ func reshape(c shape) func(*world) {
 const (
 	inA    = `^input changed: /.*/a\.txt@\[\d+,\d+\)`
 	inZ    = `^input changed: /.*/z\.txt@\[\d+,\d+\)`
-	inPack = `^input changed: \d+ files, |^new input$` // of small files, named after the first of them
+	inPack = `^input changed: (\d+ files, |other files are packed together)|^new input$` // of small files, named after the first of them
 	fresh  = `^new input$`
 )
 

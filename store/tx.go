@@ -123,6 +123,28 @@ func (tx *Tx) ScanFrom(t Table, prefix, from []byte, fn func(k, v []byte) error)
 	return nil
 }
 
+// ScanBack calls fn with the records before a key, or with all if that is nil, the last first, while fn says
+// that it wants more.
+func (tx *Tx) ScanBack(t Table, before []byte, fn func(k, v []byte) (more bool)) {
+	tx.inBolt = true
+	c := tx.bucket(t).Cursor()
+	var k, v []byte
+	if before != nil {
+		k, _ = c.Seek(before)
+	}
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	tx.inBolt = false
+	for k != nil && fn(k, v) {
+		tx.inBolt = true
+		k, v = c.Prev()
+		tx.inBolt = false
+	}
+}
+
 // Last returns the record with the greatest key that starts with prefix, or nil, nil.
 func (tx *Tx) Last(t Table, prefix []byte) (k, v []byte) {
 	tx.inBolt = true
