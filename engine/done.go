@@ -84,8 +84,8 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	for _, f := range b.l.attempts {
 		if f.task == id && f.held { // it was read to be looked up: not again
 			b.l.uncount(f)
-			split, format, f, res := j.splits[id.index], j.rec.Spec.InputFormat, f, f.result
-			b.add(func(tx *store.Tx) error { return remember(tx, split, format, f, &res) })
+			split, spec, f, res := j.splits[id.index], &j.rec.Spec, f, f.result
+			b.add(func(tx *store.Tx) error { return remember(tx, split, spec, f, &res) })
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	if id.kind == plan.Map {
 		split = j.splits[id.index]
 	}
-	format := j.rec.Spec.InputFormat
+	spec := &j.rec.Spec
 	slot, share := t.slot, !j.rec.Spec.NoCache
 	t.Reason = l.reason(j, id, t, f.started)
 	old := l.output(o.Key)
@@ -152,7 +152,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 			return err
 		}
 		if o.Kind == plan.Map {
-			if err := remember(tx, split, format, f, res); err != nil {
+			if err := remember(tx, split, spec, f, res); err != nil {
 				return err
 			}
 		}

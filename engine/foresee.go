@@ -70,7 +70,7 @@ func foresee(tx *store.Tx, before *placed, r *record, stage []plan.Component, fu
 	}
 	var start int64
 	if !full && s.Settled(now) {
-		t.split, start = lineage.GetStamp(tx, s.StampKey(r.Spec.InputFormat))
+		t.split, start = lineage.GetStamp(tx, stampKey(&r.Spec, s))
 	}
 	if !t.split.IsZero() {
 		t.Key = (&job{rec: *r, splits: []input.Split{s}}).mapKey(0, t.split, start)

@@ -208,7 +208,7 @@ func (e *Engine) lookUpSplit(tx *store.Tx, j *job, i int, believe bool, t *taskI
 	if !believe {
 		return nil
 	}
-	split, start := lineage.GetStamp(tx, j.splits[i].StampKey(j.rec.Spec.InputFormat))
+	split, start := lineage.GetStamp(tx, stampKey(&j.rec.Spec, j.splits[i]))
 	if split.IsZero() {
 		return nil
 	}
@@ -273,6 +273,11 @@ func skipLimit(s *mr.Spec) int64 {
 		return 0
 	}
 	return recordLimit(s)
+}
+
+// stampKey is the key under which a job remembers the digest of a split.
+func stampKey(spec *mr.Spec, s input.Split) mr.Digest {
+	return s.StampKey(spec.InputFormat, skipLimit(spec))
 }
 
 // recordLimit is the longest record that a job takes.

@@ -106,7 +106,7 @@ func (l *loop) checkStamp(j *job, f *flight) {
 	split := j.splits[f.task.index]
 	var known mr.Digest
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		known, _ = lineage.GetStamp(tx, split.StampKey(j.rec.Spec.InputFormat))
+		known, _ = lineage.GetStamp(tx, stampKey(&j.rec.Spec, split))
 		return nil
 	})
 	if err != nil || known.IsZero() || known == f.result.Split {

@@ -66,7 +66,7 @@ func BenchmarkPlan50k(b *testing.B) {
 	b.Run("stampkeys", func(b *testing.B) {
 		for b.Loop() {
 			for _, s := range splits {
-				s.StampKey(mr.Format{})
+				s.StampKey(mr.Format{}, 0)
 			}
 		}
 	})

@@ -85,7 +85,10 @@ func (s Split) Settled(now time.Time) bool {
 
 // StampKey is the key under which a split's digest may be remembered without reading the
 // split: a hash of the format and of each piece's stamp and range. Paths are not in it.
-func (s Split) StampKey(f mr.Format) mr.Digest {
+//
+// skipped is the RecordLimit of a reading that skips records beyond it, else 0: it does not read
+// such a line to its end, so what it digests is not what others do.
+func (s Split) StampKey(f mr.Format, skipped int64) mr.Digest {
 	k := newKey("mr input stamps 1")
 	k.uint(DecoderVersion)
 	k.uint(uint64(f.Kind))
@@ -100,6 +103,10 @@ func (s Split) StampKey(f mr.Format) mr.Digest {
 		k.uint(uint64(p.Stamp.Ctime))
 		k.uint(uint64(p.Off))
 		k.uint(uint64(p.Len))
+	}
+	if skipped != 0 {
+		k.string("skipped")
+		k.uint(uint64(skipped))
 	}
 	return k.sum()
 }

@@ -67,7 +67,7 @@ func TestSettled(t *testing.T) {
 
 // TestStampKeyFields: each field is in the key, and the path is not.
 func TestStampKeyFields(t *testing.T) {
-	base := someSplit().StampKey(mr.Format{})
+	base := someSplit().StampKey(mr.Format{}, 0)
 	seen := map[mr.Digest]int{base: -1}
 	for i, edit := range []func(*Piece){
 		func(p *Piece) { p.Off++ },
@@ -80,7 +80,7 @@ func TestStampKeyFields(t *testing.T) {
 	} {
 		s := someSplit()
 		edit(&s.Pieces[1])
-		k := s.StampKey(mr.Format{})
+		k := s.StampKey(mr.Format{}, 0)
 		if j, ok := seen[k]; ok {
 			t.Errorf("edits %d and %d have one key", i, j)
 		}
@@ -88,18 +88,21 @@ func TestStampKeyFields(t *testing.T) {
 	}
 	s := someSplit()
 	s.Pieces[0].Path = "/data/a.1"
-	if s.StampKey(mr.Format{}) != base {
+	if s.StampKey(mr.Format{}, 0) != base {
 		t.Error("the path is in the key")
 	}
 	if s.Positions(0) == someSplit().Positions(0) || s.Positions(0) == s.Positions(1) {
 		t.Error("path or start are not in the positions")
 	}
 	for _, f := range []mr.Format{{Kind: mr.Whole}, {Kind: mr.Fixed, N: 1}, {Kind: mr.Fixed, N: 2}} {
-		if k := s.StampKey(f); seen[k] != 0 {
+		if k := s.StampKey(f, 0); seen[k] != 0 {
 			t.Errorf("format %s has the key of another", f)
 		} else {
 			seen[k] = 1
 		}
+	}
+	if a, b := s.StampKey(mr.Format{}, 1), s.StampKey(mr.Format{}, 2); a == base || b == base || a == b {
+		t.Error("what is skipped is not in the key")
 	}
 }
 
@@ -115,8 +118,8 @@ func TestGoldenKeys(t *testing.T) {
 		got  mr.Digest
 		want string
 	}{
-		"stamps":       {someSplit().StampKey(mr.Format{}), "911b287c30ec"},
-		"large stamps": {large.StampKey(mr.Format{Kind: mr.Fixed, N: 8}), "fb8fbb6d102d"},
+		"stamps":       {someSplit().StampKey(mr.Format{}, 0), "911b287c30ec"},
+		"large stamps": {large.StampKey(mr.Format{Kind: mr.Fixed, N: 8}, 0), "fb8fbb6d102d"},
 		"positions":    {someSplit().Positions(12), "e7802f81c932"},
 		"digest":       {digestOf(parts), "c868058dda1e"},
 	} {

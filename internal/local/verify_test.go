@@ -57,7 +57,7 @@ func (l *liar) learn() {
 	l.t.Helper()
 	err := l.n.Store().View(func(tx *store.Tx) error {
 		for _, s := range l.splits() {
-			d, _ := lineage.GetStamp(tx, s.StampKey(mr.Format{}))
+			d, _ := lineage.GetStamp(tx, s.StampKey(mr.Format{}, 0))
 			if d.IsZero() {
 				return fmt.Errorf("%s is not known by its stamps", s)
 			}
@@ -74,7 +74,7 @@ func (l *liar) tell() {
 	l.t.Helper()
 	err := l.n.Store().Update(func(tx *store.Tx) error {
 		for i, s := range l.splits() {
-			if err := lineage.PutStamp(tx, s.StampKey(mr.Format{}), l.known[i], s.Pieces[0].Off); err != nil {
+			if err := lineage.PutStamp(tx, s.StampKey(mr.Format{}, 0), l.known[i], s.Pieces[0].Off); err != nil {
 				return err
 			}
 		}
