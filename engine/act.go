@@ -274,7 +274,7 @@ func (l *loop) start(a actStart) {
 	}
 	if a.task.kind == plan.Map {
 		split := j.splits[a.task.index]
-		f.settled = split.Settled(f.started)
+		f.split, f.settled = split, split.Settled(f.started)
 		f.work.Split, _ = split.MarshalBinary() // fails for no split that was cut or decoded
 		f.work.Expect = t.split
 		l.askFast(j, &f.work, split)

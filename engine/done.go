@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/mrd-io/mr"
-	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -84,8 +83,8 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	for _, f := range b.l.attempts {
 		if f.task == id && f.held { // it was read to be looked up: not again
 			b.l.uncount(f)
-			split, spec, f, res := j.splits[id.index], &j.rec.Spec, f, f.result
-			b.add(func(tx *store.Tx) error { return remember(tx, split, spec, f, &res) })
+			spec, f, res := &j.rec.Spec, f, f.result
+			b.add(func(tx *store.Tx) error { return remember(tx, spec, f, &res) })
 		}
 	}
 }
@@ -104,10 +103,6 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		o.Range = j.ranges[id.index]
 	} else {
 		o.Longest = j.rec.Spec.RecordLimit
-	}
-	var split input.Split
-	if id.kind == plan.Map {
-		split = j.splits[id.index]
 	}
 	spec := &j.rec.Spec
 	slot, share := t.slot, !j.rec.Spec.NoCache
@@ -152,7 +147,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 			return err
 		}
 		if o.Kind == plan.Map {
-			if err := remember(tx, split, spec, f, res); err != nil {
+			if err := remember(tx, spec, f, res); err != nil {
 				return err
 			}
 		}

@@ -67,13 +67,13 @@ func (l *loop) askFast(j *job, w *plan.Work, s input.Split) {
 
 // remember keeps what reading a split has shown: its digest under the stamps of its
 // files, if they vouch for it, and under its fast hash.
-func remember(tx *store.Tx, s input.Split, spec *mr.Spec, fl *flight, res *plan.Result) error {
+func remember(tx *store.Tx, spec *mr.Spec, fl *flight, res *plan.Result) error {
 	if fl.settled && !res.Moved {
-		if err := lineage.PutStamp(tx, stampKey(spec, s), res.Split, res.Start); err != nil {
+		if err := lineage.PutStamp(tx, stampKey(spec, fl.split), res.Split, res.Start); err != nil {
 			return err
 		}
 	}
-	place, ok := fastPlace(s, spec.InputFormat)
+	place, ok := fastPlace(fl.split, spec.InputFormat)
 	if !ok || res.Fast == ([16]byte{}) || res.Split == fl.work.KnownDigest {
 		return nil
 	}

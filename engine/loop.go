@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
 )
@@ -40,6 +41,7 @@ type flight struct {
 	task    taskID
 	worker  workerID
 	work    plan.Work
+	split   input.Split // of a map task, as ordered: its files may get other stamps meanwhile
 	started time.Time
 	result  plan.Result
 	held    bool // identified: no call is pending

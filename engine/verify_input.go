@@ -100,13 +100,12 @@ func lie(s input.Split) string {
 // checkStamp says so if a split that was read is not what its stamps vouch for. What is on
 // record under them is corrected when the task is done.
 func (l *loop) checkStamp(j *job, f *flight) {
-	if f.task.kind != plan.Map || !f.settled || f.result.Moved || f.task.index >= len(j.splits) {
+	if f.task.kind != plan.Map || !f.settled || f.result.Moved {
 		return
 	}
-	split := j.splits[f.task.index]
 	var known mr.Digest
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		known, _ = lineage.GetStamp(tx, stampKey(&j.rec.Spec, split))
+		known, _ = lineage.GetStamp(tx, stampKey(&j.rec.Spec, f.split))
 		return nil
 	})
 	if err != nil || known.IsZero() || known == f.result.Split {
@@ -116,5 +115,5 @@ func (l *loop) checkStamp(j *job, f *flight) {
 	if !j.full {
 		advice = "; other inputs of this job were taken for known by their stamps: run it again with --verify full"
 	}
-	l.warn(j, lie(split)+advice)
+	l.warn(j, lie(f.split)+advice)
 }
