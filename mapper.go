@@ -208,10 +208,11 @@ type emitter[K, V any] struct {
 	out    RecordSink
 	kbuf   []byte
 	vbuf   []byte
-	n      int64    // pairs emitted; a table counts its own
-	err    error    // of the output; emit cannot return it, so the task looks here
-	held   *held[V] // what the current record has emitted, where bad ones are skipped; else nil
-	over   bool     // the mapper has returned for the last time
+	n      int64      // pairs emitted; a table counts its own
+	err    error      // of the output; emit cannot return it, so the task looks here
+	held   *held[V]   // what the current record has emitted, where bad ones are skipped; else nil
+	pass   Emit[K, V] // takes a pair at once, where held is not nil
+	over   bool       // the mapper has returned for the last time
 }
 
 func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
@@ -226,7 +227,7 @@ func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V
 		e.text = newTextSink[K, V](p, out)
 	}
 	if env.Skip != nil {
-		e.held = &held[V]{limit: int(max(env.Memory/2, heldLimit))}
+		e.held, e.pass = &held[V]{limit: int(max(env.Memory/2, heldLimit))}, e.through()
 	}
 	return e
 }

@@ -47,6 +47,7 @@ var errHeldTooMuch = errors.New("more is emitted for one record than can be held
 // held is what a mapper has emitted for the current record.
 type held[V any] struct {
 	limit  int
+	open   bool   // the mapper is at a record
 	n      int    // pairs
 	bytes  []byte // keys and, unless vals has them, values
 	ends   []int  // of each of them in bytes
@@ -65,10 +66,15 @@ func (h *held[V]) reset() {
 	h.n, h.bytes, h.ends, h.vals, h.err, h.beside = 0, h.bytes[:0], h.ends[:0], h.vals[:0], nil, 0
 }
 
-// hold is emit for a task that skips.
+// hold is emit for a task that skips. What is emitted while the mapper is at no record, as by a Cleanup
+// with the emit of a record before, is not to be taken back.
 func (e *emitter[K, V]) hold(k K, v V) {
 	h := e.held
-	if h.err != nil {
+	switch {
+	case !h.open:
+		e.pass(k, v)
+		return
+	case h.err != nil:
 		return
 	}
 	h.n++
@@ -183,8 +189,10 @@ func (m *mapTask[I, K, V]) carefulBlock(f func(*Task, []byte, Emit[K, V]) error)
 // attempt calls the mapper. After an error nothing of the call is left.
 func (m *mapTask[I, K, V]) attempt(each func(*Task, I, Emit[K, V]) error, record I) error {
 	m.emitter.held.reset()
+	m.emitter.held.open = true
 	m.task.mark()
 	err := m.caught(each, record)
+	m.emitter.held.open = false
 	if err == nil {
 		err = m.emitter.held.err
 	}

@@ -112,6 +112,46 @@ func TestSkippedRecordsLeaveNothing(t *testing.T) {
 	}
 }
 
+// saver is a mapper that emits in the end, with the emit of its last record.
+type saver struct {
+	emit mr.Emit[string, int64]
+	sum  int64
+}
+
+func (s *saver) Map(line string, emit mr.Emit[string, int64]) error {
+	s.emit = emit
+	if line == "bad" {
+		return errors.New("not good")
+	}
+	s.sum += int64(len(line))
+	return nil
+}
+
+func (s *saver) Cleanup(mr.Emit[string, int64]) error {
+	s.emit("sum", s.sum)
+	return nil
+}
+
+// What is emitted at no record is not held back for ever.
+func TestWhatIsEmittedInTheEndIsThere(t *testing.T) {
+	skipped := 0
+	env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: func(mr.BadRecord) error { skipped++; return nil }}
+	withState := mr.MapFrom(func(*mr.Task) (mr.Mapper[string, string, int64], error) { return &saver{}, nil })
+	for _, job := range []*mr.Definition{mr.Job("j", withState), mr.Job("j", withState, mr.Pass[string, int64]()), mr.Job("j", withState, mr.Combine(mr.Sum[int64]))} {
+		out := &sink{}
+		counters, err := configure(t, job).Map(t.Context(), env, &blocks{path: "f", data: []byte("abc\nbad\nde\n")}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.recs) != 1 || out.recs[0].k != "sum" {
+			t.Errorf("got %q, counters %v", out.recs, counters)
+		}
+	}
+	if skipped != 3 {
+		t.Errorf("%d records were skipped", skipped)
+	}
+}
+
 // A mapper's errors of context are about the record, too: it has no context of the task's.
 func TestErrorsOfContextAreSkipped(t *testing.T) {
 	for name, m := range map[string]mr.Option{
