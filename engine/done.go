@@ -130,7 +130,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	if o.Made.Run != 0 {
 		b.after(l.e.kick)
 	}
-	if old != nil && old.Made.Digest != o.Made.Digest {
+	if old != nil && !old.Made.Digest.IsZero() && old.Made.Digest != o.Made.Digest { // zero: its record was damaged
 		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again")
 		b.after(func() { l.judge(j, id.kind, indeterminate) })
 	}

@@ -83,6 +83,9 @@ func TestDamagedRecordsOfOutputsCostTimeOnly(t *testing.T) {
 	if s.Map.Run != tasks.Map.Tasks || s.Reduce.Run != tasks.Reduce.Tasks || output(t, spec.Output) != want {
 		t.Errorf("%+v, %+v; is the output the same: %t", s.Map, s.Reduce, output(t, spec.Output) == want)
 	}
+	if len(s.Warnings) > 0 { // nothing came out different
+		t.Errorf("warnings: %q", s.Warnings)
+	}
 	x, err := n.Jobs().Explain(t.Context(), s.Job, "")
 	if err != nil || len(x.Rows) == 0 {
 		t.Fatalf("%+v, %v", x.Rows, err)
