@@ -131,6 +131,22 @@ func (l *loop) judge(j *job, k plan.Kind, v verdict) {
 	}
 }
 
+// cameOutDifferent judges a stage by a task that has made something else than the last time. Of that no
+// more is on record than how much it was: where the stage is known to change the order of values, and there are as many of
+// them, nothing else is taken to have changed.
+func (l *loop) cameOutDifferent(j *job, id taskID, before, now plan.Made) {
+	l.logf(j, plan.TaskName(id.kind, id.index), "came out different when it was computed again")
+	known, stage := untried, j.stage(id.kind)
+	err := l.e.o.Store.View(func(tx *store.Tx) error {
+		known = verdictOf(tx, stage)
+		return nil
+	})
+	if err == nil && known == unordered && before.Records == now.Records && before.Raw == now.Raw {
+		return
+	}
+	l.judge(j, id.kind, indeterminate)
+}
+
 // rehearse executes a task again and compares what it makes with what was made.
 func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (verdict, error) {
 	r, err := e.again(ctx, w)

@@ -131,8 +131,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		b.after(l.e.kick)
 	}
 	if old != nil && !old.Made.Digest.IsZero() && old.Made.Digest != o.Made.Digest { // zero: its record was damaged
-		l.warn(j, "task "+plan.TaskName(id.kind, id.index)+" came out different when it was computed again")
-		b.after(func() { l.judge(j, id.kind, indeterminate) })
+		b.after(func() { l.cameOutDifferent(j, id, old.Made, o.Made) })
 	}
 	b.add(func(tx *store.Tx) error {
 		if err := lineage.Forget(tx, o.Key, lineage.Replaced, o.Created); err != nil {

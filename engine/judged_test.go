@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// An output that comes out different when it is computed again tells of its code what is new, and the
+// job is warned once, however many of them there are.
+func TestWhatComesOutDifferentIsJudged(t *testing.T) {
+	made := plan.Made{Digest: mr.Digest{1}, Records: 10, Raw: 100}
+	for name, c := range map[string]struct {
+		known, want verdict
+		now         plan.Made
+		damaged     bool // the record of what was made before
+		warnings    int
+	}{
+		"the same":                 {deterministic, deterministic, made, false, 0},
+		"other records":            {deterministic, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1},
+		"known to differ":          {indeterminate, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1},
+		"another order":            {unordered, unordered, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 0},
+		"more than another order":  {unordered, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 11, Raw: 100}, false, 1},
+		"nobody knows from what":   {untried, untried, made, true, 0},
+		"and its code is unsteady": {unordered, unordered, made, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			e, ended := startEngine(t, ctx)
+			defer func() { cancel(); ended() }()
+			stage := mr.Digest{9}
+			j := &job{rec: record{ID: newJobID(time.Now()), MapStage: stage}, maps: make([]taskInfo, 3), splits: make([]input.Split, 3)}
+			err := e.o.Store.Update(func(tx *store.Tx) error {
+				for i := range j.maps {
+					j.maps[i].Key = mr.Digest{3, byte(i)}
+					o := &lineage.Output{Key: j.maps[i].Key, Stage: stage, Made: made, Created: time.Now()}
+					if err := lineage.PutOutput(tx, o); err != nil {
+						return err
+					}
+					if c.damaged {
+						if err := tx.Put(store.Outputs, o.Key[:], []byte("no record")); err != nil {
+							return err
+						}
+					}
+				}
+				return tx.Put(store.Meta, verdictKey(stage), []byte{byte(c.known)})
+			})
+			var got verdict
+			err = errors.Join(err, e.request(ctx, func(l *loop) {
+				l.adopt(j)
+				b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+				for i := range j.maps {
+					f := &flight{task: taskID{j.rec.ID, plan.Map, i}, started: time.Now(), result: plan.Result{Made: c.now}}
+					b.putOutput(j, f.task, &j.maps[i], f)
+				}
+				for _, fn := range l.after {
+					fn()
+				}
+				l.after = nil
+				delete(l.jobs, j.rec.ID)
+			}), e.o.Store.View(func(tx *store.Tx) error {
+				got = verdictOf(tx, stage)
+				return nil
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != c.want || len(j.rec.Warnings) != c.warnings {
+				t.Errorf("the code is %v and was to be %v; warnings: %q", got, c.want, j.rec.Warnings)
+			}
+		})
+	}
+}
