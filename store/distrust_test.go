@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -48,4 +50,53 @@ func TestNothingIsAppendedToAVolumeThatIsDistrusted(t *testing.T) {
 		mustRead(t, s, id, data)
 	}
 	s.Distrust(1 << 40) // of no run
+}
+
+// duringMove is a context that calls f when a volume is being emptied, which ends that.
+type duringMove struct {
+	context.Context
+	asked *int
+	f     func()
+}
+
+func (c duringMove) Err() error {
+	if *c.asked++; *c.asked < 2 { // before a volume is chosen
+		return nil
+	}
+	c.f()
+	return context.Canceled
+}
+
+// TestAVolumeThatIsCollectedIsDistrusted holds that a volume stays distrusted whose damage is found
+// while it is being emptied.
+func TestAVolumeThatIsCollectedIsDistrusted(t *testing.T) {
+	s := open(t, t.TempDir(), store.Options{})
+	data := blocks(1, 1, 150_000)
+	kept, used := map[uint32]store.RunID{}, map[uint32]bool{}
+	for range 30 {
+		id := write(t, s, data)
+		n, err := s.VolumeOf(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used[n] {
+			deleteRuns(t, s, id)
+			continue
+		}
+		kept[n], used[n] = id, true
+	}
+	asked := 0
+	ctx := duringMove{t.Context(), &asked, func() {
+		for _, id := range kept {
+			s.Distrust(id)
+		}
+	}}
+	if _, err := s.Reclaim(ctx, 0); !errors.Is(err, context.Canceled) || asked < 2 {
+		t.Fatalf("nothing was moved: %v", err)
+	}
+	for range 6 {
+		if n, err := s.VolumeOf(write(t, s, data)); err != nil || used[n] {
+			t.Errorf("a run was appended to volume %d (%v)", n, err)
+		}
+	}
 }

@@ -54,7 +54,7 @@ func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, 
 	defer s.releaseQuietly(v)
 	keep := func(err error) (int64, error) {
 		s.mu.Lock()
-		v.retired = was
+		v.retired = was || v.distrusted
 		s.mu.Unlock()
 		return 0, err
 	}

@@ -139,8 +139,8 @@ func (s *Store) Distrust(id RunID) {
 // what bbolt adds there may be led astray, and lost as well.
 func (s *Store) retire(v *volume) {
 	s.mu.Lock()
-	was := v.retired
-	v.retired = true
+	was := v.distrusted
+	v.retired, v.distrusted = true, true
 	s.mu.Unlock()
 	if was {
 		return

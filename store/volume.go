@@ -46,6 +46,8 @@ type volume struct {
 	retired bool  // takes no further run
 	size    int64 // of the file, as last seen
 
+	distrusted bool // likewise guarded: pages of it have turned out to be damaged, and it stays retired
+
 	opening sync.Mutex // guards the rest
 	bf      *boltFile
 	failed  error // damage: sticky
