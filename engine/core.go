@@ -217,7 +217,11 @@ type (
 		job mr.JobID
 		err string
 	}
-	evKill     struct{ job mr.JobID }
+	evKill struct {
+		job mr.JobID
+		// Its commit was ordered and waits for something else: nothing is published.
+		waits bool
+	}
 	evFinished struct{ job mr.JobID }
 	evTick     struct{} // time has passed
 )
@@ -355,7 +359,7 @@ func (c *core) step(ev event, now time.Time) []action {
 	case evCommitted:
 		c.committed(e)
 	case evKill:
-		if j := c.alive(e.job); j != nil && j.phase != phaseCommit {
+		if j := c.alive(e.job); j != nil && (j.phase != phaseCommit || e.waits) {
 			c.end(j, mr.Killed, "killed on request")
 		}
 	case evFinished:

@@ -180,6 +180,15 @@ func (l *loop) commit(id mr.JobID) {
 	})
 }
 
+// kill ends a job, unless its output is being published. One whose commit waits for a trial is not.
+func (l *loop) kill(id mr.JobID) {
+	ev := evKill{job: id}
+	if j := l.jobs[id]; j != nil && j.commitWaits {
+		j.commitWaits, ev.waits = false, true
+	}
+	l.queue = append(l.queue, ev)
+}
+
 // publish moves the parts at src into place. It may have been interrupted at any point
 // before, and be called again.
 func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {

@@ -116,7 +116,9 @@ func (e *Engine) Kill(ctx context.Context, id mr.JobID) error {
 	if s.State.Done() {
 		return nil
 	}
-	e.post(evKill{id})
+	if err := e.request(ctx, func(l *loop) { l.kill(id) }); err != nil {
+		return err
+	}
 	for !s.State.Done() {
 		if s, err = e.Wait(ctx, id, s.Version); err != nil {
 			return err

@@ -163,7 +163,7 @@ func (w *world) happen() {
 		}
 	case n < 16:
 		if w.fault(20) {
-			w.queue = append(w.queue, evKill{w.jobs[w.rng.IntN(len(w.jobs))].id})
+			w.queue = append(w.queue, evKill{job: w.jobs[w.rng.IntN(len(w.jobs))].id})
 		}
 	case n < 19:
 		if w.fault(80) {

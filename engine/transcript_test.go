@@ -343,7 +343,7 @@ func (p *scanner) event() event {
 		}
 		return e
 	case "kill":
-		return evKill{p.job()}
+		return evKill{job: p.job()}
 	case "finished":
 		return evFinished{p.job()}
 	case "tick":

@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// A job all of whose tasks are done, and that waits for one of them to be executed once more before it
+// publishes, can be killed. What the trial comes to publishes nothing.
+func TestKilledWhileTried(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	out := filepath.Join(t.TempDir(), "out")
+	j := &job{rec: record{ID: newJobID(time.Now()), Spec: mr.Spec{Output: out}, State: mr.Running, MadeOutput: true, Plan: mr.Digest{1}}}
+	id := j.rec.ID
+	err := e.o.Store.Update(func(tx *store.Tx) error { return putJob(tx, &j.rec) })
+	err = errors.Join(err, e.request(ctx, func(l *loop) {
+		l.adopt(j)
+		now := time.Now()
+		l.core.step(evAdd{job: id, resumed: true}, now)
+		l.core.step(evPlanned{job: id, resumed: true}, now)
+		l.core.step(evCut{job: id}, now)
+		j.onTrial = 1
+		l.commit(id)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	killing, stop := context.WithTimeout(ctx, 3*time.Second)
+	defer stop()
+	if err := e.Kill(killing, id); err != nil {
+		t.Errorf("kill: %v", err)
+	}
+	err = e.request(ctx, func(l *loop) { l.wasTried(id, plan.Map, "m-00000", deterministic, nil) })
+	s, serr := e.Status(ctx, id)
+	if err = errors.Join(err, serr); err != nil || s.State != mr.Killed {
+		t.Errorf("the job is %s; %v", s.State, err)
+	}
+	if _, err := os.Lstat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is an output: %v", err)
+	}
+}
