@@ -18,7 +18,8 @@ import (
 // pruneTasks tasks. A submit id is known for pruneAfter longer than its job, so that a late retry does
 // not run it again. Outputs whose bytes went long ago go, too, and small ones, which are in the catalog
 // itself, that nobody has wanted for pruneAfter. With them goes what only they had need of: the
-// components of stages, verdicts on these, and what was last made where (see unused.go). Pinned jobs stay.
+// components of stages, verdicts on these, what was last made where (see unused.go), and what is known of splits
+// by their files' stamps (see stamps.go). Pinned jobs stay.
 const (
 	pruneAfter = 30 * 24 * time.Hour
 	pruneJobs  = 10_000
@@ -87,6 +88,9 @@ func (e *Engine) prune(ctx context.Context) (jobs int) {
 	}
 	if err == nil {
 		err = e.forgetSmall(ctx, now)
+	}
+	if err == nil {
+		err = e.dropStamps(ctx)
 	}
 	if err == nil {
 		err = e.o.Store.Update(func(tx *store.Tx) error {

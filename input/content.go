@@ -88,6 +88,15 @@ func cutsKey(s Stamp, f mr.Format, size int64) mr.Digest {
 	return k.sum()
 }
 
+// CutsKey is the key under which the cuts of the file may be remembered that the split is a range of. size is
+// that which splits were to have.
+func (s Split) CutsKey(f mr.Format, size int64) mr.Digest {
+	if len(s.Pieces) == 0 {
+		return mr.Digest{}
+	}
+	return cutsKey(s.Pieces[0].Stamp, f, cmp.Or(size, DefaultSplit))
+}
+
 // contentCuts returns where a plain file is cut, its ends left out.
 func contentCuts(ctx context.Context, f File, o CutOptions, size int64, dev device) ([]int64, error) {
 	key := cutsKey(f.Stamp, o.Format, size)
