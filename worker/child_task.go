@@ -53,30 +53,41 @@ func (f blockFeed) next(ch *child, v *vitals) error {
 	return ch.w.Shared(b.Path, b.Off, b.Last, slot, len(b.Data))
 }
 
-// recordFeed sends a batch at a time.
+// next sends a batch at a time. To take a frame is the child's turn: one that hangs takes none, and a
+// frame that it has taken is a sign of life.
 func (f recordFeed) next(ch *child, v *vitals) error {
 	w := ch.w
 	tree, _ := f.in.(mr.TreeReader)
 	v.ourTurn.Add(1)
 	defer v.ourTurn.Add(-1)
+	send := func() error {
+		v.ourTurn.Add(-1)
+		defer v.ourTurn.Add(1)
+		err := w.Flush()
+		v.beat()
+		return err
+	}
 	for range 1024 {
 		k, val, err := f.in.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := w.Flush(); err != nil {
+			if err := send(); err != nil {
 				return err
 			}
 			return io.EOF
 		case err != nil:
 			return inputError{err}
 		}
+		large := false
 		if tree != nil {
-			err = w.TreeRecord(k, byte(tree.Level()), val)
+			large = w.AddTree(k, byte(tree.Level()), val)
 		} else {
-			err = w.Record(k, val)
+			large = w.Add(k, val)
 		}
-		if err != nil {
-			return err
+		if large {
+			if err := send(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

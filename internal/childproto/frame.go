@@ -200,34 +200,37 @@ func ReadBlock(b []byte) (path []byte, off int64, last bool, data []byte, err er
 
 // Record adds a record to the current Records frame, and sends it when it is large.
 func (w *Writer) Record(key, value []byte) error {
-	if len(w.batch) == 0 {
-		w.batch = append(w.batch, 0, 0, 0, 0, 0)
-	}
-	w.batch = binary.AppendUvarint(w.batch, uint64(len(key)))
-	w.batch = binary.AppendUvarint(w.batch, uint64(len(value)))
-	w.batch = append(w.batch, key...)
-	w.batch = append(w.batch, value...)
-	if len(w.batch) >= BatchSize {
+	if w.Add(key, value) {
 		return w.Flush()
 	}
 	return nil
 }
 
-// TreeRecord is Record for records that are folded in a tree: the value begins with a byte
+// Add adds a record to the current Records frame, and reports whether that is large enough to be sent.
+func (w *Writer) Add(key, value []byte) (large bool) {
+	w.begin(len(key), len(value))
+	w.batch = append(w.batch, key...)
+	w.batch = append(w.batch, value...)
+	return len(w.batch) >= BatchSize
+}
+
+// AddTree is Add for records that are folded in a tree: the value begins with a byte
 // more, the level.
-func (w *Writer) TreeRecord(key []byte, level byte, value []byte) error {
-	if len(w.batch) == 0 {
-		w.batch = append(w.batch, 0, 0, 0, 0, 0)
-	}
-	w.batch = binary.AppendUvarint(w.batch, uint64(len(key)))
-	w.batch = binary.AppendUvarint(w.batch, uint64(len(value)+1))
+func (w *Writer) AddTree(key []byte, level byte, value []byte) (large bool) {
+	w.begin(len(key), len(value)+1)
 	w.batch = append(w.batch, key...)
 	w.batch = append(w.batch, level)
 	w.batch = append(w.batch, value...)
-	if len(w.batch) >= BatchSize {
-		return w.Flush()
+	return len(w.batch) >= BatchSize
+}
+
+// begin adds a record's lengths, and the frame's header before the first.
+func (w *Writer) begin(key, value int) {
+	if len(w.batch) == 0 {
+		w.batch = append(w.batch, 0, 0, 0, 0, 0)
 	}
-	return nil
+	w.batch = binary.AppendUvarint(w.batch, uint64(key))
+	w.batch = binary.AppendUvarint(w.batch, uint64(value))
 }
 
 // Flush sends the records that were added since the last Records frame.
