@@ -24,7 +24,7 @@ type conn struct {
 
 	// Owned by the reading goroutine.
 	greetBy time.Time // the greeting must be over by then; zero once it is
-	begun   time.Time // of the present request's first byte; zero between requests
+	begun   time.Time // of the present request's first byte, or when it was admitted; zero between requests
 	readBy  time.Time // the read deadline as set
 	slot    func()    // gives back the slot of the request whose body comes next; nil: it has none
 
@@ -64,6 +64,14 @@ func (c *conn) wrap(nc net.Conn) {
 func (c *conn) startRequest() {
 	c.begun = time.Time{}
 	if c.br.Buffered() > 0 {
+		c.begun = time.Now()
+	}
+}
+
+// admitted is called when a request that was partly read may be served: how long it was kept waiting is not
+// the fault of who sends it.
+func (c *conn) admitted() {
+	if !c.begun.IsZero() {
 		c.begun = time.Now()
 	}
 }

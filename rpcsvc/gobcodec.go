@@ -44,7 +44,11 @@ func (g *gobCodec) ReadRequestHeader(r *rpc.Request) error {
 		return io.EOF
 	}
 	g.last = handsOver(r.ServiceMethod)
-	return g.c.enter(r.ServiceMethod)
+	if err := g.c.enter(r.ServiceMethod); err != nil {
+		return err
+	}
+	g.c.admitted()
+	return nil
 }
 
 func (g *gobCodec) ReadRequestBody(body any) error {
