@@ -369,12 +369,17 @@ func (p *remotePart) Seal() error {
 	return p.err
 }
 
-// Discard implements PartFile. A sealed part of an attempt that failed is swept by the
-// daemon with its folder.
+// Discard implements PartFile. When it returns the part is gone, so that the attempt can begin another one
+// of the same name. A sealed part of an attempt that failed is swept by the daemon with its folder.
 func (p *remotePart) Discard() {
-	if p.s != nil {
-		p.end(true)
+	if p.s == nil {
+		return
 	}
+	broken := p.s.f.write(frameDiscard) != nil
+	if !broken {
+		_, _, broken, _ = p.s.answer()
+	}
+	p.end(broken)
 }
 
 // halfFetched matches the names of job binaries that are being fetched.
