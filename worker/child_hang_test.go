@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,5 +23,38 @@ func TestChildHangsWithInputLeft(t *testing.T) {
 	}
 	if _, err := r.Reduce(ctx, mr.TaskEnv{}, in, &records{}); err == nil || !strings.Contains(err.Error(), "no sign of life for 1s") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// lateContext ends just after it was asked whether it has, the n-th time.
+type lateContext struct {
+	context.Context
+	end context.CancelFunc
+	n   int
+}
+
+func (c *lateContext) Err() error {
+	err := c.Context.Err()
+	if c.n--; c.n == 0 {
+		c.end()
+	}
+	return err
+}
+
+// TestTaskCancelledAtItsEnd: the process of a task that is cancelled when it is done is not given to another
+// task, which would be killed in place of it.
+func TestTaskCancelledAtItsEnd(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{}), "count")
+	for range 100 {
+		ctx := &lateContext{n: 1}
+		ctx.Context, ctx.end = context.WithCancel(t.Context())
+		_, err := r.Map(ctx, mr.TaskEnv{SpillDir: t.TempDir()}, &textBlocks{lines: []string{"a"}}, &records{})
+		ctx.end()
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if _, _, err := mapLines(t, r, "b"); err != nil {
+			t.Fatalf("the task after it: %v", err)
+		}
 	}
 }

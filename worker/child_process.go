@@ -242,6 +242,9 @@ func (ch *child) handshake(ctx context.Context, spec *childSpec, limit time.Dura
 	if err != nil {
 		return ch.silent(ctx, err, limit)
 	}
+	if !stop() { // it is being killed, or was
+		return ctx.Err()
+	}
 	ch.traits = traitsOf(traits)
 	return ch.conn.SetDeadline(time.Time{})
 }

@@ -169,6 +169,7 @@ func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed
 	writeErr := <-written
 	close(stop)
 	<-watched
+	stopped := !stopKill() // from here on the child may be another's
 	if bad, ok := errors.AsType[inputError](writeErr); ok {
 		ch.end()
 		return nil, bad.err
@@ -182,6 +183,8 @@ func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed
 		return nil, ch.explain(err, how)
 	case writeErr != nil:
 		return nil, ch.explain(writeErr, how)
+	case stopped:
+		return nil, ctx.Err()
 	}
 	return counters, nil
 }
