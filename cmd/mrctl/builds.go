@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,10 +21,12 @@ import (
 // unchanged package needs no go command. It looks at the stamps of every source file outside of the
 // module cache and the standard library, at the names in the folders they are in, at go.mod and its kin, also
 // where there is none yet, and at the go command itself; and at the environment that the go command heeds.
-// Packages with embedded files or C are always built: their sources can't be listed as simply.
+// Packages with embedded files or C are always built: their sources can't be listed as simply. What was used
+// longest ago goes when there is much.
 type builds struct {
-	dir string // "": remember nothing
-	env []string
+	dir  string // "": remember nothing
+	env  []string
+	most int64 // bytes to keep; 0: buildsMost
 }
 
 func (a *app) builds() builds {
@@ -100,6 +103,10 @@ func (b builds) find(t goTarget) (found binaries, ok bool) {
 		return found, false
 	}
 	found = binaries{path: filepath.Join(b.dir, r.Reduce), forMap: filepath.Join(b.dir, r.Map)}
+	now := time.Now()
+	for _, used := range []string{b.recordPath(t), found.path, found.forMap} {
+		_ = os.Chtimes(used, now, now) // what can't be marked as used goes earlier, and is built again
+	}
 	return found, intact(found.path) && intact(found.forMap)
 }
 
@@ -301,12 +308,48 @@ func (b builds) keep(t goTarget, of *sources, built binaries) (kept binaries, ok
 	if err != nil || writeWhole(b.recordPath(t), data, 0o600) != nil {
 		return kept, false
 	}
+	b.trim(time.Now())
 	return binaries{path: filepath.Join(b.dir, r.Reduce), forMap: filepath.Join(b.dir, r.Map)}, true
 }
 
+const (
+	buildsMost  = 512 << 20        // a hundred builds or so
+	buildsGrace = 10 * time.Minute // another run may be about to read what it has found
+)
+
+// trim removes what was used longest ago, beyond what is kept: each edit of a package leaves two more binaries.
+// What can't be removed is tried again with the next build.
+func (b builds) trim(now time.Time) {
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return
+	}
+	var files []os.FileInfo
+	over := -cmp.Or(b.most, buildsMost)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			files, over = append(files, info), over+info.Size()
+		}
+	}
+	slices.SortFunc(files, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, f := range files {
+		if now.Sub(f.ModTime()) <= buildsGrace {
+			return
+		}
+		// Those who write a file were killed if it still has the name that it was begun under.
+		half := strings.HasPrefix(f.Name(), halfBuilt)
+		if (over > 0 || half) && os.Remove(filepath.Join(b.dir, f.Name())) == nil {
+			over -= f.Size()
+		}
+	}
+}
+
+// halfBuilt begins the names of files that are being written.
+const halfBuilt = ".tmp-"
+
 // writeWhole writes a file under another name and renames it: others see all of it, or nothing.
 func writeWhole(path string, data []byte, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), halfBuilt+"*")
 	if err != nil {
 		return err
 	}
