@@ -22,7 +22,8 @@ func TestKilledWhileTried(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	j := &job{rec: record{ID: newJobID(time.Now()), Spec: mr.Spec{Output: out}, State: mr.Running, MadeOutput: true, Plan: mr.Digest{1}}}
 	id := j.rec.ID
-	err := e.o.Store.Update(func(tx *store.Tx) error { return putJob(tx, &j.rec) })
+	err := e.request(ctx, func(*loop) {}) // it has taken up what is on record
+	err = errors.Join(err, e.o.Store.Update(func(tx *store.Tx) error { return putJob(tx, &j.rec) }))
 	err = errors.Join(err, e.request(ctx, func(l *loop) {
 		l.adopt(j)
 		now := time.Now()

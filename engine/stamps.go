@@ -78,6 +78,7 @@ func (e *Engine) usedStamps(ctx context.Context) (used map[uint64]bool, err erro
 	type use struct { // jobs share plans
 		plan     mr.Digest
 		format   mr.Format
+		skipped  int64
 		size     int64
 		chunking string
 	}
@@ -93,7 +94,7 @@ func (e *Engine) usedStamps(ctx context.Context) (used map[uint64]bool, err erro
 				used = nil
 				return errEnough
 			}
-			u := use{r.Plan, r.Spec.InputFormat, r.Spec.SplitSize, r.Spec.Chunking}
+			u := use{r.Plan, r.Spec.InputFormat, skipLimit(&r.Spec), r.Spec.SplitSize, r.Spec.Chunking}
 			if seen[u] {
 				return nil
 			}
@@ -103,7 +104,7 @@ func (e *Engine) usedStamps(ctx context.Context) (used map[uint64]bool, err erro
 				return nil // damage that is told where it matters: these are read again
 			}
 			for _, s := range splits {
-				addStamps(used, s, u.format, u.size, u.chunking == input.Content.String())
+				addStamps(used, s, u.format, u.skipped, u.size, u.chunking == input.Content.String())
 			}
 			return nil
 		})
@@ -115,9 +116,9 @@ func (e *Engine) usedStamps(ctx context.Context) (used map[uint64]bool, err erro
 }
 
 // addStamps adds the names of what is remembered of a split.
-func addStamps(used map[uint64]bool, s input.Split, f mr.Format, size int64, cuts bool) {
+func addStamps(used map[uint64]bool, s input.Split, f mr.Format, skipped, size int64, cuts bool) {
 	add := func(d mr.Digest) { used[stampName(d[:])] = true }
-	add(s.StampKey(f))
+	add(s.StampKey(f, skipped))
 	if place, ok := fastPlace(s, f); ok {
 		add(place)
 	}

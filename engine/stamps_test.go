@@ -23,7 +23,7 @@ func TestPruneDropsOldStamps(t *testing.T) {
 	stays := map[mr.Digest]bool{}
 	err := s.Update(func(tx *store.Tx) error {
 		remember := func(split input.Split, on bool) error {
-			key, cuts := split.StampKey(format), split.CutsKey(format, 0)
+			key, cuts := split.StampKey(format, 0), split.CutsKey(format, 0)
 			stays[key], stays[cuts] = on, on
 			err := errors.Join(lineage.PutStamp(tx, key, mr.Digest{1}, 0), lineage.PutCuts(tx, cuts, []int64{5}))
 			if place, ok := fastPlace(split, format); ok {
