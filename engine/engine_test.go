@@ -23,6 +23,13 @@ func startEngine(t *testing.T, ctx context.Context) (e *Engine, ended func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() }) //nolint:errcheck // the test is over
+	err = s.Update(func(tx *store.Tx) error { // nothing is pruned beside the test
+		b, err := time.Now().MarshalBinary()
+		return errors.Join(err, tx.Put(store.Meta, []byte(prunedKey), b))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	e = New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
 	ran := make(chan error, 1)
 	go func() { ran <- e.Run(ctx) }()
