@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -222,6 +223,11 @@ func declared(t reflect.Type, method methodOf) (reflect.Method, bool) {
 		return m, true
 	}
 	return method(reflect.PointerTo(t))
+}
+
+// refers reports whether values of the type refer to memory.
+func (l *layout) refers() bool {
+	return l.alias || slices.ContainsFunc(l.parts, func(p part) bool { return p.kind == partString })
 }
 
 // textual reports whether output can show the type.

@@ -258,10 +258,10 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 			e.vbuf = e.value.Append(e.vbuf[:0], v)
 			e.buffer.Add(e.encode(&k), e.vbuf)
 		}
-	case e.value.l.alias:
+	case e.value.l.refers():
 		return func(k K, v V) {
 			e.inTime()
-			e.table.Add(e.encode(&k), e.value.Own(v))
+			e.table.Add(e.encode(&k), e.value.OwnAll(v))
 		}
 	case e.key.single == partString:
 		return func(k K, v V) {

@@ -81,7 +81,7 @@ func (e *emitter[K, V]) hold(k K, v V) {
 	switch {
 	case e.table != nil:
 		h.add(e.encode(&k))
-		h.vals = append(h.vals, e.value.Own(v))
+		h.vals = append(h.vals, e.value.OwnAll(v))
 		h.beside += int(unsafe.Sizeof(v))
 		if c, ok := e.value.forTable().(sizedCodec[V]); ok {
 			h.beside += c.Size(v)

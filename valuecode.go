@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/mrd-io/mr/collect"
@@ -62,7 +62,7 @@ func (c sizedCodec[V]) Size(v V) int {
 
 // forTable returns the codec as a Table wants it: with Size only where it is needed.
 func (c *valueCodec[V]) forTable() collect.Codec[V] {
-	if c.l.alias || slices.ContainsFunc(c.l.parts, func(p part) bool { return p.kind == partString }) {
+	if c.l.refers() {
 		return sizedCodec[V]{c}
 	}
 	return c
@@ -125,6 +125,22 @@ func (c *valueCodec[V]) Own(v V) V {
 		if p := &c.l.parts[i]; p.kind == partBytes {
 			b := (*[]byte)(unsafe.Add(unsafe.Pointer(&v), p.off))
 			*b = bytes.Clone(*b)
+		}
+	}
+	return v
+}
+
+// OwnAll is Own, and copies strings as well: one that is a piece of a record keeps the input around
+// it in memory, for as long as a Table has it, and the Table counts its own bytes only.
+func (c *valueCodec[V]) OwnAll(v V) V {
+	v = c.Own(v)
+	if c.l.custom {
+		return v // as decoded
+	}
+	for i := range c.l.parts {
+		if p := &c.l.parts[i]; p.kind == partString {
+			s := (*string)(unsafe.Add(unsafe.Pointer(&v), p.off))
+			*s = strings.Clone(*s)
 		}
 	}
 	return v

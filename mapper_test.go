@@ -1,0 +1,62 @@
+package mr_test
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mrd-io/mr"
+)
+
+// oneEach serves blocks of 64 KiB, each of which begins with a record that no other has.
+type oneEach struct {
+	left int
+	data []byte
+}
+
+func (b *oneEach) Next() (mr.Block, error) {
+	if b.left == 0 {
+		return mr.Block{}, io.EOF
+	}
+	b.left--
+	copy(b.data, fmt.Sprintf("%08d", b.left))
+	return mr.Block{Path: "f", Data: b.data}, nil
+}
+
+// A short value cut out of a record does not keep the input around it in memory for as long as the
+// table has it.
+func TestValuesInATableKeepNoInput(t *testing.T) {
+	const keys = 1000
+	for name, env := range map[string]mr.TaskEnv{"plain": {}, "skipping": {Skip: func(mr.BadRecord) error { return nil }}} {
+		t.Run(name, func(t *testing.T) {
+			env.Memory, env.SpillDir = 1<<20, t.TempDir()
+			var used runtime.MemStats
+			seen := 0
+			job := mr.Job("j", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+				if line[0] == '-' {
+					return nil
+				}
+				if seen++; seen == keys {
+					runtime.GC()
+					runtime.ReadMemStats(&used)
+				}
+				key, value, _ := strings.Cut(line, " ")
+				emit(key, value)
+				return nil
+			}), mr.Combine(func(a, _ string) string { return a }))
+			in := &oneEach{keys, []byte("00000000 value\n" + strings.Repeat(strings.Repeat("-", 99)+"\n", 650))}
+			out := &sink{}
+			if _, err := configure(t, job).Map(t.Context(), env, in, out); err != nil {
+				t.Fatal(err)
+			}
+			if len(out.recs) != keys || out.recs[keys-1] != (pair{"00000999", "value"}) {
+				t.Fatalf("%d records", len(out.recs))
+			}
+			if mb := used.HeapAlloc >> 20; mb > 32 {
+				t.Errorf("%d MiB are in use for %d values of 5 bytes", mb, keys)
+			}
+		})
+	}
+}
