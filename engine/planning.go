@@ -317,10 +317,15 @@ func (l *loop) restamp(j *job, index int) bool {
 	if index >= len(j.splits) {
 		return false
 	}
-	s, err := j.splits[index].Restamp()
+	was := j.splits[index]
+	s, err := was.Restamp()
 	if err != nil {
 		l.logf(j, plan.TaskName(plan.Map, index), "%v", err)
 		return false
+	}
+	if p := was.Pieces[0]; p.Len >= 0 && p.Stamp.Mtime != s.Pieces[0].Stamp.Mtime {
+		// Other ranges may have been read before that, and nobody reads what is behind the last one.
+		l.warn(j, p.Path+": the file was replaced or written over while the job read it, so the output may have lines of before beside those of now; run again when nothing writes to it")
 	}
 	j.splits[index] = s
 	j.maps[index].split = mr.Digest{}
