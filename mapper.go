@@ -270,7 +270,7 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 			e.table.Add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
 		}
 	case e.key.single == partBytes:
-		if emit, ok := any(Emit[[]byte, V](e.table.Adder())).(Emit[K, V]); ok {
+		if emit, ok := any(Emit[[]byte, V](e.table.Adder(e.inTime))).(Emit[K, V]); ok {
 			return emit
 		}
 		fallthrough

@@ -10,6 +10,34 @@ import (
 	"github.com/mrd-io/mr"
 )
 
+// Whoever emits too late is told so, whatever the types.
+func TestEmittingTooLate(t *testing.T) {
+	for name, err := range map[string]any{
+		"bytes": tooLate(t, []byte("x"), mr.Combine(mr.Sum[int64])), "string": tooLate(t, "x", mr.Combine(mr.Sum[int64])),
+		"int": tooLate(t, 1, mr.Combine(mr.Sum[int64])), "without a combiner": tooLate(t, []byte("x"), mr.Pass[[]byte, int64]()),
+	} {
+		if e, ok := err.(*mr.Error); !ok || !strings.Contains(e.Error(), "after the mapper had returned for the last time") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func tooLate[K any](t *testing.T, key K, reduce mr.Option) (panicked any) {
+	t.Helper()
+	var late mr.Emit[K, int64]
+	job := mr.Job("j", reduce, mr.Map(func(_ *mr.Task, _ []byte, emit mr.Emit[K, int64]) error {
+		late = emit
+		emit(key, 1)
+		return nil
+	}))
+	if _, err := configure(t, job).Map(t.Context(), mr.TaskEnv{SpillDir: t.TempDir()}, &blocks{path: "f", data: []byte("a\n")}, &sink{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { panicked = recover() }()
+	late(key, 1)
+	return nil
+}
+
 // oneEach serves blocks of 64 KiB, each of which begins with a record that no other has.
 type oneEach struct {
 	left int

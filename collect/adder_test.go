@@ -18,7 +18,7 @@ func TestAdderAddsAsAdd(t *testing.T) {
 	a, b := NewTable(Options{}, sum[int64], int64s{}), NewTable(Options{}, sum[int64], int64s{})
 	concat := func(a, b string) string { return a + b }
 	c, d := NewTable(Options{}, concat, texts{}), NewTable(Options{}, concat, texts{})
-	addB, addD := b.Adder(), d.Adder()
+	addB, addD := b.Adder(func() {}), d.Adder(func() {})
 	for i := range 300_000 {
 		n := rng.Intn(inline + 5)
 		start := rng.Intn(len(text) - n)
