@@ -464,13 +464,18 @@ func predecessor(tx *store.Tx, r *record, most int) (best *record, err error) {
 // Lineage implements mr.Jobs.
 func (c Catalog) Lineage(_ context.Context, output string, part int) (g mr.Lineage, err error) {
 	output = filepath.Clean(output)
+	var d *grapher
 	err = c.Store.View(func(tx *store.Tx) error {
 		r, err := latest(tx, output)
-		if err != nil {
-			return err
+		if err == nil {
+			d, err = newGrapher(tx, r)
 		}
-		g, err = lineageOf(c.Store, tx, r, part)
 		return err
 	})
-	return g, err
+	if err != nil {
+		return g, err
+	}
+	d.readIndexes(c.Store)
+	err = c.Store.View(func(tx *store.Tx) error { return d.draw(tx, part) })
+	return d.g, err
 }

@@ -13,7 +13,6 @@ import (
 // grapher draws the lineage of one job's output: parts, from reduce tasks, from inner nodes
 // of their merges, from map tasks, from ranges of input files.
 type grapher struct {
-	s       *store.Store
 	tx      *store.Tx
 	r       *record
 	splits  []input.Split
@@ -32,14 +31,15 @@ type indexed struct {
 	lost   bool
 }
 
-func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, error) {
+// newGrapher reads what is on record of a job. Before anything is drawn, the indexes of its runs are to be read.
+func newGrapher(tx *store.Tx, r *record) (*grapher, error) {
 	splits, err := splitsOf(tx, r)
 	if err != nil {
-		return mr.Lineage{}, err
+		return nil, err
 	}
-	d := &grapher{s: s, tx: tx, r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}, runs: map[uint64]indexed{}}
+	d := &grapher{r: r, splits: splits, maps: map[int]*lineage.Task{}, reduces: map[int]*lineage.Task{}, drawn: map[string]bool{}, runs: map[uint64]indexed{}}
 	d.g.Job, d.g.Output = r.ID, r.Spec.Output
-	err = eachTask(tx, r.ID, func(id taskID, t *lineage.Task) error {
+	return d, eachTask(tx, r.ID, func(id taskID, t *lineage.Task) error {
 		if id.kind == plan.Map {
 			d.maps[id.index] = t
 		} else {
@@ -47,21 +47,41 @@ func lineageOf(s *store.Store, tx *store.Tx, r *record, part int) (mr.Lineage, e
 		}
 		return nil
 	})
-	if err != nil {
-		return d.g, err
+}
+
+// readIndexes reads the indexes of the runs of all maps. It must not be called in a transaction: to
+// open a run takes one of its own, and where the catalog is about to grow, that one waits for all others to end.
+func (d *grapher) readIndexes(s *store.Store) {
+	if !d.r.Traits.Reduce {
+		return
 	}
+	for _, t := range d.maps {
+		if _, known := d.runs[t.Made.Run]; known {
+			continue
+		}
+		var ix indexed
+		var err error
+		ix.blocks, ix.digest, err = blocksOf(s, t.Made.Run)
+		ix.lost = err != nil
+		d.runs[t.Made.Run] = ix
+	}
+}
+
+// draw draws one part, or all with part < 0.
+func (d *grapher) draw(tx *store.Tx, part int) error {
+	d.tx = tx
 	if part >= len(d.reduces) {
-		return d.g, mr.Errorf(mr.NotFound, "output %s has no part %d; it has %d", r.Spec.Output, part, len(d.reduces))
+		return mr.Errorf(mr.NotFound, "output %s has no part %d; it has %d", d.r.Spec.Output, part, len(d.reduces))
 	}
 	d.tree = d.treeOfAll()
-	for i := range r.Reduce.Tasks {
+	for i := range d.r.Reduce.Tasks {
 		if t := d.reduces[i]; t != nil && (part < 0 || part == i) {
 			if err := d.part(i, t); err != nil {
-				return d.g, err
+				return err
 			}
 		}
 	}
-	return d.g, nil
+	return nil
 }
 
 func (d *grapher) node(n mr.LineageNode) {
@@ -204,14 +224,5 @@ func (d *grapher) overlaps(t *lineage.Task, r plan.Range) bool {
 	return ix.lost
 }
 
-// index reads the index of a map task's run, once.
-func (d *grapher) index(t *lineage.Task) indexed {
-	ix, known := d.runs[t.Made.Run]
-	if !known {
-		var err error
-		ix.blocks, ix.digest, err = blocksOf(d.s, t.Made.Run)
-		ix.lost = err != nil
-		d.runs[t.Made.Run] = ix
-	}
-	return ix
-}
+// index is what readIndexes has read of a map task's run.
+func (d *grapher) index(t *lineage.Task) indexed { return d.runs[t.Made.Run] }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -215,7 +216,7 @@ func (s *Store) openCatalog() error {
 	if !s.o.ReadOnly {
 		s.compactCatalog()
 	}
-	bf, err := openBolt(s.catalogPath(), s.o.ReadOnly, catalogMap, catalogGrow)
+	bf, err := openBolt(s.catalogPath(), s.o.ReadOnly, cmp.Or(s.o.CatalogMap, catalogMap), catalogGrow)
 	if err != nil {
 		return s.catalogError(err)
 	}
@@ -295,7 +296,7 @@ func (s *Store) revive() error {
 	if err := old.db.Close(); err != nil {
 		return s.catalogError(err)
 	}
-	bf, err := openBolt(s.catalogPath(), false, catalogMap, catalogGrow)
+	bf, err := openBolt(s.catalogPath(), false, cmp.Or(s.o.CatalogMap, catalogMap), catalogGrow)
 	if err != nil {
 		return s.catalogError(err)
 	}

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	ReadOnly    bool          // open an existing store, shared, without writing to it
 	VolumeCap   int64         // a volume takes no further run at this size; 0: 1 GiB
+	CatalogMap  int           // address space for the catalog: one that outgrows it waits for its readers; 0: 1 GiB
 	InlineLimit int           // runs of up to so many bytes live in the catalog; 0: 16 KiB, negative: none
 	Logger      *slog.Logger  // nil: silent
 	LockWait    time.Duration // how long to wait for another process to leave; 0: 1 s
