@@ -210,7 +210,7 @@ func dropOutputs(tx *store.Tx, now time.Time) error {
 		if err != nil || o == nil || o.Made.Run != 0 {
 			return false, err
 		}
-		return now.Sub(o.Created) > 2*pruneAfter && (o.GoneAt.IsZero() || now.Sub(o.GoneAt) > 2*pruneAfter), nil
+		return now.Sub(wanted(o)) > 2*pruneAfter && (o.GoneAt.IsZero() || now.Sub(o.GoneAt) > 2*pruneAfter), nil
 	})
 }
 

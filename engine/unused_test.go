@@ -192,3 +192,33 @@ func TestPruneDropsWhatIsUnused(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The record of a part that is not stored stays while jobs install it from the outputs that they replace.
+func TestPruneLeavesWhatIsUsed(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	const linked, left = 1, 2
+	err := s.Update(func(tx *store.Tx) error {
+		for id, used := range map[byte]time.Time{linked: now.Add(-time.Hour), left: now.Add(-3 * pruneAfter)} {
+			o := &lineage.Output{Key: mr.Digest{id}, Kind: plan.Reduce, Stage: mr.Digest{id}, Created: now.Add(-3 * pruneAfter), Uses: 1, Used: used}
+			if err := lineage.PutOutput(tx, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.prune(t.Context())
+	err = s.View(func(tx *store.Tx) error {
+		for id, stays := range map[byte]bool{linked: true, left: false} {
+			if o, err := lineage.GetOutput(tx, mr.Digest{id}); err != nil || (o != nil) != stays {
+				t.Errorf("part %d: %+v, %v", id, o, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
