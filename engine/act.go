@@ -262,8 +262,13 @@ func (l *loop) uncount(f *flight) {
 func (l *loop) start(a actStart) {
 	j, t := l.taskOf(a.task)
 	c := l.workers[a.worker]
-	if t == nil || c == nil {
-		return // the worker's loss is an event of its own
+	if t == nil {
+		return
+	}
+	if c == nil { // the worker's loss is an event of its own
+		j.phase(a.task.kind).Running--
+		l.bump(j)
+		return
 	}
 	f := &flight{task: a.task, worker: a.worker, started: l.e.o.Now(), n: max(t.Starts-1, 0)}
 	f.work = plan.Work{

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 )
 
@@ -39,5 +41,24 @@ func TestHeldAttemptsMakeRoomAtOnce(t *testing.T) {
 	}
 	if l.core.attempts[first] != nil {
 		t.Error("the attempt is still on the books")
+	}
+}
+
+// An attempt whose worker has gone before its order could be sent is not counted as running for ever.
+func TestOrdersForWorkersThatHaveGone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	j := &job{rec: record{ID: newJobID(time.Now())}, maps: make([]taskInfo, 1), splits: make([]input.Split, 1)}
+	err := e.request(ctx, func(l *loop) {
+		l.adopt(j)
+		b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+		id := taskID{j.rec.ID, plan.Map, 0}
+		b.stage(actTaskStart{task: id, attempt: 1})
+		l.carryOut([]action{actStart{task: id, attempt: 1, worker: 7}})
+		delete(l.jobs, j.rec.ID)
+	})
+	if err != nil || j.rec.Map.Running != 0 || j.rec.Map.Attempts != 1 {
+		t.Errorf("%+v, %v", j.rec.Map, err)
 	}
 }
