@@ -221,7 +221,7 @@ func (e *Engine) forgetSmall(ctx context.Context, now time.Time) error {
 	defer e.keep.mu.Unlock()
 	_, runs, err := e.o.Store.Layout()
 	if err != nil {
-		return err
+		e.log.Warn("removing small outputs with bad records in the catalog", "err", err)
 	}
 	var old []victim
 	err = e.o.Store.View(func(tx *store.Tx) error {

@@ -65,9 +65,9 @@ func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, 
 		}
 		return nil
 	})
-	if err != nil {
-		return keep(err) // a record that can't be read might name this volume
-	}
+	if err != nil && (!errors.Is(err, errBadRecord) || errors.Is(err, errRecordVersion)) {
+		return keep(err) // a record that can't be read for now might name this volume
+	} // a damaged one might, too: its run is lost, wherever it is, and is no reason to collect nothing ever
 	if len(live) > 0 && !move {
 		return keep(nil)
 	}

@@ -55,7 +55,10 @@ const (
 	isInline      = 1
 )
 
-var errBadRecord = errors.New("bad run record")
+var (
+	errBadRecord     = errors.New("bad run record")
+	errRecordVersion = errors.New("version") // and a number, of another program: it is not damaged
+)
 
 func (r *record) inline() bool { return r.volume == 0 }
 
@@ -90,7 +93,7 @@ func parseRecord(b []byte) (record, error) {
 		return record{}, fmt.Errorf("%w: checksum", errBadRecord)
 	}
 	if body[0] != recordVersion {
-		return record{}, fmt.Errorf("%w: version %d", errBadRecord, body[0])
+		return record{}, fmt.Errorf("%w: %w %d", errBadRecord, errRecordVersion, body[0])
 	}
 	r := record{blobs: binary.BigEndian.Uint32(body[2:]), bytes: binary.BigEndian.Uint64(body[6:])}
 	rest := body[recordHead:]
