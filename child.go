@@ -75,7 +75,11 @@ func (c *child) serve() error {
 		if err != nil {
 			return c.fail(err)
 		}
-		if err := c.w.Control(childproto.Done, counters.fields()...); err != nil {
+		err = c.w.Control(childproto.Done, counters.fields()...)
+		if errors.Is(err, childproto.ErrLong) {
+			return c.fail(Errorf(Failed, "job %s: a task has %d counters, and the names of so many can't be told: what there is one of for each key or record belongs into the output", c.prog.traits.Job, len(counters)))
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -111,8 +115,15 @@ func (c *child) control(t childproto.Type) ([][]string, error) {
 	return childproto.Fields(payload)
 }
 
+// longestMessage is what is told of an error: an author's may quote a record of many megabytes.
+const longestMessage = 64 << 10
+
 func (c *child) fail(err error) error {
-	fs := [][]string{{"kind", strconv.Itoa(int(KindOf(err)))}, {"message", err.Error()}}
+	message := err.Error()
+	if n := len(message); n > longestMessage {
+		message = strings.ToValidUTF8(message[:longestMessage], "") + fmt.Sprintf("… (%d bytes in all)", n)
+	}
+	fs := [][]string{{"kind", strconv.Itoa(int(KindOf(err)))}, {"message", message}}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		fs = append(fs, []string{"full", "true"}) // not the code's fault: the task runs again when there is room
 	}

@@ -48,6 +48,9 @@ func serveJobs() bool {
 			emit(w, n)
 		}
 		t.Count("test", "words", 1)
+		for i := 0; w == "tally" && i < 300_000; i++ {
+			t.Count("test", fmt.Sprintf("%040d", i), 1)
+		}
 		return misbehave(w)
 	})
 	sep := flag.String("sep", "-", "what to put behind a line")
@@ -91,6 +94,8 @@ func misbehave(word string) error {
 	switch word {
 	case "fail":
 		return errors.New("no good")
+	case "verbose":
+		return errors.New("no good: " + strings.Repeat("x", 9<<20))
 	case "full":
 		return fmt.Errorf("no good: %w", syscall.EDQUOT)
 	case "panic":

@@ -10,6 +10,9 @@ var errPayload = errors.New("a frame's payload does not fit its type")
 // maxFields bounds the payload of a control frame, and so what its claims can allocate.
 const maxFields = 8 << 20
 
+// ErrLong is in the error of a control frame that is longer than the other side takes.
+var ErrLong = errors.New("more fields than a frame takes")
+
 // Fields reads the payload of a control frame.
 func Fields(b []byte) ([][]string, error) {
 	var fs [][]string

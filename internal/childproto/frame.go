@@ -100,7 +100,7 @@ type Writer struct {
 // NewWriter writes frames to w, which should not buffer: frames are large or rare.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Control writes a frame of fields.
+// Control writes a frame of fields, unless they are more than Fields takes: then the error is ErrLong.
 func (w *Writer) Control(t Type, fields ...[]string) error {
 	b := make([]byte, headerSize, 256)
 	for _, f := range fields {
@@ -109,6 +109,9 @@ func (w *Writer) Control(t Type, fields ...[]string) error {
 			b = binary.AppendUvarint(b, uint64(len(s)))
 			b = append(b, s...)
 		}
+	}
+	if len(b)-headerSize > maxFields {
+		return fmt.Errorf("%w: %d bytes", ErrLong, len(b)-headerSize)
 	}
 	return w.send(t, b)
 }
