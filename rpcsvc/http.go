@@ -90,7 +90,7 @@ func (s *Server) serveHTTP(c *conn, trusted bool, authorised func()) error {
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.post(h, w, r) }),
 		ReadHeaderTimeout: s.o.GreetingTime,
 		ReadTimeout:       s.o.RequestTime,
-		WriteTimeout:      s.o.RequestTime + s.o.WriteTime + 30*time.Second, // a long poll fits
+		WriteTimeout:      s.o.RequestTime + s.o.WriteTime, // of what the http.Server answers by itself; see post
 		IdleTimeout:       s.o.IdleTime,
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return c.ctx },
@@ -152,6 +152,8 @@ func (s *Server) post(h *httpConn, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.rpc.ServeRequest(codec) //nolint:errcheck // its error is in the reply, or there is nobody to tell
+	// The call may have taken any time: to wait for a job's end, or to read the whole store.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.o.WriteTime)) //nolint:errcheck // an error means that it is closed already
 	if codec.answered {
 		answerHTTP(w, codec.status, codec.reply)
 	}

@@ -1,0 +1,31 @@
+package rpcsvc
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+)
+
+// TestHTTPCallsOutliveTheirRequest has a call over HTTP that takes longer than its request and its answer may be
+// on their way together: the one is over, and the other has not begun.
+func TestHTTPCallsOutliveTheirRequest(t *testing.T) {
+	jobs := newFakeJobs()
+	jobs.patient = 500 * time.Millisecond
+	_, addr := start(t, jobs, ServerOptions{RequestTime: 100 * time.Millisecond, WriteTime: 100 * time.Millisecond})
+	job, err := jobs.Submit(t.Context(), "a", mr.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hc := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", addr[5:]) }}}
+	defer hc.CloseIdleConnections()
+	for range 2 { // the second on the same connection
+		status, reply := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.Wait","params":{"job":"`+string(job)+`","since":1}}`)
+		if status != 200 {
+			t.Errorf("the long poll: %d, %+v", status, reply)
+		}
+	}
+}
