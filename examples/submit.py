@@ -67,6 +67,9 @@ class Daemon:
                     sys.exit(f"submit.py: no answer from {self.addr}: {e}")
                 time.sleep(min(2, 0.05 * 2**attempt))
                 continue
+            if answer["error"] and answer["error"]["kind"] == "unreachable" and attempt < tries - 1:
+                time.sleep(min(2, 0.05 * 2**attempt))  # it is stopping: the next one may be there soon
+                continue
             if answer["error"]:
                 sys.exit(f"submit.py: {answer['error']['kind']}: {answer['error']['message']}")
             return answer["result"]

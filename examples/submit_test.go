@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // engine takes one job and has it done at once.
 type engine struct {
 	mr.Jobs
-	specs chan mr.Spec
+	specs    chan mr.Spec
+	stopping atomic.Int32 // so many polls are told that the daemon is stopping
 }
 
 func (e *engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
@@ -31,6 +33,9 @@ func (e *engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 }
 
 func (e *engine) Wait(ctx context.Context, job mr.JobID, since uint64) (mr.Status, error) {
+	if e.stopping.Add(-1) >= 0 {
+		return mr.Status{}, mr.Errorf(mr.Unreachable, "the daemon is stopping; ask again")
+	}
 	return mr.Status{Job: job, State: mr.Succeeded, Output: "/out", Version: since + 1}, nil
 }
 
@@ -110,6 +115,7 @@ func TestSubmitPython(t *testing.T) {
 		{"--addr", "unix:" + socket},
 		{"--addr", "tcp:" + port, "--keys", filepath.Join(keys, "client")},
 	} {
+		e.stopping.Store(2)
 		args := append(append([]string{script}, flags...), "--output", "/out", "wordcount", "/in/a")
 		out, err := exec.Command(python, args...).CombinedOutput()
 		if err != nil || string(out) != "job_1\nSUCCEEDED /out\n" {
