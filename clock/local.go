@@ -5,7 +5,8 @@ import "time"
 const (
 	// bracket is how far apart the readings around one of another clock may be.
 	bracket = 200 * time.Microsecond
-	// pairing is how exactly the wall and monotonic halves of one time.Now belong together.
+	// pairing is how exactly the wall and monotonic halves of one time.Now should belong together. How
+	// exactly they do nobody can tell but for the readings around them: see Local.Pair.
 	pairing = time.Microsecond
 )
 
@@ -21,16 +22,17 @@ func (r localReader) mono(t time.Time) time.Duration { return t.Sub(r.base) }
 // that is stopped between two readings tries again, and at last says that Boot is not known.
 func (r localReader) read() Local {
 	var now time.Time
+	var apart time.Duration
 	for range 8 {
 		before := time.Now()
 		boot := bootTime()
 		now = time.Now()
-		apart := now.Sub(before)
+		apart = now.Sub(before) // the wall clock was read in between: before the monotonic one of now
 		if apart <= bracket && (wallBetween(before, now)-apart).Abs() <= pairing {
-			return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano()), Boot: boot}
+			return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano()), Boot: boot, Pair: apart + 2*tick}
 		}
 	}
-	return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano())}
+	return Local{Mono: r.mono(now), Wall: time.Duration(now.UnixNano()), Pair: apart + 2*tick}
 }
 
 // wallBetween is b − a on the wall clock; Sub uses the monotonic one.

@@ -115,7 +115,7 @@ func (c *Core) Report(now Local) Report {
 		Alarms: h.alarms, LastAlarm: h.lastAlarm, Steps: h.steps,
 	}
 	if t, bound, err := c.Now(now); err == nil {
-		r.Master, r.Bound = t, bound+pairing // the wall reading is that exact
+		r.Master, r.Bound = t, bound+now.Pair // of the wall reading's moment
 		r.Offset = time.Duration(t.UnixNano()) - now.Wall
 	}
 	r.State = c.state()

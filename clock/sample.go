@@ -11,6 +11,7 @@ type Local struct {
 	Mono time.Duration // the monotonic clock, from any origin; it stands still in a suspend
 	Wall time.Duration // the wall clock, since 1970
 	Boot time.Duration // a monotonic clock that counts suspends; 0: not known
+	Pair time.Duration // how far apart the readings of Mono and Wall may be
 }
 
 // Sample is one exchange as measured, T1 and T4 on the clock of Local.Mono.
