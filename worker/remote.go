@@ -22,6 +22,7 @@ import (
 type Remote struct {
 	dial  func() (net.Conn, error)
 	slots chan struct{} // one element a stream in use
+	dials chan struct{} // one a stream being opened
 
 	mu     sync.Mutex
 	idle   []*stream // the longest idle first
@@ -32,12 +33,16 @@ type Remote struct {
 // idleStream is how long a stream is kept that nobody uses; the daemon keeps it longer.
 const idleStream = time.Minute
 
+// maxDials is how many streams are opened at a time. A daemon on TCP closes connections when too many have yet
+// to prove who they are, and hundreds of small tasks may end in one moment.
+const maxDials = 8
+
 // NewRemote makes a Remote for a worker with room for so many attempts. Close ends it.
 func NewRemote(attempts int, dial func() (net.Conn, error)) *Remote {
 	// An attempt that computes has at most four streams at a time: a run, a part, its kept
 	// copy, and one to read by. Those of small tasks share what is beside that, and
 	// each of them can go on without another.
-	return &Remote{dial: dial, slots: make(chan struct{}, 4*attempts+64), all: map[*stream]struct{}{}}
+	return &Remote{dial: dial, slots: make(chan struct{}, 4*attempts+64), dials: make(chan struct{}, maxDials), all: map[*stream]struct{}{}}
 }
 
 var errLeft = errors.New("the connection to the daemon is gone")
@@ -63,28 +68,50 @@ type stream struct {
 
 func (r *Remote) take() (*stream, error) {
 	r.slots <- struct{}{}
+	if s := r.takeIdle(); s != nil {
+		return s, nil
+	}
+	r.dials <- struct{}{}
+	defer func() { <-r.dials }()
+	if s := r.takeIdle(); s != nil { // given back meanwhile
+		return s, nil
+	}
+	s, err := r.begin()
+	if err != nil {
+		<-r.slots
+	}
+	return s, err
+}
+
+// takeIdle returns a stream that nobody uses, nil if there is none.
+func (r *Remote) takeIdle() *stream {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for len(r.idle) > 0 && time.Since(r.idle[0].since) > idleStream {
 		old := r.idle[0]
 		r.idle = r.idle[1:]
 		delete(r.all, old)
 		old.conn.Close() //nolint:errcheck // nothing is open on it
 	}
-	if n := len(r.idle); n > 0 {
-		s := r.idle[n-1]
-		r.idle = r.idle[:n-1]
-		r.mu.Unlock()
-		return s, nil
+	n := len(r.idle)
+	if n == 0 {
+		return nil
 	}
+	s := r.idle[n-1]
+	r.idle = r.idle[:n-1]
+	return s
+}
+
+// begin opens a stream.
+func (r *Remote) begin() (*stream, error) {
+	r.mu.Lock()
 	closed := r.closed
 	r.mu.Unlock()
 	if closed {
-		<-r.slots
 		return nil, errLeft
 	}
 	conn, err := r.dial()
 	if err != nil {
-		<-r.slots
 		return nil, fmt.Errorf("opening a stream to the daemon: %w", err)
 	}
 	s := &stream{r: r, conn: conn, f: newFramer(conn)}
@@ -92,7 +119,6 @@ func (r *Remote) take() (*stream, error) {
 	defer r.mu.Unlock()
 	if r.closed {
 		conn.Close() //nolint:errcheck // nothing was sent
-		<-r.slots
 		return nil, errLeft
 	}
 	r.all[s] = struct{}{}

@@ -1,9 +1,13 @@
 package worker
 
 import (
+	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestRemotePartBegunAnew: an attempt that finds on the way that its part can't be made of an earlier one
@@ -24,5 +28,40 @@ func TestRemotePartBegunAnew(t *testing.T) {
 		if _, err := os.Lstat(path); err == nil {
 			t.Fatalf("part %d is there after it was discarded", i)
 		}
+	}
+}
+
+// TestStreamsAreOpenedByAndBy: many runs that are sealed in one moment have all their streams, and few are
+// being opened at a time.
+func TestStreamsAreOpenedByAndBy(t *testing.T) {
+	c := newCounter(t)
+	c.remote.Close()
+	var now, most atomic.Int32
+	dial := c.remote.dial
+	r := NewRemote(16, func() (net.Conn, error) {
+		defer now.Add(-1)
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		time.Sleep(5 * time.Millisecond)
+		return dial()
+	})
+	defer r.Close()
+	var held sync.WaitGroup
+	streams := make([]*stream, 100)
+	for i := range streams {
+		held.Go(func() {
+			var err error
+			if streams[i], err = r.take(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	held.Wait()
+	if n := most.Load(); n > maxDials {
+		t.Errorf("%d streams were being opened at a time", n)
+	}
+	for _, s := range streams {
+		s.give(false)
 	}
 }
