@@ -207,11 +207,12 @@ func (w *joiner) tmpPrefix() string { return "tmp-" + w.host + "-" }
 
 // sweep removes the temporary folders of workers that were killed.
 func (w *joiner) sweep() {
-	old, _ := filepath.Glob(filepath.Join(w.o.cache, w.tmpPrefix()+"*")) // fails for no such pattern
+	old, _ := os.ReadDir(w.o.cache) // what can't be listed can't be swept
 	for _, dir := range old {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), w.tmpPrefix()), "-")
-		if n, err := strconv.Atoi(pid); err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
-			os.RemoveAll(dir) //nolint:errcheck // tried again at the next start
+		rest, tmp := strings.CutPrefix(dir.Name(), w.tmpPrefix())
+		pid, _, _ := strings.Cut(rest, "-")
+		if n, err := strconv.Atoi(pid); tmp && err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			os.RemoveAll(filepath.Join(w.o.cache, dir.Name())) //nolint:errcheck // tried again at the next start
 		}
 	}
 }

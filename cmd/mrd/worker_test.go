@@ -37,11 +37,11 @@ func TestWorkerFlags(t *testing.T) {
 
 // What killed workers have left behind goes; what others use, and other hosts', stays.
 func TestSweep(t *testing.T) {
-	w := joiner{host: "here", o: joinOptions{cache: t.TempDir()}}
+	w := joiner{host: "here", o: joinOptions{cache: filepath.Join(t.TempDir(), "a[b]c")}} // no pattern
 	dead := fmt.Sprintf("tmp-here-%d-1", 1<<30)
 	keep := []string{fmt.Sprintf("tmp-here-%d-1", os.Getpid()), fmt.Sprintf("tmp-there-%d-1", 1<<30), "bin", "tmp-here-x"}
 	for _, name := range append(keep, dead) {
-		if err := os.Mkdir(filepath.Join(w.o.cache, name), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(w.o.cache, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

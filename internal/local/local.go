@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,11 +119,8 @@ func (n *Node) start(o Options) error {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return mr.Errorf(mr.Failed, "making the store's folder for spills: %w", err)
 	}
-	half, _ := filepath.Glob(filepath.Join(n.store.Dir(), "bin", "import-*")) // fails for no such pattern
-	for _, path := range half {                                               // a crash has left them
-		if err := os.Remove(path); err != nil {
-			return mr.Errorf(mr.Failed, "clearing the store's folder for binaries: %w", err)
-		}
+	if err := sweepImports(filepath.Join(n.store.Dir(), "bin")); err != nil {
+		return mr.Errorf(mr.Failed, "clearing the store's folder for binaries: %w", err)
 	}
 	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
 	headroom.Do(func() { untouched = make([]byte, min(headroomMax, o.Memory/16)) })
@@ -150,6 +148,23 @@ func (n *Node) start(o Options) error {
 		client.Close() //nolint:errcheck // nothing was asked of the worker
 		n.children.Close()
 		err = cmp.Or(<-n.ran, err)
+	}
+	return err
+}
+
+// importing begins the names of binaries that are being copied into the store.
+const importing = "import-"
+
+// sweepImports removes the binaries that a crash has left half copied.
+func sweepImports(dir string) error {
+	left, err := os.ReadDir(dir)
+	if err != nil { // nothing was copied yet; or who copies will say why
+		return nil
+	}
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), importing) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }
@@ -239,7 +254,7 @@ func (n *Node) ImportBinary(path string) (mr.Code, error) {
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "making the store's folder for binaries: %w", err)
 	}
-	tmp, err := os.CreateTemp(dir, "import-*")
+	tmp, err := os.CreateTemp(dir, importing+"*")
 	if err != nil {
 		return mr.Code{}, mr.Errorf(mr.Failed, "importing %s: %w", path, err)
 	}

@@ -57,3 +57,31 @@ func TestSweep(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Binaries that a crash has left half copied go, also where the store's path reads like a pattern.
+func TestHalfCopiedBinariesGo(t *testing.T) {
+	t.Parallel()
+	bin := filepath.Join(t.TempDir(), "a[b]c", "bin")
+	half, whole := filepath.Join(bin, "import-1"), filepath.Join(bin, "whole")
+	if err := os.MkdirAll(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{half, whole} {
+		if err := os.WriteFile(path, nil, 0o500); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := Open(filepath.Dir(bin), Options{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(half); err == nil {
+		t.Error("a binary that was half copied is left")
+	}
+	if _, err := os.Lstat(whole); err != nil {
+		t.Error(err)
+	}
+}
