@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -167,7 +168,9 @@ func (c *crew) Work(ctx context.Context, id uint64, client *rpc.Client, gone <-c
 	})
 	if err != nil {
 		log.Warn("a worker could not join", "err", err)
-		tell(client, err.Error())
+		if errors.Is(err, mr.ErrRefused) { // else the daemon is ending, and the next one may take the worker
+			tell(client, err.Error())
+		}
 		return
 	}
 	log.Info("worker joined", "slots", s.req.Slots, "task_memory", s.req.TaskMemory, "lease", c.lease.String())
