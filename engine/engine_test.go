@@ -22,7 +22,7 @@ func startEngine(t *testing.T, ctx context.Context) (e *Engine, ended func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { s.Close() })           //nolint:errcheck // the test is over
 	err = s.Update(func(tx *store.Tx) error { // nothing is pruned beside the test
 		b, err := time.Now().MarshalBinary()
 		return errors.Join(err, tx.Put(store.Meta, []byte(prunedKey), b))
