@@ -65,7 +65,7 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 		t.Key = key
 	}
 	out := b.l.output(key)
-	if out == nil { // forgotten since the lookup saw it: its run may be gone, and then is found to be lost
+	if out == nil || id.kind == plan.Map && out.Made.Run == 0 { // forgotten since the lookup saw it: its run may be gone, and then is found to be lost
 		if c := j.core(b.l); c != nil {
 			ct := &c.tasks(id.kind)[id.index]
 			t.Made = plan.Made{Run: ct.run, Digest: ct.out}

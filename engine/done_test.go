@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// A map output that is forgotten between a job's plan, which found it, and the moment in which that is recorded
+// keeps its run's id: where that run is gone, it is found to be lost, and whose it was.
+func TestForgottenWhileFound(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	found := plan.Made{Run: 77, Digest: mr.Digest{7}}
+	for _, onRecord := range []bool{false, true} {
+		key := mr.Digest{3}
+		err := e.o.Store.Update(func(tx *store.Tx) error {
+			if !onRecord {
+				return nil
+			}
+			return lineage.PutOutput(tx, &lineage.Output{Key: key, Gone: "lost: damaged", Created: time.Now()})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = e.request(ctx, func(l *loop) {
+			j := &job{rec: record{ID: newJobID(time.Now())}, maps: make([]taskInfo, 1), splits: make([]input.Split, 1)}
+			l.adopt(j)
+			now := time.Now()
+			l.core.step(evAdd{job: j.rec.ID, share: true}, now)
+			l.core.step(evPlanned{job: j.rec.ID, maps: []planned{{key: key, done: true, cached: true, run: found.Run, out: found.Digest}}}, now)
+			b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+			b.foundOutput(j, taskID{j.rec.ID, plan.Map, 0}, &j.maps[0])
+			if got := j.maps[0].Made; got.Run != found.Run || got.Digest != found.Digest {
+				t.Errorf("a record without a run is there: %t; the task has run %d, want %d", onRecord, got.Run, found.Run)
+			}
+			l.core.step(evKill{job: j.rec.ID}, now)
+			delete(l.jobs, j.rec.ID)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
