@@ -343,9 +343,11 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 	if err != nil {
 		return err
 	}
-	before, err := newPlaced(tx, r)
-	if err != nil {
-		return err
+	var before *placed // of a job that has ended nothing is foreseen
+	if !r.State.Done() {
+		if before, err = newPlaced(tx, r); err != nil {
+			return err
+		}
 	}
 	for k := plan.Map; k <= plan.Reduce; k++ {
 		for i := range now.count(k) {

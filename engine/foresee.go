@@ -159,7 +159,8 @@ func newPlaced(tx *store.Tx, r *record) (*placed, error) {
 	p := &placed{jobs: map[mr.JobID]*earlier{}}
 	last, err := predecessor(tx, r, mostLooked)
 	if err == nil && last != nil && last.State == mr.Succeeded {
-		p.last = p.job(tx, last.ID)
+		p.last = &earlier{rec: last}
+		p.jobs[last.ID] = p.last
 	}
 	return p, err
 }

@@ -52,14 +52,7 @@ func TestWaitHearsTheEnd(t *testing.T) {
 
 // TestWaitLeavesNothing waits for a job to which nothing happens, and gives up, again and again.
 func TestWaitLeavesNothing(t *testing.T) {
-	s, err := store.Open(t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close() //nolint:errcheck // the test is over
-	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
-	ran := make(chan error)
-	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	e, ended := startEngine(t, context.WithoutCancel(t.Context()))
 	j := &job{rec: record{ID: "job", Submitted: time.Now()}}
 	if err := e.request(t.Context(), func(l *loop) { l.adopt(j) }); err != nil {
 		t.Fatal(err)
@@ -88,23 +81,14 @@ func TestWaitLeavesNothing(t *testing.T) {
 		t.Errorf("%d waits that were given up have left %d bytes", waits, more)
 	}
 	e.Drain()
-	if err := <-ran; err != nil {
-		t.Error(err)
-	}
+	ended()
 }
 
 // TestListOfWhatIsUnderWay has a record among the jobs that can't be read: who asks for what is under
 // way does not pay for all that has ended.
 func TestListOfWhatIsUnderWay(t *testing.T) {
-	s, err := store.Open(t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close() //nolint:errcheck // the test is over
-	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
-	ran := make(chan error)
-	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
-	err = e.request(t.Context(), func(l *loop) {
+	e, ended := startEngine(t, context.WithoutCancel(t.Context()))
+	err := e.request(t.Context(), func(l *loop) {
 		for id, state := range map[mr.JobID]mr.State{"job3": mr.Running, "job1": mr.Pending, "job2": mr.Succeeded, "job4": mr.Running} {
 			l.adopt(&job{rec: record{ID: id, State: state}})
 		}
@@ -112,7 +96,7 @@ func TestListOfWhatIsUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(func(tx *store.Tx) error { return tx.Put(store.Jobs, []byte("job0"), []byte("{")) }); err != nil {
+	if err := e.o.Store.Update(func(tx *store.Tx) error { return tx.Put(store.Jobs, []byte("job0"), []byte("{")) }); err != nil {
 		t.Fatal(err)
 	}
 	list, err := e.List(t.Context(), false)
@@ -127,7 +111,5 @@ func TestListOfWhatIsUnderWay(t *testing.T) {
 		t.Errorf("all jobs, with one that can't be read: %v", err)
 	}
 	e.Drain()
-	if err := <-ran; err != nil {
-		t.Error(err)
-	}
+	ended()
 }

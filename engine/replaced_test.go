@@ -3,14 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
-	"github.com/mrd-io/mr/store"
 )
 
 // What --overwrite may replace: any folder, but for what the job or the engine still needs.
@@ -67,14 +65,7 @@ func TestWhatIsNeededIsNotReplaced(t *testing.T) {
 
 // Two live jobs don't write one output folder by two paths.
 func TestOneOutputByTwoPaths(t *testing.T) {
-	s, err := store.Open(t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close() //nolint:errcheck // the test is over
-	e := New(Options{Store: s, Logger: slog.New(slog.DiscardHandler)})
-	ran := make(chan error)
-	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
+	e, ended := startEngine(t, context.WithoutCancel(t.Context()))
 	top := t.TempDir()
 	if err := errors.Join(os.Mkdir(filepath.Join(top, "real"), 0o700), os.Symlink("real", filepath.Join(top, "link"))); err != nil {
 		t.Fatal(err)
@@ -90,9 +81,7 @@ func TestOneOutputByTwoPaths(t *testing.T) {
 		}
 	}
 	e.Drain()
-	if err := <-ran; err != nil {
-		t.Error(err)
-	}
+	ended()
 }
 
 // No output is made in the store, by whatever path.

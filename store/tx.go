@@ -147,19 +147,12 @@ func (tx *Tx) ScanBack(t Table, before []byte, fn func(k, v []byte) (more bool))
 
 // Last returns the record with the greatest key that starts with prefix, or nil, nil.
 func (tx *Tx) Last(t Table, prefix []byte) (k, v []byte) {
-	tx.inBolt = true
-	c := tx.bucket(t).Cursor()
-	if end := after(prefix); end == nil {
-		k, v = c.Last()
-	} else if k, _ = c.Seek(end); k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
-	}
-	tx.inBolt = false
-	if !bytes.HasPrefix(k, prefix) {
-		return nil, nil
-	}
+	tx.ScanBack(t, after(prefix), func(lastK, lastV []byte) bool {
+		if bytes.HasPrefix(lastK, prefix) {
+			k, v = lastK, lastV
+		}
+		return false
+	})
 	return k, v
 }
 
