@@ -109,3 +109,22 @@ func TestOpenJobs(t *testing.T) {
 		}
 	}
 }
+
+func TestTopString(t *testing.T) {
+	for object, want := range map[string]string{
+		`{"State":"RUNNING"}`: "RUNNING",
+		`{"a":{"State":"FAILED"},"b":[{"State":"KILLED"}],"State":"RUNNING"}`: "RUNNING",
+		`{"a":{"State":"FAILED"}}`:                      "",
+		`{"a":"}","b":"\"State\":\"KILLED\"","c":"\\"}`: "",
+		`{"a":"State","State":"PENDING","State":"x"}`:   "PENDING",
+		`["State",{"State":"FAILED"}]`:                  "",
+		`{"State":7}`:                                   "",
+		`{"State":"RUNN`:                                "RUNN", // of no state's name
+		`{"a\`:                                          "",
+		``:                                              "",
+	} {
+		if got := topString([]byte(object), "State"); got != want {
+			t.Errorf("%s: %q, want %q", object, got, want)
+		}
+	}
+}
