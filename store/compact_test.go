@@ -138,3 +138,29 @@ func TestDamagedCatalogIsNotWrittenAnew(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// A catalog of which less than half is free stays, however much that is: to copy the rest would take long.
+func TestFullCatalogStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := openUnchecked(t, dir, store.Options{})
+	for i := range 110 { // MiB
+		err := s.Update(func(tx *store.Tx) error {
+			return tx.Put(store.Tasks, fmt.Appendf(nil, "%03d", i), make([]byte, 1<<20))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, s)
+	storetest.Bloat(t, dir, 55) // which takes some 78 MiB of pages
+	catalog := filepath.Join(dir, "catalog.db")
+	before, err := os.Stat(catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	closeStore(t, openUnchecked(t, dir, store.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+	if after, err := os.Stat(catalog); err != nil || !os.SameFile(before, after) || log.Len() > 0 {
+		t.Errorf("the catalog of %d bytes was written anew: %v; %s", before.Size(), err, log.String())
+	}
+}
