@@ -219,6 +219,8 @@ func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V
 	e := &emitter[K, V]{key: &p.key, value: newValueCodec[V](&p.value), out: out}
 	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir, Spare: env.Spare}
 	switch f := combiner[V](p.mapStages); {
+	case f != nil && p.traits.Sums:
+		e.table = collect.NewSums(opts, f, e.value.forTable())
 	case f != nil:
 		e.table = collect.NewTable(opts, f, e.value.forTable())
 	case p.traits.Reduce:

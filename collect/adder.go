@@ -8,6 +8,9 @@ func (t *Table[V]) Adder(late func()) func(key []byte, v V) {
 	if t.sizer != nil {
 		return t.Add
 	}
+	if t.sums != nil {
+		return t.sumAdder(late)
+	}
 	return func(key []byte, v V) {
 		b := t.batch
 		if b == nil {

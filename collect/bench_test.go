@@ -56,12 +56,12 @@ func BenchmarkTable(b *testing.B) {
 		vocabulary uint64
 	}{{"few", 1.3, 1 << 16}, {"1M", 1.1, 1 << 20}, {"6M", 1.05, 6 << 20}} {
 		in := text(32<<20, v.s, v.vocabulary)
-		b.Run("words="+v.name, func(b *testing.B) {
+		run := func(b *testing.B, table func(Options, func(a, b int64) int64, Codec[int64]) *Table[int64]) {
 			b.SetBytes(int64(len(in)))
 			var add, drain float64
 			var st Sizes
 			for b.Loop() {
-				t := NewTable(Options{}, sum[int64], int64s{})
+				t := table(Options{}, sum[int64], int64s{})
 				start := b.Elapsed()
 				words(in, func(w []byte) { t.Add(w, 1) })
 				mid := b.Elapsed()
@@ -79,7 +79,9 @@ func BenchmarkTable(b *testing.B) {
 			b.ReportMetric(float64(st.Evicted)/float64(st.RecordsIn)*100, "evicted-%")
 			b.ReportMetric(float64(st.RecordsOut)/float64(st.RecordsIn)*100, "distinct-%")
 			b.ReportMetric(float64(st.RecordsIn), "words")
-		})
+		}
+		b.Run("words="+v.name, func(b *testing.B) { run(b, NewTable[int64]) })
+		b.Run("sums/words="+v.name, func(b *testing.B) { run(b, NewSums[int64]) })
 	}
 }
 

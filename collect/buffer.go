@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"unsafe"
+
+	"github.com/mrd-io/mr/internal/prefetch"
 )
 
 // Buffer collects records and hands them out sorted by key, equal keys in the
@@ -277,26 +280,28 @@ func (b *Buffer) Stats() Sizes { return b.stats }
 // memoryCursor walks over sorted entries.
 type memoryCursor struct {
 	entries    []entry // still to come
-	near       int     // how many of them have been touched
+	near       int     // how many of them have been asked for
 	lone       bool    // no other record has the current one's key; false may be wrong
 	same       bool    // the current entry's window is the next one's
 	arena      *arena
-	touched    byte
 	key, value []byte
 	small      [windowLen + smallValue]byte // of an entry that has no record
 }
 
-// touchLen is how many records are touched at once. The arena is walked in key
-// order, which is random for the cache. Loads in a tight row wait together; a
-// load ahead of each record's turn would hold up the processor's whole window.
-const touchLen = 32
+// A record's first nearBytes are asked for when nearLen others are to come before it: the
+// arena is walked in key order, which is random for the cache.
+const (
+	nearLen   = 32
+	nearBytes = 192
+)
 
 func (c *memoryCursor) Next() bool {
 	if len(c.entries) == 0 {
 		return false
 	}
-	if c.near == 0 {
-		c.touch()
+	for c.near <= min(len(c.entries)-1, nearLen) {
+		c.fetch(&c.entries[c.near])
+		c.near++
 	}
 	e := &c.entries[0]
 	c.entries = c.entries[1:]
@@ -318,18 +323,15 @@ func (c *memoryCursor) Next() bool {
 	return true
 }
 
-func (c *memoryCursor) touch() {
-	c.near = min(len(c.entries), touchLen)
-	if len(c.arena.chunks) == 0 {
+// fetch asks for e's record.
+func (c *memoryCursor) fetch(e *entry) {
+	if e.small != 0 {
 		return
 	}
-	var touched byte
-	for i := range c.entries[:c.near] {
-		if e := &c.entries[i]; e.small == 0 {
-			touched |= c.arena.at(e.ref)[0]
-		}
+	b := c.arena.at(e.ref)
+	for at := 0; at < min(len(b), nearBytes); at += 64 {
+		prefetch.Line(unsafe.Pointer(&b[at]))
 	}
-	c.touched |= touched // so that the loads are not optimised away
 }
 
 func (c *memoryCursor) Key() []byte   { return c.key }

@@ -3,7 +3,8 @@
 // The nouns:
 //
 //   - Table combines records by key in a hash table that fits the processor's
-//     cache. A new key takes the place of the one in its row that came least.
+//     cache. A new key takes the place of the one in its row that came least. Of
+//     integers to be added up (NewSums) it holds three to a line of the cache.
 //   - Buffer holds records (a Table's evicted ones, or all that a mapper
 //     without a combiner emits), sorts them, and spills sorted segments to a
 //     temporary file when they outgrow the memory budget.
@@ -30,6 +31,9 @@
 // The eviction rule is part of what a result means to the bit; Profile is its
 // version and belongs into the identity of a map output.
 //
-// Tables and Buffers serve one goroutine. The package knows the standard
-// library only, because it also runs inside of job authors' binaries.
+// Of a Table made by NewSums only the set of keys and their sums is defined, which
+// no order changes; when its keys leave is in no Profile.
+//
+// Tables and Buffers serve one goroutine. The package knows next to nothing but the
+// standard library, because it also runs inside of job authors' binaries.
 package collect

@@ -46,9 +46,14 @@ func (t *Table[V]) out(s *slot[V]) {
 		t.buf.addSmall(e)
 		return
 	}
-	binary.BigEndian.PutUint64(t.short[:], s.a)
-	binary.BigEndian.PutUint64(t.short[8:], s.b)
-	t.buf.add(e, t.short[:n], t.enc)
+	t.buf.add(e, t.shortKey(&e), t.enc)
+}
+
+// shortKey returns the key that is e's window, valid until the next one.
+func (t *Table[V]) shortKey(e *entry) []byte {
+	binary.BigEndian.PutUint64(t.short[:], e.hi)
+	binary.BigEndian.PutUint64(t.short[8:], e.mid)
+	return t.short[:e.size]
 }
 
 // evictAll empties the table.

@@ -15,6 +15,7 @@ type pools struct {
 	slots   sync.Pool // *[]slot[V], cleared, of tables of full size
 	keys    sync.Pool // *[]byte, of the same
 	totals  sync.Pool // *totals, reset
+	lines   sync.Pool // *[1<<lineBits]line, cleared
 }
 
 func (p *pools) chunk() []byte {
@@ -76,4 +77,19 @@ func (p *pools) keysFor(have []byte) []byte {
 		return append((*b)[:0], have...)
 	}
 	return append(make([]byte, 0, keysMax+stagedMax+longestKey), have...)
+}
+
+// fullLines returns as many lines as a table can have.
+func (p *pools) fullLines() []line {
+	if l, ok := p.lines.Get().(*[1 << lineBits]line); ok {
+		return l[:]
+	}
+	return make([]line, 1<<lineBits)
+}
+
+// keepLines takes lines that are cleared, if they are as many.
+func (p *pools) keepLines(l []line) {
+	if len(l) == 1<<lineBits {
+		p.lines.Put((*[1 << lineBits]line)(l))
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unsafe"
+
+	"github.com/mrd-io/mr/internal/prefetch"
 )
 
 // Codec turns values into bytes and back. Append must be a function of v alone,
@@ -29,7 +31,7 @@ type Sizer[V any] interface {
 // fills its memory to the last slot, never moves a key to make room, and takes two lines
 // of the processor's cache for a key of up to 16 bytes, which lives in its slot; longer
 // ones also have their bytes in t.keys. Added records wait in a batch; a full batch
-// first touches the rows of all its keys, so that their cache misses overlap, and then
+// first asks for the rows of all its keys, so that their cache misses overlap, and then
 // probes.
 type Table[V any] struct {
 	combine func(a, b V) V
@@ -44,13 +46,13 @@ type Table[V any] struct {
 	keys  []byte    // bytes of the keys longer than 16, and of some that have left
 	heap  int       // Sizer's sum over the values
 
+	sums   *sums // of short keys, which have no slots then; nil but for NewSums
 	batch  *batch[V]
 	staged []byte // bytes of the batch's longer keys
 
 	keptKey []byte // scratch of compact
 	enc     []byte // scratch: an encoded value
 	short   [inline]byte
-	touched uint16 // keeps the touching loads alive
 
 	buf   *Buffer
 	stats Sizes
@@ -126,8 +128,12 @@ func (t *Table[V]) resize(n int) {
 func (t *Table[V]) Add(key []byte, v V) {
 	b := t.batch
 	n := len(key)
-	if n > longestKey {
+	switch {
+	case n > longestKey:
 		t.pass(key, v)
+		return
+	case n <= inline && t.sums != nil:
+		t.addSum(key, v)
 		return
 	}
 	i := b.n & (batchLen - 1)
@@ -160,6 +166,10 @@ func (t *Table[V]) Add(key []byte, v V) {
 // AddSpans adds v for each key text[spans[0]:spans[1]], text[spans[2]:spans[3]] and so on.
 // v must not refer to memory.
 func (t *Table[V]) AddSpans(text []byte, spans []uint32, v V) {
+	if t.sums != nil {
+		t.addSpans(text, spans, v)
+		return
+	}
 	b := t.batch
 	for ; len(spans) >= 2; spans = spans[2:] {
 		start := int(spans[0])
@@ -188,9 +198,8 @@ func halves(in []byte, n int) (hi, mid uint64) {
 	return binary.BigEndian.Uint64(in) >> dropA << dropA, binary.BigEndian.Uint64(in[8:]) >> dropB << dropB
 }
 
-// pass sends a record with a very long key to the Buffer: it would push hundreds
-// of others out of the table. Such a key is never in the table, so that its
-// records stay in order.
+// pass sends a record to the Buffer. A very long key would push hundreds of others out
+// of the table; it is never in it, so that its records stay in order.
 func (t *Table[V]) pass(key []byte, v V) {
 	t.stats.RecordsIn++
 	t.stats.BytesIn += int64(len(key))
@@ -230,20 +239,19 @@ func (t *Table[V]) flush() {
 }
 
 // probe finds the keys of ps in the table and combines their values, or inserts
-// them. The first loop has no branch that depends on what it loads: the processor
-// runs ahead and has many rows under way at once. The second finds them near.
+// them. The first loop asks for the rows, many of which are under way at once; the second
+// finds them near.
 func (t *Table[V]) probe(ps []pending, vs []V) {
 	slots, shift := t.slots, t.shift&63
 	mask := uint(len(slots)/ways - 1)
-	var touched uint16
 	bytes := 0
 	for i := range ps {
 		p := &ps[i]
 		row := (*[ways]slot[V])(slots[uint(p.hash>>shift)&mask*ways:])
-		touched |= row[0].size | row[ways/2].size // a row may have two lines
+		prefetch.Line(unsafe.Pointer(&row[0]))
+		prefetch.Line(unsafe.Pointer(&row[ways/2])) // a row may have two lines
 		bytes += int(p.size)
 	}
-	t.touched |= touched
 	t.stats.BytesIn += int64(bytes - len(ps))
 	vs = vs[:len(ps)]
 next:
@@ -337,6 +345,11 @@ func (t *Table[V]) Drain(s Sink, others ...*Table[V]) error {
 func (t *Table[V]) empty() {
 	t.flush()
 	t.evictAll()
+	if t.sums != nil {
+		t.settle()
+		t.evictSums()
+		memory.keepLines(t.sums.lines)
+	}
 	if slots := t.slots; len(slots) == t.most {
 		memory.slots.Put(&slots)
 		for _, keys := range [][]byte{t.keys, t.keptKey} {
@@ -354,7 +367,7 @@ func (t *Table[V]) Discard() {
 }
 
 func (t *Table[V]) release() {
-	t.batch, t.slots, t.keys, t.staged, t.keptKey = nil, nil, nil, nil, nil
+	t.batch, t.slots, t.keys, t.staged, t.keptKey, t.sums = nil, nil, nil, nil, nil, nil
 }
 
 // Stats returns what went through so far; records that wait in a batch are
