@@ -37,7 +37,7 @@ var layers = map[string]struct {
 	"lineage":             {own: []string{".", "plan", "store"}},
 	"worker":              {own: []string{".", "collect", "input", "run", "plan", "internal/childproto", "internal/failpoint"}, foreign: []string{"github.com/zeebo/blake3", "golang.org/x/sys"}},
 	"engine":              {own: []string{".", "collect", "input", "plan", "run", "lineage", "store", "internal/durable", "internal/failpoint"}, foreign: []string{"golang.org/x/sync", "golang.org/x/sys"}},
-	"builtin":             {own: []string{".", "collect", "internal/words"}},
+	"builtin":             {own: []string{".", "collect", "internal/prefetch", "internal/words"}},
 	"rpcsvc":              {own: []string{".", "clock", "plan"}, foreign: []string{"golang.org/x/sys"}},
 	"internal/local":      {own: []string{".", "internal/durable", "internal/failpoint", "builtin", "engine", "store", "worker"}, foreign: []string{"golang.org/x/sys"}},
 	"mrtest":              {own: []string{".", "engine", "store", "internal/local"}},

@@ -7,6 +7,9 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"unsafe"
+
+	"github.com/mrd-io/mr/internal/prefetch"
 )
 
 // postings collects in which documents words are. A word has a number from when it is seen
@@ -24,12 +27,11 @@ type postings struct {
 	docs  []document
 	noted []uint32 // numbers of words, document after document
 
-	keys    [addMost]wordKey
-	hashes  [addMost]uint64
-	touched uint32
-	lists   []uint32 // numbers of documents, word after word
-	starts  []uint32 // of each word's list in lists
-	value   []byte
+	keys   [addMost]wordKey
+	hashes [addMost]uint64
+	lists  []uint32 // numbers of documents, word after word
+	starts []uint32 // of each word's list in lists
+	value  []byte
 }
 
 // word is a word that has been seen. Those seen first, and so most of those seen often, lie
@@ -92,9 +94,8 @@ func (p *postings) room(at []uint32) int {
 func (p *postings) add(text []byte, at []uint32) {
 	n := len(at) / 2
 	keys, hashes := p.keys[:n], p.hashes[:n]
-	// What is needed of the tables is touched before it is looked at: such loads don't wait
-	// for each other.
-	touched, slots, mask := uint32(0), p.slots, uint64(len(p.slots)-1)
+	// What is needed of the tables is asked for before it is looked at.
+	slots, mask := p.slots, uint64(len(p.slots)-1)
 	for i := range keys {
 		start, end := at[2*i], at[2*i+1]
 		key := &keys[i]
@@ -106,14 +107,13 @@ func (p *postings) add(text []byte, at []uint32) {
 			key.hi = binary.LittleEndian.Uint64(b[8:])&(1<<(8*max(n, 8)-64)-1) | n<<56
 		}
 		hashes[i] = p.hash(key)
-		touched |= slots[hashes[i]&mask]
+		prefetch.Line(unsafe.Pointer(&slots[hashes[i]&mask]))
 	}
 	for _, h := range hashes {
-		if i := slots[h&mask] & numbers; int(i) < len(p.words) {
-			touched |= p.words[i].doc
+		if i := slots[h&mask]&numbers - 1; int(i) < len(p.words) {
+			prefetch.Line(unsafe.Pointer(&p.words[i]))
 		}
 	}
-	p.touched |= touched // so that the loads are not optimised away
 	doc := uint32(len(p.docs) - 1)
 	p.noted = slices.Grow(p.noted, n)
 	noted, next := p.noted[len(p.noted):len(p.noted)+n], 0
