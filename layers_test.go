@@ -31,7 +31,7 @@ var layers = map[string]struct {
 	"internal/where":      {own: []string{"."}},
 	"internal/exit":       {own: []string{"."}},
 	"input":               {own: []string{"."}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3", "github.com/zeebo/xxh3", "github.com/bmatcuk/doublestar", "golang.org/x/sys"}},
-	"run":                 {own: []string{".", "collect"}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3"}},
+	"run":                 {own: []string{".", "collect", "internal/prefetch"}, foreign: []string{"github.com/klauspost/compress", "github.com/zeebo/blake3"}},
 	"plan":                {own: []string{"."}, foreign: []string{"github.com/zeebo/blake3"}},
 	"store":               {own: []string{".", "internal/durable", "internal/failpoint"}, foreign: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},
 	"lineage":             {own: []string{".", "plan", "store"}},

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
+
+	"github.com/mrd-io/mr/internal/prefetch"
 )
 
 // Reader walks over the records of a run with keys in a range. It is a
@@ -170,7 +173,6 @@ type parser struct {
 	left       int // records still to come
 	keyBuf     []byte
 	key, value []byte
-	touched    byte // keeps the touching loads alive
 	err        error
 }
 
@@ -212,8 +214,9 @@ func (p *parser) next() bool {
 	p.value = p.rest[at.value:at.valueEnd:at.valueEnd]
 	p.rest = p.rest[at.valueEnd:]
 	p.left--
-	if len(p.rest) >= touchAt+2*touchLine {
-		p.touched += p.rest[touchAt] + p.rest[touchAt+touchLine]
+	if len(p.rest) >= aheadAt+2*aheadLine {
+		prefetch.Line(unsafe.Pointer(&p.rest[aheadAt]))
+		prefetch.Line(unsafe.Pointer(&p.rest[aheadAt+aheadLine]))
 	}
 	return true
 }
@@ -256,11 +259,11 @@ func (p *parser) skip(lo []byte) bool {
 }
 
 // Of records of a hundred bytes and more that are merged, a block's next lines of the processor's
-// cache are touched ahead: between two records of one run lie those of many others. Further
+// cache are asked for ahead: between two records of one run lie those of many others. Further
 // ahead is worse, since the runs' lines together have to fit.
 const (
-	touchAt   = 128
-	touchLine = 64
+	aheadAt   = 128
+	aheadLine = 64
 )
 
 // short is next for records with lengths below 15, 15 and 128 that don't lie at the
