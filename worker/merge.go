@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -18,7 +19,7 @@ type cursorReader struct {
 	c       collect.Cursor
 	err     error
 	records int64
-	passed  atomic.Int64  // what read has returned a little earlier; anybody may ask for it
+	passed  atomic.Int64  // what read has returned a little earlier, less before; anybody may ask for it
 	quiet   int           // what may be read before passed is due
 	took    time.Duration // by steps of the cursor, an estimate
 
@@ -27,8 +28,9 @@ type cursorReader struct {
 	place  func() int   // of the current record's run
 	last   int          // the place of the record before
 
-	counts bool // values are signed varints: see positive
-	odd    bool // one of them is no small positive one
+	counts bool  // values are signed varints: see positive
+	odd    bool  // one of them is no small positive one
+	before int64 // records that earlier passes have added into others
 
 	enough func() bool // asked now and then: true ends the records; may be nil
 }
@@ -47,7 +49,7 @@ func (r *cursorReader) Next() (key, value []byte, err error) {
 		key, value = r.c.Key(), r.c.Value()
 		if r.quiet -= 1 + (len(key)+len(value))>>10; r.quiet < 0 {
 			r.quiet = quietMost
-			r.passed.Store(r.read())
+			r.passed.Store(r.read() - r.before)
 		}
 		if r.counts && !small(value) {
 			r.odd = true
@@ -87,7 +89,10 @@ func (r *cursorReader) merging() time.Duration {
 }
 
 // read returns how many records were read, with those that the merge has added up.
-func (r *cursorReader) read() int64 { return r.records + run.Added(r.c) }
+func (r *cursorReader) read() int64 { return r.records + r.added() }
+
+// added returns how many records were added into others before they came out of the cursor.
+func (r *cursorReader) added() int64 { return r.before + run.Added(r.c) }
 
 // small reports whether v is a signed varint from 1 to 1<<34 - 1.
 func small(v []byte) bool {
@@ -144,7 +149,8 @@ type source struct {
 
 // merged merges runs within the attempt's memory. When their readers would need more,
 // neighbours are merged into temporary runs first, in as many passes as it takes: the order
-// of equal keys is that of the runs, so only neighbours may be joined.
+// of equal keys is that of the runs, so only neighbours may be joined. Sums are added up on
+// the way.
 func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorReader, error) {
 	var srcs []source
 	for _, o := range runs {
@@ -155,13 +161,15 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 		}
 		srcs = append(srcs, src)
 	}
+	in := &cursorReader{levels: m.levels, counts: m.sums}
 	budget := max(a.work.Memory*3/4, 8<<20)
 	for {
 		groups := neighbourhoods(srcs, budget)
 		if len(groups) <= 1 {
 			m.readAhead(srcs, budget)
 			s := mergeOf(srcs, m.sums)
-			return &cursorReader{c: s.cursor, levels: m.levels, place: s.place, counts: m.sums}, nil
+			in.c, in.place = s.cursor, s.place
+			return in, nil
 		}
 		spilled, err := newSpill(dir)
 		if err != nil {
@@ -171,14 +179,21 @@ func (m *openedRuns) merged(a *attempt, runs []*openedRun, dir string) (*cursorR
 		srcs = nil
 		for _, g := range groups {
 			m.readAhead(g, budget)
-			s := mergeOf(g, false)
-			if m.levels != nil {
-				s.cursor = &tagging{Cursor: s.cursor, place: s.place}
+			s := mergeOf(g, m.sums)
+			c := s.cursor
+			sums := &adding{Cursor: c}
+			switch {
+			case m.sums:
+				c = sums
+			case m.levels != nil:
+				c = &tagging{Cursor: c, place: s.place}
 			}
-			r, err := spilled.add(a.ctx, s.cursor)
+			r, err := spilled.add(a.ctx, c)
 			if err != nil {
 				return nil, err
 			}
+			in.before += sums.added + run.Added(s.cursor)
+			in.odd = in.odd || sums.odd || !run.Positive(s.cursor)
 			reader := run.NewReader(r, r.ix, nil, nil)
 			s = source{cursor: reader, reader: reader, memory: r.ix.ReaderMemory()}
 			if m.levels != nil {
@@ -233,6 +248,52 @@ func neighbourhoods(srcs []source, budget int64) (gs [][]source) {
 		sum += s.memory
 	}
 	return append(gs, srcs[start:])
+}
+
+// adding adds up the values of records of one key, which are signed varints.
+type adding struct {
+	collect.Cursor
+	begun, more bool // the cursor has been stepped; it is at a record that is still to come
+	key, value  []byte
+	added       int64 // records that were added into others
+	odd         bool  // not all of these, and what they were added to, are small
+}
+
+func (p *adding) Next() bool {
+	if !p.begun {
+		p.begun, p.more = true, p.Cursor.Next()
+	}
+	if !p.more {
+		return false
+	}
+	p.key = append(p.key[:0], p.Cursor.Key()...)
+	p.value = append(p.value[:0], p.Cursor.Value()...)
+	if p.more = p.Cursor.Next(); !p.more || !bytes.Equal(p.Cursor.Key(), p.key) {
+		return true
+	}
+	sum, ok := varint(p.value)
+	p.odd = p.odd || !small(p.value)
+	for ok && p.more && bytes.Equal(p.Cursor.Key(), p.key) {
+		v, ok := varint(p.Cursor.Value())
+		if !ok {
+			break // and let who reads the sums say so
+		}
+		p.odd = p.odd || !small(p.Cursor.Value())
+		sum += v
+		p.added++
+		p.value = binary.AppendVarint(p.value[:0], sum)
+		p.more = p.Cursor.Next()
+	}
+	return true
+}
+
+func (p *adding) Key() []byte   { return p.key }
+func (p *adding) Value() []byte { return p.value }
+
+// varint decodes all of b.
+func varint(b []byte) (int64, bool) {
+	v, n := binary.Varint(b)
+	return v, n > 0 && n == len(b)
 }
 
 // tagging puts the place of each record in front of its value, for a spill.

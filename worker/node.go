@@ -45,7 +45,7 @@ func (k *keptNodes) discard() {
 // and adding beforehand have hidden, so that they don't depend on what was kept before.
 func (k *keptNodes) report(res *plan.Result, m *openedRuns, in *cursorReader) {
 	res.Nodes = k.made
-	hidden := run.Added(in.c)
+	hidden := in.added()
 	for _, o := range m.runs {
 		if o.leaves > 0 {
 			hidden += o.leaves - o.ix.Records

@@ -218,6 +218,7 @@ func (m *openedRuns) share(in *cursorReader, keepMost int64) func() float64 {
 			}
 		}
 	}
+	records = max(records-float64(in.before), 1)
 	if keepMost >= raw {
 		return func() float64 { return 1 }
 	}
