@@ -10,46 +10,40 @@ import (
 
 // CheckRecords reads the records that a catalog's jobs and outputs stand on. One that can't be
 // read is an error of kind mr.Damaged.
-func CheckRecords(s *store.Store) error {
-	return s.View(func(tx *store.Tx) error {
-		err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err != nil {
-				return err
-			}
-			if _, err = sideOf(tx, r); err != nil { // its plan and its tasks
-				return err
-			}
-			for _, stage := range [...]mr.Digest{r.MapStage, r.ReduceStage} {
-				if _, err := lineage.GetStage(tx, stage); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+func CheckRecords(tx *store.Tx) error {
+	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		r, err := decodeJob(v)
 		if err != nil {
 			return err
 		}
-		return lineage.CheckOutputs(tx)
+		if _, err = sideOf(tx, r); err != nil { // its plan and its tasks
+			return err
+		}
+		for _, stage := range [...]mr.Digest{r.MapStage, r.ReduceStage} {
+			if _, err := lineage.GetStage(tx, stage); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return lineage.CheckOutputs(tx)
 }
 
 // EndRestored ends the jobs that had not ended when a catalog's snapshot was taken, which
-// has just been restored: what became of them since, nobody knows, and another job may
+// is being restored: what became of them since, nobody knows, and another job may
 // have written their output folder. It returns their ids.
-func EndRestored(s *store.Store, taken, now time.Time) (ended []mr.JobID, err error) {
-	err = s.Update(func(tx *store.Tx) error {
-		ended = nil
-		open, err := openJobs(tx)
-		for _, r := range open {
-			r.State, r.Phase, r.Ended = mr.FailedJob, "", now
-			r.Error = "the catalog was restored from its snapshot of " + taken.Format(time.DateTime) + ", when this job had not ended; look at its output, or run it again"
-			if err == nil {
-				err = putJob(tx, r)
-			}
-			ended = append(ended, r.ID)
+func EndRestored(tx *store.Tx, taken, now time.Time) (ended []mr.JobID, err error) {
+	open, err := openJobs(tx)
+	for _, r := range open {
+		r.State, r.Phase, r.Ended = mr.FailedJob, "", now
+		r.Error = "the catalog was restored from its snapshot of " + taken.Format(time.DateTime) + ", when this job had not ended; look at its output, or run it again"
+		if err == nil {
+			err = putJob(tx, r)
 		}
-		return err
-	})
+		ended = append(ended, r.ID)
+	}
 	return ended, err
 }

@@ -277,7 +277,7 @@ func TestRestoreRefusesASoundCatalog(t *testing.T) {
 	dir, path := restorable(t)
 	refuse := func(kind mr.Kind) {
 		t.Helper()
-		_, err := store.Restore(dir, false)
+		_, err := store.Restore(dir, false, nil)
 		if mr.KindOf(err) != kind || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "--force") {
 			t.Errorf("kind %d: %v", mr.KindOf(err), err)
 		}
@@ -312,11 +312,11 @@ func TestRestoreRefusesASoundCatalog(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	first, err := store.Restore(dir, true)
+	first, err := store.Restore(dir, true, nil)
 	if err != nil || since(t, dir) {
 		t.Errorf("by force: %+v, %v", first, err)
 	}
-	second, err := store.Restore(dir, true)
+	second, err := store.Restore(dir, true, nil)
 	if err != nil || second.Kept == first.Kept {
 		t.Errorf("again: %+v after %+v, %v", second, first, err)
 	}
@@ -364,7 +364,7 @@ func TestRestoreFindsDamage(t *testing.T) {
 			if err := damage(path); err != nil {
 				t.Fatal(err)
 			}
-			r, err := store.Restore(dir, false)
+			r, err := store.Restore(dir, false, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

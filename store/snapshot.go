@@ -111,8 +111,9 @@ type Restored struct {
 // Restore puts the snapshot of the store in dir in the place of its catalog, which is
 // kept under another name. Nobody may have the store open. A catalog in which nothing is
 // found damaged is newer than its snapshot, so it is replaced only by force, and so is one
-// that can't be read for now.
-func Restore(dir string, force bool) (Restored, error) {
+// that can't be read for now. mend, unless it is nil, changes the snapshot's records before they are
+// anybody's catalog; if it fails, the catalog stays.
+func Restore(dir string, force bool, mend func(tx *Tx, taken time.Time) error) (Restored, error) {
 	var r Restored
 	lock, err := lockStore(dir, false, time.Second)
 	if err != nil {
@@ -129,7 +130,7 @@ func Restore(dir string, force bool) (Restored, error) {
 			err = refuseRestore(dir, r.Taken)
 		}
 		if err == nil {
-			r.Kept, err = restore(dir, snapshot, r.Taken)
+			r.Kept, err = restore(dir, snapshot, r.Taken, mend)
 		}
 	}
 	return r, errors.Join(err, lock.release())
@@ -164,17 +165,31 @@ func checkCatalog(dir string) error {
 	return firstError(err, guard(bf.db.Close))
 }
 
-func restore(dir, snapshot string, taken time.Time) (kept string, err error) {
+func restore(dir, snapshot string, taken time.Time, mend func(*Tx, time.Time) error) (kept string, err error) {
+	useless := func(err error) error {
+		return mr.Errorf(mr.Damaged, "store %s: the snapshot of the catalog is damaged, too: %w; move the store's folder away and run the jobs again (outputs are not touched)", dir, err)
+	}
 	if err := verifySnapshot(snapshot); err != nil {
-		return "", mr.Errorf(mr.Damaged, "store %s: the snapshot of the catalog is damaged, too: %w; move the store's folder away and run the jobs again (outputs are not touched)", dir, err)
+		return "", useless(err)
 	}
 	path := filepath.Join(dir, catalogName)
 	tmp := path + newSuffix
 	// The snapshot leaps itself: should it be restored again, that is to yet other epochs.
-	if err := errors.Join(leap(snapshot), os.Chtimes(snapshot, time.Time{}, taken)); err != nil {
+	if err := errors.Join(update(snapshot, leap), os.Chtimes(snapshot, time.Time{}, taken)); err != nil {
 		return "", cannotUse(dir, err)
 	}
-	if err := copyFile(snapshot, tmp); err != nil {
+	err = copyFile(snapshot, tmp)
+	if err == nil && mend != nil {
+		err = update(tmp, func(b *bolt.Tx) error {
+			tx := &Tx{s: &Store{dir: dir}, b: b}
+			return errors.Join(createTables(b), tx.run(func(tx *Tx) error { return mend(tx, taken) }))
+		})
+	}
+	if err != nil {
+		os.Remove(tmp) //nolint:errcheck // it may not be there; and the next start removes it
+		if mr.KindOf(err) == mr.Damaged {
+			return "", useless(errors.New("records in it cannot be read"))
+		}
 		return "", cannotUse(dir, err)
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -201,20 +216,21 @@ func unused(path string) string {
 	}
 }
 
-// leap moves the epoch of a catalog on.
-func leap(path string) error {
+// update runs fn in a transaction of a bbolt file that nobody has open.
+func update(path string, fn func(*bolt.Tx) error) error {
 	bf, err := openBolt(path, false, 0, 64<<10)
 	if err != nil {
 		return err
 	}
-	err = guard(func() error { return bf.db.Update(leapIn) })
+	err = guard(func() error { return bf.db.Update(fn) })
 	if p := (*panicked)(nil); errors.As(err, &p) {
 		return errors.Join(err, bf.abandon()) // bbolt may hold its own locks
 	}
 	return errors.Join(err, bf.db.Close())
 }
 
-func leapIn(b *bolt.Tx) error {
+// leap moves the epoch of a catalog on.
+func leap(b *bolt.Tx) error {
 	self := b.Bucket(selfBucket())
 	if self == nil || len(self.Get([]byte("epoch"))) != 8 {
 		return errors.New("the snapshot is of no catalog")

@@ -24,7 +24,7 @@ func TestRestoredTwice(t *testing.T) {
 	var last uint64
 	var taken time.Time
 	for _, blocks := range []int{20, 3} {
-		r, err := store.Restore(dir, true)
+		r, err := store.Restore(dir, true, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

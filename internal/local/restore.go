@@ -19,17 +19,14 @@ type Restored struct {
 }
 
 // Restore puts the last snapshot of a catalog in its place; see store.Restore. A record that
-// can't be read is damage, too, which the store knows nothing of.
+// can't be read is damage, too, which the store knows nothing of. The jobs that had not ended are ended before
+// anybody can take them up.
 func Restore(dir string, force bool, now time.Time) (r Restored, err error) {
-	if r.Restored, err = store.Restore(dir, force || recordsDamaged(dir)); err != nil {
-		return r, err
-	}
-	s, err := store.Open(dir, store.Options{})
-	if err != nil {
-		return r, err
-	}
-	r.Ended, err = engine.EndRestored(s, r.Taken, now)
-	return r, errors.Join(err, s.Close())
+	r.Restored, err = store.Restore(dir, force || recordsDamaged(dir), func(tx *store.Tx, taken time.Time) (err error) {
+		r.Ended, err = engine.EndRestored(tx, taken, now)
+		return err
+	})
+	return r, err
 }
 
 func recordsDamaged(dir string) bool {
@@ -37,7 +34,7 @@ func recordsDamaged(dir string) bool {
 	if err != nil {
 		return false // store.Restore looks at that itself
 	}
-	err = engine.CheckRecords(s)
+	err = s.View(engine.CheckRecords)
 	return mr.KindOf(errors.Join(err, s.Close())) == mr.Damaged
 }
 
