@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -8,9 +9,17 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// CheckRecords reads the records that a catalog's jobs and outputs stand on. One that can't be
-// read is an error of kind mr.Damaged.
+// CheckRecords reads the records that a catalog's jobs and outputs stand on. One that is damaged
+// is an error of kind mr.Damaged, and one of a later version of kind mr.Refused.
 func CheckRecords(tx *store.Tx) error {
+	err := checkRecords(tx)
+	if errors.Is(err, lineage.ErrVersion) {
+		err = mr.Errorf(mr.Refused, "%w", err)
+	}
+	return err
+}
+
+func checkRecords(tx *store.Tx) error {
 	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
 		r, err := decodeJob(v)
 		if err != nil {

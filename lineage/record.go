@@ -30,6 +30,10 @@ const (
 
 var errDamagedRecord = errors.New("damaged record")
 
+// ErrVersion is in the error about a record of a version that this program does not know. It is not
+// damaged.
+var ErrVersion = errors.New("cannot read")
+
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 type enc struct{ b []byte }
@@ -99,7 +103,7 @@ func newDec(what string, b []byte) *dec {
 	case fields < 1 || binary.BigEndian.Uint32(b[fields:]) != crc32.Checksum(b[:fields], castagnoli()):
 		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a %w (%s); mrctl store restore puts the last snapshot of the catalog in its place", errDamagedRecord, what)}
 	case b[0] != recordVersion:
-		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a record (%s) that this version cannot read; use the version of mr that wrote the store", what)}
+		return &dec{err: mr.Errorf(mr.Damaged, "the catalog holds a record (%s) that this version %w; use the version of mr that wrote the store", what, ErrVersion)}
 	}
 	return &dec{b: b[1:fields]}
 }

@@ -22,10 +22,19 @@ type Restored struct {
 // can't be read is damage, too, which the store knows nothing of. The jobs that had not ended are ended before
 // anybody can take them up.
 func Restore(dir string, force bool, now time.Time) (r Restored, err error) {
-	r.Restored, err = store.Restore(dir, force || recordsDamaged(dir), func(tx *store.Tx, taken time.Time) (err error) {
+	end := func(tx *store.Tx, taken time.Time) (err error) {
 		r.Ended, err = engine.EndRestored(tx, taken, now)
 		return err
-	})
+	}
+	r.Restored, err = store.Restore(dir, force, end)
+	if mr.KindOf(err) == mr.Refused && recordsDamaged(dir) {
+		r.Restored, err = store.Restore(dir, true, func(tx *store.Tx, taken time.Time) error {
+			if err := engine.CheckRecords(tx); err != nil { // with the same damage it is nothing but older
+				return err
+			}
+			return end(tx, taken)
+		})
+	}
 	return r, err
 }
 

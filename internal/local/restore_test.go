@@ -1,7 +1,9 @@
 package local
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +49,62 @@ func TestDamagedRecords(t *testing.T) {
 			}
 			if _, err := Restore(dir, false, time.Now()); mr.KindOf(err) != mr.Refused {
 				t.Errorf("again: %v", err)
+			}
+		})
+	}
+}
+
+// A snapshot with the damage that its catalog has is nothing but older, and a catalog with records of a later
+// version is not damaged: both stay.
+func TestRestoreGainsSomething(t *testing.T) {
+	t.Parallel()
+	sum := func(b []byte) []byte {
+		return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	}
+	for name, c := range map[string]struct {
+		record     []byte // of an output
+		inSnapshot bool
+		kind       mr.Kind
+		why        string
+	}{
+		"the same damage":    {record: []byte("no record"), inSnapshot: true, kind: mr.Damaged, why: "too"},
+		"of a later version": {record: sum([]byte{9}), kind: mr.Refused, why: "--force"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "store")
+			s, err := store.Open(dir, store.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			put := func(key string, b []byte) error {
+				return s.Update(func(tx *store.Tx) error { return tx.Put(store.Outputs, []byte(key), b) })
+			}
+			if c.inSnapshot {
+				err = put("old", c.record)
+			}
+			err = errors.Join(err, s.Snapshot(0), put("new", c.record), s.Close())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Restore(dir, false, time.Now())
+			if mr.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("kind %d: %v", mr.KindOf(err), err)
+			}
+			if s, err = store.Open(dir, store.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			err = s.View(func(tx *store.Tx) error {
+				if tx.Get(store.Outputs, []byte("new")) == nil {
+					t.Error("the catalog was replaced")
+				}
+				return nil
+			})
+			if err := errors.Join(err, s.Close()); err != nil {
+				t.Error(err)
+			}
+			if _, err := Restore(dir, true, time.Now()); err != nil {
+				t.Errorf("by force: %v", err)
 			}
 		})
 	}
