@@ -364,7 +364,10 @@ func explainTasks(tx *store.Tx, r *record, vs mr.JobID, rs *rows, at time.Time) 
 			}
 			if r.State.Done() {
 				reason = "the job ended before it was done"
-				if t != nil && t.Failures > 0 {
+				switch {
+				case t != nil && t.State == lineage.TaskLost:
+					reason = t.Reason
+				case t != nil && t.Failures > 0:
 					reason = "failed; mrctl logs tells how"
 				}
 			} else if k == plan.Map && i < len(now.splits) {

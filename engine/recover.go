@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mrd-io/mr"
@@ -48,6 +49,10 @@ func (l *loop) resume(j *job) error {
 		return nil
 	}
 	maps, err := l.resumeMaps(j)
+	if errors.Is(err, errPlan) {
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanFailed{j.rec.ID, err.Error()})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -65,17 +70,20 @@ func (l *loop) resume(j *job) error {
 	return nil
 }
 
+// errPlan ends a job that cannot go on as it was planned. The others do.
+var errPlan = errors.New("the job cannot go on; run it again, which uses what it has left in the store")
+
 // resumeMaps rebuilds the map tasks from the plan and the tasks on record.
 func (l *loop) resumeMaps(j *job) ([]planned, error) {
 	var ps []planned
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
 		b := lineage.GetPlan(tx, j.rec.Plan)
 		if b == nil {
-			return mr.Errorf(mr.Damaged, "the plan of job %s is not in the catalog", j.rec.ID)
+			return fmt.Errorf("its plan is not in the catalog: %w", errPlan)
 		}
 		var err error
 		if j.splits, err = input.DecodeSplits(b); err != nil {
-			return mr.Errorf(mr.Damaged, "the plan of job %s: %w", j.rec.ID, err)
+			return fmt.Errorf("its plan in the catalog: %w: %w", err, errPlan)
 		}
 		j.maps, ps = make([]taskInfo, len(j.splits)), make([]planned, len(j.splits))
 		for i, s := range j.splits {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
 
@@ -25,8 +26,13 @@ func checkRecords(tx *store.Tx) error {
 		if err != nil {
 			return err
 		}
-		if _, err = sideOf(tx, r); err != nil { // its plan and its tasks
+		if _, err = splitsOf(tx, r); err != nil {
 			return err
+		}
+		for k := plan.Map; k <= plan.Reduce; k++ {
+			if err := lineage.CheckTasks(tx, r.ID, k); err != nil {
+				return err
+			}
 		}
 		for _, stage := range [...]mr.Digest{r.MapStage, r.ReduceStage} {
 			if _, err := lineage.GetStage(tx, stage); err != nil {

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -228,5 +229,55 @@ func TestSlotsRememberOneKeyAStage(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// One damaged record costs that task alone, and is told to who asks for damage. So does one that is at another
+// task's place.
+func TestDamagedTaskIsLost(t *testing.T) {
+	const job = "job_x"
+	put := func(tx *store.Tx, i int) error {
+		return PutTask(tx, job, plan.Map, i, &Task{State: TaskDone, Key: mr.Digest{byte(i)}, Made: plan.Made{Run: uint64(i + 1)}})
+	}
+	at := func(tx *store.Tx, i int) []byte { return tx.Get(store.Tasks, taskKey(job, plan.Map, i)) }
+	for name, damage := range map[string]func(tx *store.Tx) error{
+		"a wrong bit": func(tx *store.Tx) error {
+			b := append([]byte{}, at(tx, 1)...)
+			b[len(b)/2] ^= 4
+			return tx.Put(store.Tasks, taskKey(job, plan.Map, 1), b)
+		},
+		"at another's place": func(tx *store.Tx) error {
+			return tx.Put(store.Tasks, taskKey(job, plan.Map, 1), append([]byte{}, at(tx, 2)...))
+		},
+	} {
+		s := open(t)
+		var states []TaskState
+		err := s.Update(func(tx *store.Tx) error {
+			states = nil
+			for i := range 3 {
+				if err := put(tx, i); err != nil {
+					return err
+				}
+			}
+			if err := CheckTasks(tx, job, plan.Map); err != nil {
+				t.Errorf("%s: before: %v", name, err)
+			}
+			if err := damage(tx); err != nil {
+				return err
+			}
+			if err := CheckTasks(tx, job, plan.Map); mr.KindOf(err) != mr.Damaged {
+				t.Errorf("%s: %v", name, err)
+			}
+			return ScanTasks(tx, job, plan.Map, func(i int, task *Task) error {
+				states = append(states, task.State)
+				if (task.State == TaskDone) != (task.Made.Run == uint64(i+1)) || task.State == TaskLost && task.Reason == "" {
+					t.Errorf("%s: task %d: %+v", name, i, task)
+				}
+				return nil
+			})
+		})
+		if err != nil || !slices.Equal(states, []TaskState{TaskDone, TaskLost, TaskDone}) {
+			t.Errorf("%s: tasks are %v, %v", name, states, err)
+		}
 	}
 }

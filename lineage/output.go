@@ -39,6 +39,8 @@ const (
 	Evicted     = "evicted"     // to keep the store within its bound
 	Invalidated = "invalidated" // on somebody's request
 	Replaced    = "replaced"    // by the same task's later output
+
+	recordDamaged = "lost: its record in the catalog was damaged"
 )
 
 // PutOutput records o under its key, replacing an earlier record.
@@ -90,7 +92,7 @@ func GetOutput(tx *store.Tx, key mr.Digest) (*Output, error) {
 func readOutput(key mr.Digest, b []byte) (*Output, error) {
 	o, err := decodeOutput(key, b)
 	if errors.Is(err, errDamagedRecord) {
-		return &Output{Key: key, Gone: "lost: its record in the catalog was damaged"}, nil
+		return &Output{Key: key, Gone: recordDamaged}, nil
 	}
 	return o, err
 }

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -67,34 +68,65 @@ func PutTask(tx *store.Tx, job mr.JobID, kind plan.Kind, index int, t *Task) err
 	e.moment(t.Began)
 	e.moment(t.Ended)
 	e.num(int64(t.Took))
+	e.num(placeOf(kind, index))
 	return wrap("task", tx.Put(store.Tasks, taskKey(job, kind, index), e.record()))
 }
 
-// ScanTasks calls fn with the tasks of one phase on record, by index.
+// placeOf is what of a task's key its record repeats: a checksum knows nothing of keys, and with one wrong
+// bit there a task would pass for another. It is never 0, as in records of earlier versions.
+func placeOf(kind plan.Kind, index int) int64 { return int64(kind)<<32 + int64(index) + 1 }
+
+// CheckTasks reads the records of a job's tasks. A damaged one is an error of kind mr.Damaged.
+func CheckTasks(tx *store.Tx, job mr.JobID, kind plan.Kind) error {
+	return scanTasks(tx, job, kind, func(_ int, _ *Task, err error) error { return err })
+}
+
+// ScanTasks calls fn with the tasks of one phase on record, by index. One whose record is damaged is lost.
 func ScanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t *Task) error) error {
+	return scanTasks(tx, job, kind, func(i int, t *Task, err error) error {
+		if errors.Is(err, errDamagedRecord) {
+			t, err = &Task{State: TaskLost, Reason: recordDamaged}, nil
+		}
+		if err != nil {
+			return err
+		}
+		return fn(i, t)
+	})
+}
+
+func scanTasks(tx *store.Tx, job mr.JobID, kind plan.Kind, fn func(index int, t *Task, err error) error) error {
 	prefix := taskKey(job, kind, 0)
 	prefix = prefix[:len(prefix)-4]
 	return tx.Scan(store.Tasks, prefix, func(k, v []byte) error {
-		d := newDec("task", v)
-		t := &Task{State: TaskState(d.num()), Cached: d.num() == 1, Key: d.digest()}
-		t.Made.Run = d.unum()
-		t.Made.Digest = d.digest()
-		t.Made.Records = d.num()
-		t.Made.Raw = d.num()
-		t.Made.Stored = d.num()
-		t.Starts = int(d.num())
-		t.Failures = int(d.num())
-		t.Attempt = plan.Attempt(d.unum())
-		t.Reason = d.str()
-		t.Skipped = d.bad()
-		t.Worker = d.str()
-		t.Began, t.Ended = d.moment(), d.moment()
-		t.Took = time.Duration(d.num())
-		if d.err != nil || len(k) != len(prefix)+4 {
-			return wrap("task of "+string(job), d.err)
+		if len(k) != len(prefix)+4 {
+			return nil
 		}
-		return fn(int(binary.BigEndian.Uint32(k[len(prefix):])), t)
+		i := int(binary.BigEndian.Uint32(k[len(prefix):]))
+		t, err := decodeTask(v, placeOf(kind, i))
+		return fn(i, t, wrap("task of "+string(job), err))
 	})
+}
+
+func decodeTask(b []byte, place int64) (*Task, error) {
+	d := newDec("task", b)
+	t := &Task{State: TaskState(d.num()), Cached: d.num() == 1, Key: d.digest()}
+	t.Made.Run = d.unum()
+	t.Made.Digest = d.digest()
+	t.Made.Records = d.num()
+	t.Made.Raw = d.num()
+	t.Made.Stored = d.num()
+	t.Starts = int(d.num())
+	t.Failures = int(d.num())
+	t.Attempt = plan.Attempt(d.unum())
+	t.Reason = d.str()
+	t.Skipped = d.bad()
+	t.Worker = d.str()
+	t.Began, t.Ended = d.moment(), d.moment()
+	t.Took = time.Duration(d.num())
+	if p := d.num(); p != 0 && p != place {
+		d.fail()
+	}
+	return t, d.err
 }
 
 // DeleteTasks removes the tasks of a job.

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
+)
+
+// underWay puts a job with three map tasks, which are done, on record.
+func underWay(t *testing.T, s *store.Store) *record {
+	t.Helper()
+	splits := make([]input.Split, 3)
+	for i := range splits {
+		splits[i].Pieces = []input.Piece{{Path: "/in", Off: int64(i), Len: 1}}
+	}
+	r := &record{
+		ID: newJobID(time.Now()), State: mr.Running, Phase: "map", Maps: len(splits), Format: "text", MadeOutput: true,
+		Spec: mr.Spec{Job: "j", Args: []string{"word"}, Output: t.TempDir() + "/out"}, Traits: mr.Traits{Job: "j", Version: "1", Reduce: true},
+	}
+	stages := stagesOf(r)
+	r.MapStage, r.ReduceStage = stages[plan.Map].Digest, stages[plan.Reduce].Digest
+	var runs []uint64
+	for range splits {
+		runs = append(runs, smallRun(t, s))
+	}
+	err := s.Update(func(tx *store.Tx) (err error) {
+		if r.Plan, err = lineage.PutPlan(tx, input.AppendSplits(nil, splits)); err != nil {
+			return err
+		}
+		for i, run := range runs {
+			if err := tx.CommitRun(store.RunID(run)); err != nil {
+				return err
+			}
+			if err := lineage.PutTask(tx, r.ID, plan.Map, i, &lineage.Task{State: lineage.TaskDone, Key: mr.Digest{byte(i)}, Made: plan.Made{Run: run}}); err != nil {
+				return err
+			}
+		}
+		return putJob(tx, r)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Damage to what is on record of a job under way costs no more than that job: a task of it runs again, or it
+// fails and says why.
+func TestDamageToAJobUnderWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(tx *store.Tx, r *record) error
+		done   []bool
+		failed string
+	}{
+		"none": {func(*store.Tx, *record) error { return nil }, []bool{true, true, true}, ""},
+		"a task": {func(tx *store.Tx, r *record) error {
+			key := append([]byte(r.ID), '/', byte(plan.Map), 0, 0, 0, 1)
+			b := append([]byte{}, tx.Get(store.Tasks, key)...)
+			b[len(b)/2] ^= 1
+			return tx.Put(store.Tasks, key, b)
+		}, []bool{true, false, true}, ""},
+		"the plan": {func(tx *store.Tx, r *record) error {
+			return tx.Put(store.Plans, r.Plan[:], []byte("no plan"))
+		}, nil, "its plan"},
+		"no plan": {func(tx *store.Tx, r *record) error { return tx.Delete(store.Plans, r.Plan[:]) }, nil, "its plan"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := store.Open(t.TempDir(), store.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close() //nolint:errcheck // the test is over
+			r := underWay(t, s)
+			if err := s.Update(func(tx *store.Tx) error { return c.change(tx, r) }); err != nil {
+				t.Fatal(err)
+			}
+			l := &New(Options{Store: s}).loop
+			if err := l.recover(); err != nil {
+				t.Fatal(err)
+			}
+			var done []bool
+			failed := ""
+			for _, ev := range l.queue {
+				switch ev := ev.(type) {
+				case evPlanned:
+					for _, p := range ev.maps {
+						done = append(done, p.done)
+					}
+				case evPlanFailed:
+					failed = ev.err
+				}
+			}
+			if !slices.Equal(done, c.done) || (failed == "") != (c.failed == "") || !strings.Contains(failed, c.failed) {
+				t.Errorf("map tasks are done: %v, want %v; it fails with %q", done, c.done, failed)
+			}
+		})
+	}
+}
