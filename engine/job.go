@@ -260,7 +260,7 @@ func (j *job) phase(k plan.Kind) *mr.PhaseStatus {
 // program is what the tasks of one phase execute. Map tasks don't get the arguments
 // that the job declared to be the reducer's alone: not passed, they can't be observed.
 func (r *record) program(k plan.Kind) plan.Program {
-	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Args: r.Spec.Args, Env: r.Env}
+	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Args: r.Spec.Args, Env: r.Env, Version: r.Traits.Version}
 	if k == plan.Map {
 		p.Code, p.Args = p.Code.ForMap(), mapArgs(r.Traits, r.Spec.Args)
 	}

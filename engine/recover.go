@@ -49,6 +49,9 @@ func (l *loop) resume(j *job) error {
 		return nil
 	}
 	maps, err := l.resumeMaps(j)
+	if s := stagesOf(&j.rec); err == nil && j.rec.Phase != "commit" && (s[plan.Map].Digest != j.rec.MapStage || s[plan.Reduce].Digest != j.rec.ReduceStage) {
+		err = fmt.Errorf("it was planned by another version of mr, whose outputs this one must not mix with its own: %w", errPlan)
+	}
 	if errors.Is(err, errPlan) {
 		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanFailed{j.rec.ID, err.Error()})
 		return nil

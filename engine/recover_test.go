@@ -51,7 +51,7 @@ func underWay(t *testing.T, s *store.Store) *record {
 }
 
 // Damage to what is on record of a job under way costs no more than that job: a task of it runs again, or it
-// fails and says why.
+// fails and says why. And what was planned by another version goes on with that or not at all.
 func TestDamageToAJobUnderWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(tx *store.Tx, r *record) error
@@ -69,6 +69,15 @@ func TestDamageToAJobUnderWay(t *testing.T) {
 			return tx.Put(store.Plans, r.Plan[:], []byte("no plan"))
 		}, nil, "its plan"},
 		"no plan": {func(tx *store.Tx, r *record) error { return tx.Delete(store.Plans, r.Plan[:]) }, nil, "its plan"},
+		"another version": {func(tx *store.Tx, r *record) error {
+			r.MapStage[0] ^= 1
+			return putJob(tx, r)
+		}, nil, "another version"},
+		"another version's parts, all made": {func(tx *store.Tx, r *record) error {
+			r.MapStage[0] ^= 1
+			r.Phase = "commit"
+			return putJob(tx, r)
+		}, []bool{true, true, true}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := store.Open(t.TempDir(), store.Options{})

@@ -56,6 +56,8 @@ type Program struct {
 	Code mr.Code
 	Args []string
 	Env  []Component // declared variables, with their values
+
+	Version string // of the built-in that the keys of its outputs name; "": whichever there is
 }
 
 // Work is one attempt's order to a worker.

@@ -305,6 +305,18 @@ func (s *Service) runner(ctx context.Context, p *plan.Program) (mr.Runner, error
 		}
 		return s.o.Binaries.Open(ctx, p.Code.Path, p.Code.Digest, p.Job, p.Args, env)
 	}
+	r, err := s.builtin(p)
+	if err != nil {
+		return nil, err
+	}
+	if v := r.Traits().Version; p.Version != "" && p.Version != v {
+		return nil, &taskFailure{kind: plan.BadInput, err: mr.Errorf(mr.Failed, "the job was planned with version %s of %s, and this program has version %s, whose records must not be mixed with those: run the job again", p.Version, p.Job, v)}
+	}
+	return r, nil
+}
+
+// builtin finds or makes a built-in with arguments.
+func (s *Service) builtin(p *plan.Program) (*mr.Program, error) {
 	key := fmt.Sprintf("%q %q", p.Job, p.Args)
 	def, ok := s.o.Builtin(p.Job)
 	if !ok {
