@@ -38,11 +38,18 @@ const verdictPrefix = "verdict/"
 
 func verdictKey(stage mr.Digest) []byte { return append([]byte(verdictPrefix), stage[:]...) }
 
+// A verdict is recorded with its complement: with one wrong bit it is none. Earlier versions
+// wrote the first byte alone.
+func putVerdict(tx *store.Tx, stage mr.Digest, v verdict) error {
+	return tx.Put(store.Meta, verdictKey(stage), []byte{byte(v), ^byte(v)})
+}
+
 func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
-	if b := tx.Get(store.Meta, verdictKey(stage)); len(b) == 1 && b[0] <= byte(indeterminate) {
-		return verdict(b[0])
+	b := tx.Get(store.Meta, verdictKey(stage))
+	if len(b) == 0 || b[0] > byte(indeterminate) || len(b) > 1 && b[1] != ^b[0] {
+		return untried
 	}
-	return untried
+	return verdict(b[0])
 }
 
 // mayShare reports whether a job may use an output: one of its own, or one of a stage
@@ -121,7 +128,7 @@ func (l *loop) judge(j *job, k plan.Kind, v verdict) {
 		if verdictOf(tx, stage) >= v {
 			return nil
 		}
-		return tx.Put(store.Meta, verdictKey(stage), []byte{byte(v)})
+		return putVerdict(tx, stage, v)
 	})
 	if err != nil {
 		l.e.log.Error("recording a verdict", "stage", stage.Short(), "err", err)
@@ -264,7 +271,7 @@ func (l *loop) audited(a drawnHit, v verdict, err error) {
 	}
 	l.e.log.Error("a stored output is not what its code makes now: its stage is not shared any more", "task", a.name, "stage", a.stage.Short())
 	err = l.e.o.Store.Update(func(tx *store.Tx) error {
-		return tx.Put(store.Meta, verdictKey(a.stage), []byte{byte(v)})
+		return putVerdict(tx, a.stage, v)
 	})
 	if err != nil {
 		l.e.log.Error("recording a verdict", "stage", a.stage.Short(), "err", err)

@@ -78,3 +78,43 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 		})
 	}
 }
+
+// One wrong bit makes no other verdict of one, and those of earlier versions are read.
+func TestVerdictWithAWrongBitIsNone(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	stage := mr.Digest{1}
+	err = s.Update(func(tx *store.Tx) error {
+		for v := deterministic; v <= indeterminate; v++ {
+			if err := putVerdict(tx, stage, v); err != nil {
+				return err
+			}
+			if got := verdictOf(tx, stage); got != v {
+				t.Errorf("%v is read as %v", v, got)
+			}
+			for i := range 16 {
+				b := []byte{byte(v), ^byte(v)}
+				b[i/8] ^= 1 << (i % 8)
+				if err := tx.Put(store.Meta, verdictKey(stage), b); err != nil {
+					return err
+				}
+				if got := verdictOf(tx, stage); got != untried {
+					t.Errorf("%v with bit %d wrong is read as %v", v, i, got)
+				}
+			}
+			if err := tx.Put(store.Meta, verdictKey(stage), []byte{byte(v)}); err != nil {
+				return err
+			}
+			if got := verdictOf(tx, stage); got != v {
+				t.Errorf("%v of an earlier version is read as %v", v, got)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
