@@ -7,6 +7,9 @@ import (
 	"encoding/binary"
 	"encoding/gob"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"strings"
 	"time"
 
@@ -93,29 +96,50 @@ func putJob(tx *store.Tx, r *record) error {
 
 func encodeJob(r *record) ([]byte, error) {
 	b, err := json.Marshal(r)
-	if err != nil || !bytes.Contains(b, notUTF8) {
-		return b, err
+	if err == nil && bytes.Contains(b, notUTF8) {
+		var exact bytes.Buffer
+		if err := gob.NewEncoder(&exact).Encode(said{r.Submit, r.Spec, r.Traits, r.Env}); err != nil {
+			return nil, err
+		}
+		whole := *r
+		whole.Exact = exact.Bytes()
+		b, err = json.Marshal(&whole)
 	}
-	var exact bytes.Buffer
-	if err := gob.NewEncoder(&exact).Encode(said{r.Submit, r.Spec, r.Traits, r.Env}); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	whole := *r
-	whole.Exact = exact.Bytes()
-	return json.Marshal(&whole)
+	b = b[:len(b)-1]
+	return fmt.Appendf(b, `%s%08x"}`, jobSum, crc32.ChecksumIEEE(b)), nil
+}
+
+// jobSum begins the last field of a record, the CRC-32 of all before it. What goes on after a restart must be
+// what was submitted, or its outputs get keys that are not theirs.
+const jobSum = `,"CRC":"`
+
+// checkJob verifies a record's checksum; those of earlier versions have none.
+func checkJob(b []byte) error {
+	i := bytes.LastIndex(b, []byte(jobSum))
+	if i < 0 || string(b[i+len(jobSum):]) == fmt.Sprintf(`%08x"}`, crc32.ChecksumIEEE(b[:i])) {
+		return nil
+	}
+	return unreadableJob(errors.New("checksum"))
+}
+
+func unreadableJob(err error) error {
+	return mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w; mrctl store restore puts the last snapshot of the catalog in its place", err)
 }
 
 func decodeJob(b []byte) (*record, error) {
 	r := new(record)
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w; mrctl store restore puts the last snapshot of the catalog in its place", err)
+		return nil, unreadableJob(err)
 	}
 	if len(r.Exact) == 0 {
 		return r, nil
 	}
 	var s said
 	if err := gob.NewDecoder(bytes.NewReader(r.Exact)).Decode(&s); err != nil {
-		return nil, mr.Errorf(mr.Damaged, "the catalog holds a job record that this version cannot read: %w; mrctl store restore puts the last snapshot of the catalog in its place", err)
+		return nil, unreadableJob(err)
 	}
 	r.Submit, r.Spec, r.Traits, r.Env, r.Exact = s.Submit, s.Spec, s.Traits, s.Env, nil
 	return r, nil
@@ -132,17 +156,29 @@ func getJob(tx *store.Tx, id mr.JobID) (*record, error) {
 // openJobs returns the jobs on record that have not ended, by age. Of the others no more is read
 // than their state: a store may have tens of thousands.
 func openJobs(tx *store.Tx) (open []*record, err error) {
-	err = tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		if mr.State(topString(v, "State")).Done() {
-			return nil
+	err = tx.Scan(store.Jobs, nil, func(k, v []byte) error {
+		r, err := openJob(v)
+		if r != nil && err == nil && r.ID != mr.JobID(k) {
+			err = unreadableJob(errors.New("it is of another job"))
 		}
-		r, err := decodeJob(v)
-		if err == nil && !r.State.Done() {
+		if r != nil {
 			open = append(open, r)
 		}
 		return err
 	})
 	return open, err
+}
+
+// openJob returns the job of a record, nil if it has ended.
+func openJob(v []byte) (*record, error) {
+	if mr.State(topString(v, "State")).Done() {
+		return nil, nil
+	}
+	r, err := decodeJob(v)
+	if err != nil || r.State.Done() {
+		return nil, err
+	}
+	return r, checkJob(v)
 }
 
 // lastJobs hands the jobs on record to fn, the last first, until it says that it needs no more. With a

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,5 +111,30 @@ func TestDamageToAJobUnderWay(t *testing.T) {
 				t.Errorf("map tasks are done: %v, want %v; it fails with %q", done, c.done, failed)
 			}
 		})
+	}
+}
+
+// A job goes on as it was submitted or not at all: one wrong bit of its record is found, wherever it is. A record
+// of an earlier version has no checksum.
+func TestEveryFlippedBitOfAJobIsFound(t *testing.T) {
+	r := &record{ID: "job_x", State: mr.Running, Plan: mr.Digest{1}, MapStage: mr.Digest{2}, Spec: mr.Spec{Job: "grep", Args: []string{"foo", "\xff"}, Output: "/out"}}
+	want, err := encodeJob(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 * len(want) {
+		b := slices.Clone(want)
+		b[i/8] ^= 1 << (i % 8)
+		got, err := openJob(b)
+		if mr.KindOf(err) == mr.Damaged {
+			continue
+		}
+		if again, err2 := encodeJob(cmp.Or(got, new(record))); err != nil || err2 != nil || !bytes.Equal(again, want) {
+			t.Errorf("bit %d of byte %d, in %.20q: %s, %v", i%8, i/8, want[i/8:], again, err)
+		}
+	}
+	old := append(want[:bytes.LastIndex(want, []byte(jobSum))], '}')
+	if got, err := openJob(old); err != nil || got.Spec.Args[0] != "foo" {
+		t.Errorf("of an earlier version: %+v, %v", got, err)
 	}
 }

@@ -41,6 +41,9 @@ func checkRecords(tx *store.Tx) error {
 		}
 		return nil
 	})
+	if err == nil {
+		_, err = openJobs(tx) // which are looked at more closely
+	}
 	if err != nil {
 		return err
 	}
