@@ -197,14 +197,13 @@ func keysOfJob(tx *store.Tx, job string) (map[mr.Digest]bool, map[mr.JobID]bool,
 	keys, jobs := map[mr.Digest]bool{}, map[mr.JobID]bool{}
 	found := false
 	var ids []mr.JobID
-	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		r, err := decodeJob(v)
-		if err == nil && (string(r.ID) == job || r.Traits.Job == job) {
+	err := eachJob(tx, func(r *record) error {
+		if string(r.ID) == job || r.Traits.Job == job {
 			found = true
 			ids = append(ids, r.ID)
 			jobs[r.ID] = true
 		}
-		return err
+		return nil
 	})
 	if err == nil && !found {
 		err = mr.Errorf(mr.NotFound, "no job on record has the id or the name %q; mrctl list --all shows them", job)

@@ -181,6 +181,18 @@ func openJob(v []byte) (*record, error) {
 	return r, checkJob(v)
 }
 
+// eachJob hands the jobs on record to fn, by age, for the store's upkeep: a record that can't be read is passed
+// over. Of a job that has not ended it keeps the engine from starting, and who asks about all jobs is told.
+func eachJob(tx *store.Tx, fn func(*record) error) error {
+	return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		r, err := decodeJob(v)
+		if err != nil {
+			return nil
+		}
+		return fn(r)
+	})
+}
+
 // lastJobs hands the jobs on record to fn, the last first, until it says that it needs no more. With a
 // job's id it begins with the one before that job.
 func lastJobs(tx *store.Tx, before mr.JobID, fn func(*record) (more bool)) (err error) {

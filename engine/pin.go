@@ -68,13 +68,12 @@ func describePin(tx *store.Tx, r *record, at time.Time) (mr.CachePin, error) {
 	return p, err
 }
 
-// eachPin calls fn with the pinned jobs.
+// eachPin calls fn with the pinned jobs. That a job is pinned is in the key: with a record that can't be read
+// only the time is not known.
 func eachPin(tx *store.Tx, fn func(id mr.JobID, p pin) error) error {
 	return tx.Scan(store.Meta, []byte(pinPrefix), func(k, v []byte) error {
 		var p pin
-		if err := json.Unmarshal(v, &p); err != nil {
-			return mr.Errorf(mr.Damaged, "the pin %s cannot be read: %w", k, err)
-		}
+		_ = json.Unmarshal(v, &p)
 		return fn(mr.JobID(k[len(pinPrefix):]), p)
 	})
 }

@@ -84,7 +84,9 @@ func (e *Engine) prune(ctx context.Context) (jobs int) {
 			}
 			return nil
 		})
-		jobs += len(batch)
+		if err == nil {
+			jobs += len(batch)
+		}
 	}
 	if err == nil {
 		err = e.forgetSmall(ctx, now)
@@ -117,17 +119,24 @@ func (e *Engine) oldJobs(now time.Time) (old []mr.JobID, err error) {
 		var ended []mr.JobID // by id, so by age
 		var tasks []int      // of each of them
 		total := 0
-		err = tx.Scan(store.Jobs, nil, func(_, v []byte) error {
+		err = tx.Scan(store.Jobs, nil, func(k, v []byte) error {
 			total++
+			if pinned[mr.JobID(k)] {
+				return nil
+			}
 			r, err := decodeJob(v)
 			switch {
-			case err != nil || !r.State.Done() || pinned[r.ID]:
+			case err != nil: // it has ended, or the engine would not run
+				if made, ok := idTime(mr.JobID(k)); !ok || now.Sub(made) > pruneAfter {
+					old = append(old, mr.JobID(k))
+				}
+			case !r.State.Done():
 			case now.Sub(r.Ended) > pruneAfter:
 				old = append(old, r.ID)
 			default:
 				ended, tasks = append(ended, r.ID), append(tasks, r.Map.Tasks+r.Reduce.Tasks)
 			}
-			return err
+			return nil
 		})
 		from := min(max(total-len(old)-pruneJobs, 0), len(ended))
 		left := e.mostTasks()
@@ -174,13 +183,10 @@ func dropAll(tx *store.Tx, t store.Table, prefix []byte, drop func(k, v []byte) 
 // record names it, so those of jobs that are being planned must stay: with any, none goes.
 func dropPlans(tx *store.Tx) error {
 	used, planning := map[mr.Digest]bool{}, false
-	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		r, err := decodeJob(v)
-		if err == nil {
-			used[r.Plan] = true
-			planning = planning || r.Plan.IsZero() && !r.State.Done()
-		}
-		return err
+	err := eachJob(tx, func(r *record) error {
+		used[r.Plan] = true
+		planning = planning || r.Plan.IsZero() && !r.State.Done()
+		return nil
 	})
 	if err != nil || planning {
 		return err

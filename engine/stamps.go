@@ -85,11 +85,7 @@ func (e *Engine) usedStamps(ctx context.Context) (used map[uint64]bool, err erro
 	seen := map[use]bool{}
 	used = map[uint64]bool{}
 	err = e.o.Store.View(func(tx *store.Tx) error {
-		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-			r, err := decodeJob(v)
-			if err != nil {
-				return err
-			}
+		return eachJob(tx, func(r *record) error {
 			if r.Plan.IsZero() && !r.State.Done() || ctx.Err() != nil {
 				used = nil
 				return errEnough

@@ -16,13 +16,10 @@ type inUse struct {
 
 func readInUse(tx *store.Tx) (*inUse, error) {
 	u := &inUse{stages: map[mr.Digest]bool{}, outputs: map[mr.Digest]bool{}, jobs: map[mr.JobID]bool{}}
-	err := tx.Scan(store.Jobs, nil, func(_, v []byte) error {
-		r, err := decodeJob(v)
-		if err == nil {
-			u.jobs[r.ID], u.stages[r.MapStage], u.stages[r.ReduceStage] = true, true, true
-			u.planning = u.planning || r.Plan.IsZero() && !r.State.Done()
-		}
-		return err
+	err := eachJob(tx, func(r *record) error {
+		u.jobs[r.ID], u.stages[r.MapStage], u.stages[r.ReduceStage] = true, true, true
+		u.planning = u.planning || r.Plan.IsZero() && !r.State.Done()
+		return nil
 	})
 	if err != nil {
 		return nil, err

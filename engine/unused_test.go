@@ -222,3 +222,52 @@ func TestPruneLeavesWhatIsUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A record of a job that has ended and can't be read does not stop the store's upkeep, and goes when it is
+// old. One of a pin is a pin.
+func TestUnreadableRecordsStopNoUpkeep(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	old, young := newJobID(now.Add(-2*pruneAfter)), newJobID(now)
+	sound := &record{ID: newJobID(now), State: mr.Succeeded, Submitted: now, Ended: now}
+	pinned := &record{ID: newJobID(now.Add(-3 * pruneAfter)), State: mr.Succeeded, Ended: now.Add(-3 * pruneAfter)}
+	unused := mr.Digest{1}
+	err := s.Update(func(tx *store.Tx) error {
+		for _, id := range []mr.JobID{old, young} {
+			if err := tx.Put(store.Jobs, []byte(id), []byte(`{"State":"SUCCEEDED"`)); err != nil {
+				return err
+			}
+		}
+		return errors.Join(putJob(tx, sound), putJob(tx, pinned), lineage.PutStage(tx, plan.Stage{Digest: unused}),
+			tx.Put(store.Meta, []byte(pinPrefix+string(pinned.ID)), []byte("{")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.prune(t.Context())
+	if _, err := e.CacheVerify(t.Context()); err != nil {
+		t.Errorf("verifying: %v", err)
+	}
+	if _, err := e.CacheInvalidate(t.Context(), string(sound.ID)); err != nil {
+		t.Errorf("invalidating: %v", err)
+	}
+	if _, _, err := e.victims(t.Context(), 0, true); err != nil {
+		t.Errorf("evicting: %v", err)
+	}
+	if _, err := (Catalog{s}).List(t.Context(), true); mr.KindOf(err) != mr.Damaged {
+		t.Errorf("a list of all: %v", err)
+	}
+	err = s.View(func(tx *store.Tx) error {
+		for id, stays := range map[mr.JobID]bool{old: false, young: true, sound.ID: true, pinned.ID: true} {
+			if there := tx.Get(store.Jobs, []byte(id)) != nil; there != stays {
+				t.Errorf("job %s: on record %v", id, there)
+			}
+		}
+		if tx.Get(store.Stages, unused[:]) != nil {
+			t.Error("what is unused stays")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

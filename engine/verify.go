@@ -55,13 +55,7 @@ func (c Catalog) verify(ctx context.Context) (v mr.CacheVerdict, damaged []victi
 	var outs []*lineage.Output
 	names := map[mr.JobID]string{}
 	err = c.Store.View(func(tx *store.Tx) error {
-		err := tx.Scan(store.Jobs, nil, func(_, b []byte) error {
-			r, err := decodeJob(b)
-			if err == nil {
-				names[r.ID] = r.Traits.Job
-			}
-			return err
-		})
+		err := eachJob(tx, func(r *record) error { names[r.ID] = r.Traits.Job; return nil })
 		if err != nil {
 			return err
 		}
