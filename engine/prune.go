@@ -220,12 +220,12 @@ func dropOutputs(tx *store.Tx, now time.Time) error {
 	})
 }
 
-// forgetSmall gives up the outputs in the catalog that nobody has wanted for long: what volumes may
-// take never reaches them.
+// forgetSmall gives up the outputs in the catalog that nobody has wanted for long, and those of volumes that are
+// gone: what volumes may take never reaches them.
 func (e *Engine) forgetSmall(ctx context.Context, now time.Time) error {
 	e.keep.mu.Lock()
 	defer e.keep.mu.Unlock()
-	_, runs, err := e.o.Store.Layout()
+	volumes, runs, err := e.o.Store.Layout()
 	if err != nil {
 		e.log.Warn("removing small outputs with bad records in the catalog", "err", err)
 	}
@@ -236,8 +236,10 @@ func (e *Engine) forgetSmall(ctx context.Context, now time.Time) error {
 			return err
 		}
 		return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
-			volume, stored := runs[store.RunID(o.Made.Run)]
-			if o.Made.Run != 0 && stored && volume == 0 && !pinned[o.Key] && now.Sub(wanted(o)) > pruneAfter {
+			volume := runs[store.RunID(o.Made.Run)] // 0: in the catalog, or its record is damaged
+			_, there := volumes[volume]
+			delete(runs, store.RunID(o.Made.Run))
+			if o.Made.Run != 0 && !there && !pinned[o.Key] && now.Sub(wanted(o)) > pruneAfter {
 				old = append(old, victim{key: o.Key, run: o.Made.Run, bytes: o.Made.Stored, cpu: o.CPU})
 			}
 			return nil
@@ -252,7 +254,30 @@ func (e *Engine) forgetSmall(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	return nil
+	return e.dropRuns(ctx, runs)
+}
+
+// dropRuns removes the runs that no output names: its record was damaged, and nobody will find them.
+func (e *Engine) dropRuns(ctx context.Context, runs map[store.RunID]uint32) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	var failed error
+	err := e.request(ctx, func(l *loop) {
+		held := l.held()
+		failed = e.o.Store.Update(func(tx *store.Tx) error {
+			for id := range runs {
+				if held[uint64(id)] || !tx.HasRun(id) {
+					continue
+				}
+				if err := tx.DeleteRun(id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return errors.Join(err, failed)
 }
 
 // idTime is when a job's id was made; see newJobID.

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,7 +17,13 @@ import (
 // pruning is an engine that runs on an empty store, and the time by its clock.
 func pruning(t *testing.T, o Options) (*Engine, *store.Store, time.Time) {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{})
+	return pruningIn(t, t.TempDir(), o)
+}
+
+// pruningIn is pruning with the store in a folder.
+func pruningIn(t *testing.T, dir string, o Options) (*Engine, *store.Store, time.Time) {
+	t.Helper()
+	s, err := store.Open(dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,6 +228,90 @@ func TestPruneLeavesWhatIsUsed(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The run of an output whose record is damaged is nobody's, and goes; what a job under way stands on stays.
+func TestPruneDropsRunsOfNoOutput(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	const sound, damaged, inUse = 0, 1, 2
+	var runs []uint64
+	for range 3 {
+		runs = append(runs, smallRun(t, s))
+	}
+	err := s.Update(func(tx *store.Tx) error {
+		for i, run := range runs {
+			o := &lineage.Output{Key: mr.Digest{byte(i)}, Kind: plan.Map, Made: plan.Made{Run: run}, Created: now}
+			if err := errors.Join(tx.CommitRun(store.RunID(run)), lineage.PutOutput(tx, o)); err != nil {
+				return err
+			}
+			if i != sound {
+				if err := tx.Put(store.Outputs, o.Key[:], []byte("no record")); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	j := &job{rec: record{ID: newJobID(now)}, maps: []taskInfo{{Task: lineage.Task{Made: plan.Made{Run: runs[inUse]}}}}}
+	err = errors.Join(err, e.request(t.Context(), func(l *loop) { l.jobs[j.rec.ID] = j }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.prune(t.Context())
+	err = e.request(t.Context(), func(l *loop) { delete(l.jobs, j.rec.ID) })
+	err = errors.Join(err, s.View(func(tx *store.Tx) error {
+		for i, run := range runs {
+			if there := tx.HasRun(store.RunID(run)); there != (i != damaged) {
+				t.Errorf("run %d is on record: %v", i, there)
+			}
+		}
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Outputs of a volume that is gone go as small ones do, when nobody has wanted them for long.
+func TestPruneDropsOutputsOfMissingVolumes(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.CreateRun()
+	if err := w.WriteBlock(make([]byte, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &lineage.Output{Key: mr.Digest{1}, Kind: plan.Map, Made: plan.Made{Run: uint64(id)}, Created: time.Now().Add(-2 * pruneAfter)}
+	err = s.Update(func(tx *store.Tx) error { return errors.Join(tx.CommitRun(id), lineage.PutOutput(tx, o)) })
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []bool{false, true} {
+		t.Run(map[bool]string{false: "there", true: "gone"}[gone], func(t *testing.T) {
+			if gone {
+				if err := os.RemoveAll(filepath.Join(dir, "volumes")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e, s, _ := pruningIn(t, dir, Options{})
+			e.prune(t.Context())
+			err := s.View(func(tx *store.Tx) error {
+				if tx.HasRun(id) == gone {
+					t.Errorf("on record: %v", !gone)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
