@@ -92,12 +92,12 @@ func (l *lister) named(path string) (bool, error) {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Stat(path, &st) })
 	switch {
-	case errors.Is(err, unix.ENOENT):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 		if lerr := retry(func() error { return unix.Lstat(path, &st) }); lerr == nil {
 			return true, errBrokenLink(path, err)
 		}
 		return false, nil
-	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL):
+	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL):
 		return false, nil
 	case errors.Is(err, unix.ELOOP):
 		return true, errBrokenLink(path, err)

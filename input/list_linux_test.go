@@ -2,12 +2,17 @@ package input
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mrd-io/mr"
 )
 
 // unprivileged runs f on a thread that, even for root, must obey file modes.
@@ -67,4 +72,26 @@ func TestUnreadable(t *testing.T) {
 		refused(file, file)
 	})
 	chmod(filepath.Dir(file), 0o755)
+}
+
+// TestFolderRemovedMeanwhile: a folder that is gone when it has been opened is passed over, like
+// one that is gone before.
+func TestFolderRemovedMeanwhile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	gone := fmt.Sprintf("/proc/self/fd/%d", d.Fd()) // can still be opened by this name
+	_, err = List(context.Background(), []string{gone})
+	if !errors.Is(err, mr.ErrUsage) || !strings.Contains(err.Error(), "matches no file") {
+		t.Errorf("error %v, want that there is no file", err)
+	}
 }

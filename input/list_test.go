@@ -159,6 +159,21 @@ func TestListLinks(t *testing.T) {
 	}
 }
 
+// TestListLinkThroughFile: a link whose target would lie below a file leads nowhere, too.
+func TestListLinkThroughFile(t *testing.T) {
+	dir := tree(t)
+	if err := os.Symlink("b.log/x", filepath.Join(dir, "through")); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"through", "", "thr*"} {
+		_, err := List(context.Background(), []string{filepath.Join(dir, pattern)})
+		checkFailure(t, err, "symbolic link leads nowhere", filepath.Join(dir, "through"))
+	}
+	if files := list(t, filepath.Join(dir, "*/x.log")); len(files) != 2 {
+		t.Errorf("it disturbs where no file is asked for: %v", files)
+	}
+}
+
 func TestListSpecialFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), nil)

@@ -120,7 +120,11 @@ func (w *walk) read(f *folder) error {
 	}
 	defer func() { _ = d.Close() }() // only read from
 	if f.names == nil {
-		if f.names, err = d.Readdirnames(-1); err != nil {
+		f.names, err = d.Readdirnames(-1)
+		if errors.Is(err, unix.ENOENT) {
+			return nil // removed since it was opened
+		}
+		if err != nil {
 			return errRead(f.path, 0, cause(err))
 		}
 		if len(f.names) > 2*share {
@@ -163,7 +167,7 @@ func (w *walk) entry(fd int, path, name string, down, named uint64, st *unix.Sta
 	if link {
 		err = retry(func() error { return unix.Fstatat(fd, name, st, 0) })
 		switch {
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP):
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 			if !taken {
 				return entry{}, nil
 			}
