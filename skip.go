@@ -21,7 +21,7 @@ import (
 type BadRecord struct {
 	Path   string // its file
 	Offset int64  // of its first byte in the (decompressed) file
-	Length int64  // without its line end; 0: not known, since it is longer than the limit
+	Length int64  // without its line end; 0: not known, since it is longer than the limit, and than 4 KiB
 	Reason string // the mapper's error or panic, or what the input format misses; its beginning
 	Data   []byte // the record's beginning
 }

@@ -50,12 +50,16 @@ func (c *cutter) pass(err error, data []byte, final bool) (int, error) {
 	p := c.passing
 	c.passing = nil
 	c.done = c.done || c.format.Kind == mr.Whole
-	head := p.head
+	head, length := p.head, p.torn
 	if i := bytes.IndexByte(head, '\n'); i >= 0 && c.format.Kind == mr.Text {
-		head = head[:i]
+		head = bytes.TrimSuffix(head[:i], []byte{'\r'})
+		length = int64(len(head))
+	} else if len(head) < headShown { // that was all of it
+		length = int64(len(head))
 	}
-	return n, c.skip(mr.NewBadRecord(c.path, p.off, p.torn, head, bad.why))
+	return n, c.skip(mr.NewBadRecord(c.path, p.off, length, head, bad.why))
 }
 
-// headShown is more than a report keeps of a record.
-const headShown = 4 << 10
+// headShown is more than a report keeps of a record, and no more than what is read of a line beyond its
+// split: how long a shorter record is, is known however it was read.
+const headShown = lineRead

@@ -42,7 +42,11 @@ func TestLongLinesAreSkipped(t *testing.T) {
 	line := func(n int) {
 		l := bytes.Repeat([]byte{byte('a' + rng.IntN(26))}, n)
 		if n > limit {
-			bad = append(bad, fmt.Sprintf("%d 0 the line is longer than 3000 bytes %.8q 1024", len(file), l))
+			known := n
+			if n >= headShown {
+				known = 0
+			}
+			bad = append(bad, fmt.Sprintf("%d %d the line is longer than 3000 bytes %.8q 1024", len(file), known, l))
 		} else {
 			want = append(append(want, l...), '\n')
 		}
@@ -106,6 +110,31 @@ func TestTornAndLargeRecordsAreSkipped(t *testing.T) {
 		if got, bad = readSkipping(t, path, whole, 1<<20); len(got) != 10000 || len(bad) != 0 {
 			t.Errorf("whole at the limit: %d bytes, skipped %q", len(got), bad)
 		}
+	}
+}
+
+// A record that is shown whole is not said to be longer, however it was read.
+func TestSkippedRecordShownWhole(t *testing.T) {
+	lines := "short\nlonger\r\nlongest\n\nwithout end"
+	path := write(t, t.TempDir()+"/f", []byte(lines))
+	packed := write(t, t.TempDir()+"/f.gz", gzipped([]byte(lines)))
+	for _, path := range []string{path, packed} {
+		for size := range int64(40) {
+			for _, buffer := range []int64{1, 1 << 20} {
+				got, bad := readSkipping(t, path, Options{RecordLimit: 5, Buffer: buffer}, size)
+				want := []string{
+					`6 6 the line is longer than 5 bytes "longer" 6`, `14 7 the line is longer than 5 bytes "longest" 7`,
+					`23 11 the line is longer than 5 bytes "without " 11`,
+				}
+				if string(got) != "short\n\n" || !slices.Equal(bad, want) {
+					t.Errorf("%s in splits of %d, buffer %d: %q is left, skipped %q", path, size, buffer, got, bad)
+				}
+			}
+		}
+	}
+	whole := Options{Format: mr.Format{Kind: mr.Whole}, RecordLimit: 5}
+	if _, bad := readSkipping(t, path, whole, 1<<20); !slices.Equal(bad, []string{fmt.Sprintf("0 %d the file is longer than 5 bytes %.8q %d", len(lines), lines, len(lines))}) {
+		t.Errorf("whole: skipped %q", bad)
 	}
 }
 
