@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"net/rpc"
 	"path/filepath"
 	"time"
 
@@ -235,9 +236,7 @@ func (l *loop) abandon(id plan.Attempt) {
 	if f == nil {
 		return
 	}
-	if c := l.workers[f.worker]; c != nil {
-		c.Go("Worker.Abandon", id, &struct{}{}, l.e.replies)
-	}
+	l.orderEnd(f)
 	if c, t := l.core.task(f.task); c != nil && t.state == taskDone && !f.held {
 		l.logf(l.jobs[f.task.job], l.attemptName(f), "fenced: another attempt was first, and nothing of this one is used")
 	}
@@ -245,6 +244,14 @@ func (l *loop) abandon(id plan.Attempt) {
 		l.uncount(f)
 		delete(l.attempts, id)
 		l.notRunning(f)
+	}
+}
+
+// orderEnd has a worker give an attempt up. Only the attempt's own call says that it has: nobody hears the
+// answer to this one.
+func (l *loop) orderEnd(f *flight) {
+	if c := l.workers[f.worker]; c != nil {
+		c.Go("Worker.Abandon", f.work.Attempt, &struct{}{}, make(chan *rpc.Call, 1))
 	}
 }
 

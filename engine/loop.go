@@ -153,11 +153,8 @@ func (l *loop) step(ev event, now time.Time) []action {
 
 // shut stops the workers. Their attempts are on record as started and not done.
 func (l *loop) shut() {
-	for id := range l.attempts {
-		f := l.attempts[id]
-		if c := l.workers[f.worker]; c != nil {
-			c.Go("Worker.Abandon", id, &struct{}{}, make(chan *rpc.Call, 1))
-		}
+	for _, f := range l.attempts {
+		l.orderEnd(f)
 	}
 	deadline := time.After(shutdownGrace)
 	for len(l.pending()) > 0 {
@@ -189,7 +186,7 @@ const shutdownGrace = 8 * time.Second
 // pending are the attempts that still owe an answer.
 func (l *loop) pending() (ids []plan.Attempt) {
 	for id, f := range l.attempts {
-		if !f.held {
+		if !f.held && !f.done {
 			ids = append(ids, id)
 		}
 	}
@@ -276,9 +273,6 @@ func (l *loop) flightOf(call *rpc.Call) *flight {
 
 // answered turns a worker's answer into an event.
 func (l *loop) answered(call *rpc.Call) {
-	if call.ServiceMethod == "Worker.Abandon" {
-		return
-	}
 	if b, ok := call.Args.(*beat); ok {
 		l.wasBeaten(call, b)
 		return

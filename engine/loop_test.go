@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"net"
+	"net/rpc"
 	"testing"
 	"time"
 
@@ -60,5 +63,47 @@ func TestOrdersForWorkersThatHaveGone(t *testing.T) {
 	})
 	if err != nil || j.rec.Map.Running != 0 || j.rec.Map.Attempts != 1 {
 		t.Errorf("%+v, %v", j.rec.Map, err)
+	}
+}
+
+// deaf is a worker that hears orders to give attempts up, and whose attempts go on.
+type deaf struct{ heard chan plan.Attempt }
+
+func (d deaf) Abandon(id plan.Attempt, _ *struct{}) error {
+	d.heard <- id
+	return nil
+}
+
+// An engine that stops waits for attempts that were given up a moment ago: that their workers have heard of
+// it is not their answer. For those that have answered it does not wait.
+func TestWhoIsWaitedForAtTheEnd(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	ours, theirs := net.Pipe()
+	s, worker := rpc.NewServer(), deaf{make(chan plan.Attempt, 1)}
+	if err := s.RegisterName("Worker", worker); err != nil {
+		t.Fatal(err)
+	}
+	go s.ServeConn(theirs)
+	if err := e.AddWorker(rpc.NewClient(ours), 1); err != nil {
+		t.Fatal(err)
+	}
+	var pending []plan.Attempt
+	look := func(l *loop) { pending = l.pending() }
+	err := e.request(ctx, func(l *loop) {
+		for id := range plan.Attempt(3) {
+			l.attempts[id] = &flight{task: taskID{job: "gone"}, worker: l.nextID, work: plan.Work{Attempt: id}, held: id == 1, done: id == 2}
+		}
+		l.abandon(0)
+	})
+	<-worker.heard
+	time.Sleep(50 * time.Millisecond) // the answer is there
+	if err = errors.Join(err, e.request(ctx, look)); err != nil || len(pending) != 1 || pending[0] != 0 {
+		t.Errorf("the engine would wait for the attempts %v (%v)", pending, err)
+	}
+	err = e.request(ctx, func(l *loop) { clear(l.attempts) })
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -148,9 +148,7 @@ func (l *loop) fence(id plan.Attempt) {
 	if f.done {
 		l.dropSealed(&f.result)
 	}
-	if c := l.workers[f.worker]; c != nil {
-		c.Go("Worker.Abandon", id, &struct{}{}, l.e.replies)
-	}
+	l.orderEnd(f)
 	delete(l.attempts, id)
 	l.notRunning(f)
 }
