@@ -28,7 +28,8 @@ const (
 )
 
 // pause waits before another try to record progress, in the loop. It answers questions
-// and takes messages, which are stepped when the records are durable.
+// and takes messages, which are stepped when the records are durable. Workers of other processes
+// go on: they hear from the engine, or would take it for dead and give up what they are at.
 func (l *loop) pause(d time.Duration, why error) error {
 	if !l.paused {
 		l.paused = true
@@ -38,6 +39,7 @@ func (l *loop) pause(d time.Duration, why error) error {
 			l.wake(j)
 		}
 	}
+	l.beatAll()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -46,6 +48,8 @@ func (l *loop) pause(d time.Duration, why error) error {
 			return nil
 		case fn := <-l.e.requests:
 			fn(l)
+		case call := <-l.e.replies:
+			l.answered(call)
 		case <-l.e.draining:
 			return errDraining
 		}

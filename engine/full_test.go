@@ -1,9 +1,15 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/rpc"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -28,5 +34,45 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 	}
 	if len(j.rec.Warnings) != 2 || len(j.lines) != 2 {
 		t.Errorf("there are %d warnings and %d lines in the log", len(j.rec.Warnings), len(j.lines))
+	}
+}
+
+// living is a worker that counts how often it is asked for a sign of life.
+type living struct{ asked atomic.Int64 }
+
+func (w *living) Beat(*plan.Beat, *plan.Alive) error {
+	w.asked.Add(1)
+	return nil
+}
+
+// A joined worker hears from an engine whose store has no room, for as long as that lasts: one that hears
+// nothing for long leaves, and what it computes is lost.
+func TestWorkersHearOfAPausedEngine(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	ours, theirs := net.Pipe()
+	s, worker := rpc.NewServer(), &living{}
+	if err := s.RegisterName("Worker", worker); err != nil {
+		t.Fatal(err)
+	}
+	go s.ServeConn(theirs)
+	if _, err := e.Join(ctx, rpc.NewClient(ours), Member{Name: "w", Slots: 1, Lease: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	err := e.request(ctx, func(l *loop) {
+		before := worker.asked.Load()
+		for range 10 {
+			if err := l.pause(50*time.Millisecond, syscall.ENOSPC); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := worker.asked.Load() - before; n < 5 {
+			t.Errorf("in ten pauses it is asked %d times", n)
+		}
+		l.unpause()
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -128,7 +128,9 @@ func (l *loop) wasBeaten(call *rpc.Call, b *beat) {
 	if w := l.core.workers[b.worker]; w != nil && w.silent {
 		l.e.log.Info("a worker that was silent is back", "worker", m.Name, "host", m.Host)
 	}
-	l.queue = append(l.queue, evBeat{b.worker})
+	if !l.paused { // what was not heard in a pause is nobody's fault: see expire
+		l.queue = append(l.queue, evBeat{b.worker})
+	}
 }
 
 // fence takes an attempt from a worker that is silent.
