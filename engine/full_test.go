@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/rpc"
@@ -74,5 +76,34 @@ func TestWorkersHearOfAPausedEngine(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who tells the engine that a worker is lost goes on when what the worker has answered is on record, also if
+// there is no room for that yet: then the runs that it has sealed are given up, but for those of these answers.
+func TestLostWhileThereIsNoRoom(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	ours, theirs := net.Pipe()
+	go io.Copy(io.Discard, theirs) //nolint:errcheck // it ends with the test
+	id, err := e.Join(ctx, rpc.NewClient(ours), Member{Name: "w", Slots: 1, Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := make(chan error, 1)
+	early := false
+	err = e.request(ctx, func(l *loop) {
+		go func() { lost <- e.Lost(ctx, id, errors.New("gone")) }()
+		for range 4 {
+			if err := l.pause(50*time.Millisecond, syscall.ENOSPC); err != nil {
+				t.Error(err)
+			}
+		}
+		early = len(lost) > 0
+		l.unpause()
+	})
+	if err = errors.Join(err, <-lost); err != nil || early {
+		t.Errorf("before there was room: %t; %v", early, err)
 	}
 }

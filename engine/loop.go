@@ -31,9 +31,10 @@ type loop struct {
 
 	fencedOff map[plan.Attempt]fenced // whose answers are still to come; see workers.go
 
-	queue  []event // to be stepped in this turn
-	paused bool    // the store has no room: what the core has done is not on record yet
-	after  []func()
+	queue   []event // to be stepped in this turn
+	paused  bool    // the store has no room: what the core has done is not on record yet
+	after   []func()
+	settled []chan struct{} // closed when all that has come is on record
 }
 
 // flight is an attempt as the loop sees it: the order, who has it, and its answer.
@@ -69,6 +70,10 @@ func (l *loop) run() error {
 			}
 			return err
 		}
+		for _, ch := range l.settled {
+			close(ch)
+		}
+		l.settled = nil
 		select {
 		case <-l.e.draining:
 			l.shut()

@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/rpc"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,5 +107,63 @@ func TestWhoIsWaitedForAtTheEnd(t *testing.T) {
 	err = e.request(ctx, func(l *loop) { clear(l.attempts) })
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who tells the engine that a worker is lost goes on when what the worker has answered is on record, and
+// not while more is gathered for the same transaction: then the runs are given up that it has sealed and
+// that are not on record.
+func TestLostIsRecorded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	ours, theirs := net.Pipe()
+	go io.Copy(io.Discard, theirs) //nolint:errcheck // it ends with the test
+	worker, err := e.Join(ctx, rpc.NewClient(ours), Member{Name: "w", Slots: 1, Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := e.o.Store.CreateRun().Seal(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy sync.WaitGroup
+	begun := make(chan struct{})
+	busy.Go(func() {
+		e.request(ctx, func(*loop) { close(begun); time.Sleep(20 * time.Millisecond) }) //nolint:errcheck // the test has others to look at
+	})
+	<-begun
+	for range 8 { // for a while there is always one more to be gathered
+		busy.Go(func() {
+			for range 50 {
+				e.request(ctx, func(*loop) { time.Sleep(time.Millisecond) }) //nolint:errcheck // likewise
+			}
+		})
+	}
+	j := &job{rec: record{ID: newJobID(time.Now()), Spec: mr.Spec{NoCache: true}}, maps: make([]taskInfo, 2), splits: make([]input.Split, 2)}
+	err = e.request(ctx, func(l *loop) {
+		l.adopt(j)
+		now := time.Now()
+		l.core.step(evJoined{worker: 7, slots: 1, name: "another", lease: time.Minute}, now)
+		l.core.step(evAdd{job: j.rec.ID, resumed: true}, now)
+		for _, a := range l.core.step(evPlanned{job: j.rec.ID, maps: make([]planned, 2), resumed: true}, now) {
+			if s, ok := a.(actStart); ok {
+				l.attempts[s.attempt] = &flight{task: s.task, worker: workerID(worker), work: plan.Work{Attempt: s.attempt}}
+				e.replies <- &rpc.Call{Args: &plan.Work{Attempt: s.attempt}, Reply: &plan.Result{Attempt: s.attempt, Made: plan.Made{Run: uint64(made)}}}
+				break
+			}
+		}
+	})
+	err = errors.Join(err, e.Lost(ctx, worker, errors.New("gone")))
+	e.o.Store.DropRun(made)
+	done := false
+	err = errors.Join(err, e.request(ctx, func(l *loop) {
+		done = j.rec.Map.Run == 1
+		l.core.step(evKill{job: j.rec.ID}, time.Now())
+		delete(l.jobs, j.rec.ID)
+	}))
+	busy.Wait()
+	if err != nil || !done {
+		t.Errorf("its answer is on record: %t; %v", done, err)
 	}
 }

@@ -64,10 +64,12 @@ func (e *Engine) Join(ctx context.Context, c *rpc.Client, m Member) (id int, err
 	return id, err
 }
 
-// Lost tells the engine that a worker's connection is gone. When it returns, whatever the
-// worker has answered before is committed or dropped, and nothing else will be.
+// Lost tells the engine that a worker's connection is gone. When it returns without an error, whatever
+// the worker has answered before is committed or dropped, and nothing else will be. For that it waits as long
+// as there is no room to commit anything, and ctx goes on.
 func (e *Engine) Lost(ctx context.Context, id int, why error) error {
-	err := e.request(ctx, func(l *loop) {
+	recorded := make(chan struct{})
+	err := e.request(context.WithoutCancel(ctx), func(l *loop) {
 		for range cap(e.replies) {
 			select {
 			case call := <-e.replies:
@@ -78,11 +80,19 @@ func (e *Engine) Lost(ctx context.Context, id int, why error) error {
 			break
 		}
 		l.workerGone(workerID(id), why)
+		l.settled = append(l.settled, recorded)
 	})
 	if err != nil {
 		return err
 	}
-	return e.request(ctx, func(*loop) {}) // the turn in which that was recorded is over
+	select {
+	case <-recorded:
+		return nil
+	case <-ctx.Done():
+		return mr.Errorf(mr.Interrupted, "gave up waiting for what a worker has answered to be recorded: %w", ctx.Err())
+	case <-e.stopped:
+		return errStopped
+	}
 }
 
 // Holds reports whether an attempt is on the books (started in this life, and not answered,

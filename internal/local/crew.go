@@ -189,9 +189,9 @@ func (c *crew) Work(ctx context.Context, id uint64, client *rpc.Client, gone <-c
 	}
 	client.Close() // ErrShutdown when it is over already
 	<-gone
-	// When the engine has stopped, nothing of the worker's is committed any more.
-	c.n.engine.Lost(context.WithoutCancel(ctx), member, fmt.Errorf("%s", why)) //nolint:errcheck // see above
-	s.desk.Close()
+	if err := c.n.engine.Lost(ctx, member, fmt.Errorf("%s", why)); err == nil {
+		s.desk.Close()
+	} // else the daemon is stopping, and with it the store, where nothing more is committed
 }
 
 // tell has a worker leave.
