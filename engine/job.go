@@ -260,8 +260,8 @@ type job struct {
 	version    uint64
 	resumed    bool // from an earlier life
 
-	moving      bool   // publishing has begun
-	endPlanning func() // ends it, if it still goes on, and waits for that; nil: it has not begun
+	endPlanning   func() // ends it, if it still goes on, and waits for that; nil: it has not begun
+	endPublishing func() // ends its wait for room; nil: it has not begun
 
 	// See determinism.go.
 	tried       [2]bool         // the trial of its map or reduce stage was considered

@@ -50,3 +50,48 @@ func TestKilledWhileTried(t *testing.T) {
 		t.Errorf("there is an output: %v", err)
 	}
 }
+
+// A job that waits for room to publish its output can be killed, and leaves nothing of it.
+func TestKilledWhileItWaitsForRoom(t *testing.T) {
+	const full = "/dev/full"
+	if _, err := os.Stat(full); err != nil {
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	out := filepath.Join(t.TempDir(), "out")
+	j := &job{rec: record{ID: newJobID(time.Now()), Spec: mr.Spec{Output: out}, State: mr.Running, MadeOutput: true, Plan: mr.Digest{1}}}
+	id := j.rec.ID
+	err := errors.Join(os.Mkdir(out, 0o700), os.Symlink(full, filepath.Join(out, manifestName+".tmp"))) // where the manifest is written first
+	err = errors.Join(err, e.request(ctx, func(*loop) {}))                                              // it has taken up what is on record
+	err = errors.Join(err, e.o.Store.Update(func(tx *store.Tx) error { return putJob(tx, &j.rec) }))
+	err = errors.Join(err, e.request(ctx, func(l *loop) {
+		l.adopt(j)
+		now := time.Now()
+		l.core.step(evAdd{job: id, resumed: true}, now)
+		l.core.step(evPlanned{job: id, resumed: true}, now)
+		l.core.step(evCut{job: id}, now)
+		l.commit(id)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for warned := false; !warned; time.Sleep(time.Millisecond) { // it tries again a second later, and then there is room
+		s, err := e.Status(ctx, id)
+		if warned = len(s.Warnings) > 0; err != nil || s.State.Done() {
+			t.Fatalf("the job is %s, %v", s.State, err)
+		}
+	}
+	killing, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	if err := e.Kill(killing, id); err != nil {
+		t.Errorf("kill: %v", err)
+	}
+	if s, err := e.Status(ctx, id); err != nil || s.State != mr.Killed {
+		t.Errorf("the job is %s; %v", s.State, err)
+	}
+	if _, err := os.Lstat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is an output: %v", err)
+	}
+}

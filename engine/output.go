@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,13 +160,15 @@ func (l *loop) commit(id mr.JobID) {
 		m.Parts = append(m.Parts, ManifestPart{partName(&rec, i), t.Made.Raw, t.Made.Records, t.Made.Digest})
 		src[i] = partPath(&rec, i, t.Attempt)
 	}
-	j.moving = true
+	ctx, cancel := context.WithCancel(l.e.ctx)
+	j.endPublishing = cancel
 	l.e.spawn(func() {
+		defer cancel()
 		err := checkOwn(&rec, rec.Moved)
 		if err != nil {
-			l.e.request(l.e.ctx, func(*loop) { j.moving, j.rec.Moved = false, false }) //nolint:errcheck // stopped: found again in the next life
+			l.e.request(l.e.ctx, func(*loop) { j.endPublishing, j.rec.Moved = nil, false }) //nolint:errcheck // stopped: found again in the next life
 		} else {
-			err = l.e.whenRoom(l.e.ctx, id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
+			err = l.e.whenRoom(ctx, id, "publishing the output", func() error { return publish(&rec, m, src, bad) })
 		}
 		if err == nil {
 			l.settleOutput(j, &rec)
@@ -174,17 +177,24 @@ func (l *loop) commit(id mr.JobID) {
 		switch {
 		case err == nil:
 			l.e.post(evCommitted{job: id})
-		case !errors.Is(err, errDraining): // then it is published in the next life
+		case !errors.Is(err, errDraining):
 			l.e.post(evCommitted{job: id, err: "publishing the output: " + err.Error()})
+		case l.e.ctx.Err() == nil: // else it is published in the next life
+			l.e.post(evKill{job: id, waits: true})
 		}
 	})
 }
 
-// kill ends a job, unless its output is being published. One whose commit waits for a trial is not.
+// kill ends a job, unless its output is being published. One whose commit waits, for a trial or for
+// room, is not.
 func (l *loop) kill(id mr.JobID) {
 	ev := evKill{job: id}
-	if j := l.jobs[id]; j != nil && j.commitWaits {
+	switch j := l.jobs[id]; {
+	case j == nil:
+	case j.commitWaits:
 		j.commitWaits, ev.waits = false, true
+	case j.endPublishing != nil:
+		j.endPublishing() // it ends the job if there is no room
 	}
 	l.queue = append(l.queue, ev)
 }
@@ -289,7 +299,7 @@ func (l *loop) finish(a actFinish) {
 		return
 	}
 	rec, endPlanning := j.rec, j.endPlanning
-	moved := rec.MadeOutput && (j.moving || rec.Moved)
+	moved := rec.MadeOutput && (j.endPublishing != nil || rec.Moved)
 	l.e.spawn(func() {
 		if endPlanning != nil { // or it would make the folder that is removed here
 			endPlanning()
