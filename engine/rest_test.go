@@ -215,3 +215,33 @@ func TestRestIsForTheBroken(t *testing.T) {
 		t.Error("worker 1 rests for ever")
 	}
 }
+
+// TestTwinsLeaveTheLastAttempt: a task that a twin could fail for good gets none; that it is slow is
+// no reason to fail its job.
+func TestTwinsLeaveTheLastAttempt(t *testing.T) {
+	for failures := range maxFailures {
+		b := newTable(t)
+		b.c.speculate = true
+		b.step(evWorker{1, 8})
+		b.job("a", 8)
+		slow := b.started[7].attempt
+		for range failures {
+			b.step(evFailed{attempt: slow, kind: plan.UserError, err: "no such file"})
+			slow = b.started[len(b.started)-1].attempt
+		}
+		b.now = b.now.Add(time.Second)
+		for _, s := range b.started[:7] {
+			b.finish(s.attempt)
+		}
+		b.now = b.now.Add(time.Minute)
+		before := len(b.started)
+		b.step(evTick{})
+		if twins := len(b.started) - before; (twins > 0) != (failures < maxFailures-2) {
+			t.Errorf("after %d failures a slow attempt has %d twins", failures, twins)
+		}
+		b.finish(slow)
+		if len(b.ended) > 0 {
+			t.Errorf("ended: %v", b.ended)
+		}
+	}
+}

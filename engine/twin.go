@@ -17,6 +17,8 @@ import (
 // the median to mean something. Rates of progress (as in LATE) would tell sooner, but
 // the engine does not see inside an attempt.
 //
+// A task of which both could fail and leave no attempt for a worker that was not tried (rest.go) gets none.
+//
 // A job may do without (Spec.NoSpeculation), and so may a daemon (Options.NoTwins): where attempts are slow
 // because they all wait for one thing, a second one only adds to it.
 const (
@@ -63,7 +65,7 @@ func (c *core) straggler() (worst *attempt) {
 					continue
 				}
 				a := t.running[slices.IndexFunc(t.running, func(a *attempt) bool { return !a.cancel })]
-				late := !a.twinned && c.now.Sub(a.started) >= limit
+				late := !a.twinned && t.failures+2 < maxFailures && c.now.Sub(a.started) >= limit
 				if late && (worst == nil || a.started.Before(worst.started)) {
 					worst = a
 				}
