@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/mrd-io/mr/plan"
 )
 
 // An attempt costs the time for which it had a core, and not that for which it waited for one.
@@ -41,5 +43,23 @@ func TestWaitingForACoreCostsNothing(t *testing.T) {
 	s.cores <- struct{}{}
 	if _, err := s.compute(&attempt{ctx: ctx}); err == nil {
 		t.Error("an attempt whose context is over has a core")
+	}
+}
+
+// An order that arrives after its Abandon is not carried out, however many attempts were abandoned
+// before that had answered already.
+func TestAbandonedBeforeItBegins(t *testing.T) {
+	s := New(Options{})
+	for id := range plan.Attempt(3 * maxGone) {
+		if err := s.Abandon(id, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.gone) > maxGone {
+			t.Fatalf("%d attempts are remembered", len(s.gone))
+		}
+	}
+	res := &plan.Result{}
+	if err := s.RunTask(&plan.Work{Attempt: 3*maxGone - 1}, res); err != nil || res.Failure.Kind != plan.Cancelled {
+		t.Errorf("%v, %+v", err, res.Failure)
 	}
 }

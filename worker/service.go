@@ -199,9 +199,10 @@ func (s *Service) Abandon(id plan.Attempt, _ *struct{}) error {
 	defer s.mu.Unlock()
 	a := s.attempts[id]
 	if a == nil {
-		if len(s.gone) < maxGone {
-			s.gone[id] = true
+		if len(s.gone) == maxGone { // nearly all had answered already: no order of theirs is on its way
+			clear(s.gone)
 		}
+		s.gone[id] = true
 		return nil
 	}
 	a.cancel()
