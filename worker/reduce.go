@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	}
 	out := &watchedSink{next: part}
 	if w.Unsorted {
-		err = copyRecords(in, out)
+		err = copyRecords(a.ctx, in, out)
 	} else {
 		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
 		res.Counters, err = runner.Reduce(a.ctx, env, in.reader(), out)
@@ -101,8 +102,11 @@ func (c *watchedSink) Record(key, value []byte) error {
 	return err
 }
 
-func copyRecords(in *cursorReader, out mr.RecordSink) error {
+func copyRecords(ctx context.Context, in *cursorReader, out mr.RecordSink) error {
 	for {
+		if in.records&(everySo-1) == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		k, v, err := in.Next()
 		if err == io.EOF {
 			return nil
