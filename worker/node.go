@@ -95,6 +95,7 @@ func (s *Service) keepNodes(a *attempt, m *openedRuns, runner mr.Runner) (*keptN
 func (s *Service) makeNode(a *attempt, m *openedRuns, c combiner, n plan.NodeOrder, runs []*openedRun, kept *keptNodes) (*openedRun, plan.NodeMade, error) {
 	start := time.Now()
 	made := plan.NodeMade{Key: n.Key}
+	defer m.readNoMore(len(m.aheads)) // a node that is not worth it leaves its runs half read
 	in, err := m.merged(a, runs, s.o.TempDir)
 	if err != nil {
 		return nil, made, m.lostOr(err)

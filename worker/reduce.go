@@ -230,15 +230,21 @@ func (m *openedRuns) share(in *cursorReader, keepMost int64) func() float64 {
 }
 
 func (m *openedRuns) close() {
-	for _, a := range m.aheads {
-		a.Close()
-	}
+	m.readNoMore(0)
 	for _, o := range m.runs {
 		o.src.Close()
 	}
 	for _, s := range m.spills {
 		s.f.Close() //nolint:errcheck // unlinked: nothing to keep
 	}
+}
+
+// readNoMore ends the reading in the background that has begun since there were n of them.
+func (m *openedRuns) readNoMore(n int) {
+	for _, a := range m.aheads[n:] {
+		a.Close()
+	}
+	m.aheads = slices.Delete(m.aheads, n, len(m.aheads))
 }
 
 // lostOr returns err, as the loss of the runs whose readers failed if there are any.

@@ -265,3 +265,50 @@ func TestDullNodesAreNotKept(t *testing.T) {
 		t.Errorf("%d runs of 8 were sealed", len(runs.runs))
 	}
 }
+
+// A node that is seen not to be worth keeping leaves nothing that goes on reading its runs.
+func TestDullNodesReadNoMore(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	runs := &memoryRuns{}
+	s := New(Options{Runs: runs, TempDir: t.TempDir()})
+	var digests []mr.Digest
+	w := plan.Work{Memory: 1 << 30}
+	for i := range 40 {
+		sink := runs.Create()
+		rw := run.NewWriter(sink, run.Options{})
+		for k := range 3000 { // no key twice
+			if err := rw.Record(fmt.Appendf(nil, "key %06d %06d %0100d", k, i, 0), binary.LittleEndian.AppendUint64(nil, rng.Uint64()>>12)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sum, err := rw.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := sink.Seal(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Runs, digests = append(w.Runs, id), append(digests, sum.Digest)
+	}
+	w.Seps = plan.TreeOf(digests)
+	for i, n := range plan.InnerNodes(w.Seps) {
+		w.Nodes = append(w.Nodes, plan.NodeOrder{Key: mr.Digest{byte(i)}, From: n.From, To: n.To})
+	}
+	m, err := s.openRuns(&w, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	p, err := sumJobs()[0].Configure(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.keepNodes(&attempt{work: &w, ctx: t.Context()}, m, p)
+	if err != nil || len(w.Nodes) < 5 || len(kept.made) > 0 {
+		t.Fatalf("of %d nodes %d were kept, %v", len(w.Nodes), len(kept.made), err)
+	}
+	if len(m.aheads) > 0 {
+		t.Errorf("%d go on reading", len(m.aheads))
+	}
+}
