@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -110,7 +111,7 @@ func (l *loop) wasTried(id mr.JobID, k plan.Kind, task string, v verdict, err er
 	}
 	j.onTrial--
 	if err != nil {
-		l.logf(j, task, "could not be executed once more, so its outputs are not shared yet: %v", err)
+		l.logf(j, task, "its code could not be judged, so its outputs are not shared yet: %v", err)
 	} else {
 		l.logf(j, task, "executed once more: %s", v)
 		l.judge(j, k, v)
@@ -195,6 +196,10 @@ func (e *Engine) again(ctx context.Context, w *plan.Work) (plan.Rehearsal, error
 	return r, nil
 }
 
+// errTwiceAlike leaves a stage untried: the part that was made may have had other records, or the same in
+// another order.
+var errTwiceAlike = errors.New("two more executions came out alike, and unlike the first, which has its bytes alone on record")
+
 // rehearsePart judges a part that came out different. Of the part itself only its bytes
 // are left, not its records; so a third execution tells whether their order alone differs.
 func (e *Engine) rehearsePart(ctx context.Context, w *plan.Work, made plan.Made, second plan.Rehearsal) (verdict, error) {
@@ -205,7 +210,9 @@ func (e *Engine) rehearsePart(ctx context.Context, w *plan.Work, made plan.Made,
 	switch {
 	case err != nil:
 		return untried, err
-	case third.Multiset == second.Multiset && third.Digest != second.Digest:
+	case third.Digest == second.Digest:
+		return untried, errTwiceAlike
+	case third.Multiset == second.Multiset:
 		return unordered, nil
 	}
 	return indeterminate, nil

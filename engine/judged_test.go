@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
+	"net/rpc"
 	"testing"
 	"time"
 
@@ -116,5 +118,53 @@ func TestVerdictWithAWrongBitIsNone(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// rehearsing is a worker on which executing a task again comes out as it is told.
+type rehearsing struct{ out []plan.Rehearsal }
+
+func (r *rehearsing) Rehearse(_ *plan.Work, res *plan.Rehearsal) error {
+	*res, r.out = r.out[0], r.out[1:]
+	return nil
+}
+
+// A part that comes out different is judged by what two more executions make. Where these are alike, nothing
+// tells whether the first made other records or the same in another order.
+func TestPartsThatComeOutDifferentAreJudged(t *testing.T) {
+	out := func(digest, records byte) plan.Rehearsal {
+		return plan.Rehearsal{Digest: mr.Digest{digest}, Multiset: mr.Digest{records}, Records: 10, Raw: 100}
+	}
+	made := plan.Made{Digest: mr.Digest{1}, Records: 10, Raw: 100}
+	for name, c := range map[string]struct {
+		out    []plan.Rehearsal
+		want   verdict
+		judged bool
+	}{
+		"the same":               {[]plan.Rehearsal{out(1, 1)}, deterministic, true},
+		"other records":          {[]plan.Rehearsal{out(2, 2), out(3, 3)}, indeterminate, true},
+		"more records":           {[]plan.Rehearsal{{Digest: mr.Digest{2}, Records: 11, Raw: 100}}, indeterminate, true},
+		"another order":          {[]plan.Rehearsal{out(2, 1), out(3, 1)}, unordered, true},
+		"one of two orders":      {[]plan.Rehearsal{out(2, 1), out(1, 1)}, unordered, true},
+		"the same of two orders": {[]plan.Rehearsal{out(2, 1), out(2, 1)}, untried, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			e, ended := startEngine(t, ctx)
+			defer func() { cancel(); ended() }()
+			ours, theirs := net.Pipe()
+			s := rpc.NewServer()
+			if err := s.RegisterName("Worker", &rehearsing{c.out}); err != nil {
+				t.Fatal(err)
+			}
+			go s.ServeConn(theirs)
+			if err := e.AddWorker(rpc.NewClient(ours), 1); err != nil {
+				t.Fatal(err)
+			}
+			got, err := e.rehearse(ctx, &plan.Work{Kind: plan.Reduce}, made)
+			if got != c.want || (err == nil) != c.judged {
+				t.Errorf("%v, %v; want %v", got, err, c.want)
+			}
+		})
 	}
 }
