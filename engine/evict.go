@@ -295,15 +295,15 @@ func (e *Engine) forget(ctx context.Context, vs []victim, why string, freed *mr.
 	return err
 }
 
-// held are the runs that live jobs stand on: the outputs of their maps, until their
-// parts are done, and the kept parts that they are about to install.
+// held are the runs that live jobs stand on: the outputs of their maps, until their parts are
+// published (whoever goes on after a crash looks at them again), and the kept parts that they are about to install.
 func (l *loop) held() map[uint64]bool {
 	runs := make(map[uint64]bool, len(l.e.keep.parked))
 	for id := range l.e.keep.parked {
 		runs[id] = true
 	}
 	for id, j := range l.jobs {
-		if c := l.core.jobs[id]; c != nil && c.phase >= phaseCommit {
+		if c := l.core.jobs[id]; c != nil && c.phase > phaseCommit {
 			continue
 		}
 		for i := range j.maps {

@@ -143,3 +143,34 @@ func TestPruneForgetsOldJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The map outputs of a job stay until it has published its parts: after a crash before that they
+// would be made once more.
+func TestRunsAreHeldUntilTheJobIsDone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	err := e.request(ctx, func(l *loop) {
+		j := &job{rec: record{ID: newJobID(time.Now())}, maps: []taskInfo{{Task: lineage.Task{Made: plan.Made{Run: 7}}}}}
+		l.adopt(j)
+		for _, at := range []struct {
+			ev    event
+			phase jobPhase
+			held  bool
+		}{
+			{evAdd{job: j.rec.ID, resumed: true}, phasePlanning, true},
+			{evPlanned{job: j.rec.ID, resumed: true, maps: []planned{{done: true, run: 7}}}, phaseCutting, true},
+			{evCut{job: j.rec.ID}, phaseCommit, true},
+			{evCommitted{job: j.rec.ID, err: "no"}, phaseEnding, false},
+		} {
+			l.core.step(at.ev, time.Now())
+			if phase := l.core.jobs[j.rec.ID].phase; phase != at.phase || l.held()[7] != at.held {
+				t.Errorf("in phase %d (%d) its run is held: %t", phase, at.phase, l.held()[7])
+			}
+		}
+		delete(l.jobs, j.rec.ID)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
