@@ -51,11 +51,14 @@ func (s *side) count(k plan.Kind) int {
 
 // place names what a task works on, without its contents.
 func (s *side) place(k plan.Kind, i int) string {
+	if k == plan.Reduce && !s.rec.Traits.Reduce { // it writes out what map task i has made
+		k = plan.Map
+	}
 	switch {
 	case k == plan.Map && i < len(s.splits):
 		d := mapSlot(&record{}, s.splits[i])
 		return string(d[:])
-	case k == plan.Reduce && i < len(s.rec.Ranges):
+	case k == plan.Reduce && i < len(s.rec.Ranges) && !s.within(i).Empty():
 		return string(s.rec.Ranges[i].Lo)
 	}
 	return plan.TaskName(k, i)
@@ -99,6 +102,9 @@ func versus(tx *store.Tx, now, then *side, rs *rows) error {
 
 // compareTasks says how two tasks of the same place differ.
 func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, at [2]int) (string, error) {
+	if !now.rec.Traits.Reduce && !then.rec.Traits.Reduce {
+		k = plan.Map // keys of tasks that write out a map's output are each job's own
+	}
 	a, b := now.tasks[k][at[0]], then.tasks[k][at[1]]
 	if a == nil || b == nil || a.State != lineage.TaskDone || b.State != lineage.TaskDone {
 		return "not done in both", nil

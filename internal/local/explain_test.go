@@ -113,6 +113,48 @@ func TestExplainTellsCutsFromChanges(t *testing.T) {
 	}
 }
 
+// Of two jobs between which nothing has changed all tasks are the same: also those that write out what a
+// map has made, and those that have nothing to do.
+func TestExplainComparesTheSame(t *testing.T) {
+	dir := t.TempDir()
+	each := mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+		emit(line, 1)
+		return nil
+	})
+	jobs := map[string]*mr.Definition{"counts": mr.Job("counts", each, mr.Combine(mr.Sum[int64])), "lines": mr.Job("lines", each)}
+	n, err := Open(filepath.Join(dir, "store"), Options{Workers: 2, Builtin: func(name string) (*mr.Definition, bool) {
+		d, ok := jobs[name]
+		return d, ok
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, []byte(strings.Repeat("a b c\n", 20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range []mr.Spec{
+		{Job: "counts", Reducers: 20},
+		{Job: "lines", SplitSize: 50},
+	} {
+		var ids []mr.JobID
+		for range 2 {
+			spec.Inputs, spec.Output = []string{in}, filepath.Join(dir, fmt.Sprint(spec.Job, len(ids)))
+			ids = append(ids, runJob(t, n, spec).Job)
+		}
+		x, err := n.Jobs().Explain(t.Context(), ids[1], ids[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range x.Rows {
+			if r.Reason != "the same" {
+				t.Errorf("%s: %d %s tasks: %s", spec.Job, r.Tasks, r.Phase, r.Reason)
+			}
+		}
+	}
+}
+
 // Two jobs are compared place by place: inputs, code, parameters.
 func TestExplainComparesTwoJobs(t *testing.T) {
 	dir := t.TempDir()
