@@ -99,7 +99,7 @@ func (e *emitter[K, V]) hold(k K, v V) {
 		h.add(key)
 		h.add(value)
 	}
-	if len(h.bytes)+h.beside > h.limit {
+	if len(h.bytes)+8*len(h.ends)+h.beside > h.limit {
 		h.err = errHeldTooMuch
 	}
 }

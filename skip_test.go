@@ -267,3 +267,19 @@ func TestMapBlocksFrom(t *testing.T) {
 		}
 	}
 }
+
+// What is held back of a record counts with what it takes to tell its pairs apart.
+func TestWhatIsHeldBackIsCounted(t *testing.T) {
+	many := func(emit mr.Emit[string, mr.None]) error {
+		for range 4 << 20 { // 4 MiB, of 8 that may be held back
+			emit("k", mr.None{})
+		}
+		return nil
+	}
+	job := mr.Job("j", mr.Map(func(_ *mr.Task, _ string, emit mr.Emit[string, mr.None]) error { return many(emit) }), mr.Pass[string, mr.None]())
+	env := mr.TaskEnv{Memory: 1 << 20, SpillDir: t.TempDir(), Skip: func(mr.BadRecord) error { return nil }}
+	_, err := configure(t, job).Map(t.Context(), env, &blocks{path: "f", data: []byte("line\n")}, &sink{})
+	if err == nil || !strings.Contains(err.Error(), "can be held back") {
+		t.Errorf("with 64 MiB of places: %v", err)
+	}
+}
