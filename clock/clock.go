@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -86,8 +87,9 @@ func (c *Clock) Sample(ctx context.Context) error {
 	})
 }
 
-// Sync samples until the clock is Synced and n more exchanges have been made, or ctx
-// ends. More exchanges make a tighter bound: the quickest of them decides.
+// Sync samples until the clock is Synced and n more exchanges have been made. It gives up when ctx ends, and
+// after a few exchanges that failed or whose replies were refused. More exchanges make a tighter bound: the
+// quickest of them decides.
 func (c *Clock) Sync(ctx context.Context, n int) error {
 	for failed := 0; ; {
 		err := c.Sample(ctx)
@@ -99,7 +101,7 @@ func (c *Clock) Sync(ctx context.Context, n int) error {
 				return nil
 			}
 		}
-		if err == nil || isRefusal(err) {
+		if err == nil || err == ErrWarmup {
 			continue
 		}
 		if failed++; failed > 3 {
@@ -111,17 +113,7 @@ func (c *Clock) Sync(ctx context.Context, n int) error {
 	}
 }
 
-func isRefusal(err error) bool {
-	if err == ErrWarmup {
-		return true
-	}
-	for _, r := range refusals {
-		if err == r {
-			return true
-		}
-	}
-	return false
-}
+func isRefusal(err error) bool { return err == ErrWarmup || slices.Contains(refusals[:], err) }
 
 // Run keeps the clock synchronised until ctx ends, and returns nil. A master that
 // cannot be reached is asked again, ever less often, up to two seconds.
