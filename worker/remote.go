@@ -25,12 +25,14 @@ type Remote struct {
 	dials chan struct{} // one a stream being opened
 
 	mu     sync.Mutex
-	idle   []*stream // the longest idle first
+	idle   []*stream   // the longest idle first
+	timer  *time.Timer // ends idle streams; nil: there are none
 	all    map[*stream]struct{}
 	closed bool
 }
 
-// idleStream is how long a stream is kept that nobody uses; the daemon keeps it longer.
+// idleStream is how long a stream is kept that nobody uses. It takes memory here and in the daemon, which keeps it
+// longer.
 const idleStream = time.Minute
 
 // maxDials is how many streams are opened at a time. A daemon on TCP closes connections when too many have yet
@@ -52,6 +54,9 @@ func (r *Remote) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
 	for s := range r.all {
 		s.conn.Close() //nolint:errcheck // going away
 	}
@@ -87,12 +92,6 @@ func (r *Remote) take() (*stream, error) {
 func (r *Remote) takeIdle() *stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.idle) > 0 && time.Since(r.idle[0].since) > idleStream {
-		old := r.idle[0]
-		r.idle = r.idle[1:]
-		delete(r.all, old)
-		old.conn.Close() //nolint:errcheck // nothing is open on it
-	}
 	n := len(r.idle)
 	if n == 0 {
 		return nil
@@ -135,9 +134,28 @@ func (s *stream) give(broken bool) {
 	} else {
 		s.since = time.Now()
 		r.idle = append(r.idle, s)
+		if r.timer == nil {
+			r.timer = time.AfterFunc(idleStream, r.sweep)
+		}
 	}
 	r.mu.Unlock()
 	<-r.slots
+}
+
+// sweep ends streams that have been idle for too long, and sets the timer for the next.
+func (r *Remote) sweep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.idle) > 0 && time.Since(r.idle[0].since) >= idleStream {
+		old := r.idle[0]
+		r.idle = r.idle[1:]
+		delete(r.all, old)
+		old.conn.Close() //nolint:errcheck // nothing is open on it
+	}
+	r.timer = nil
+	if len(r.idle) > 0 {
+		r.timer = time.AfterFunc(idleStream-time.Since(r.idle[0].since), r.sweep)
+	}
 }
 
 // answer sends what was written and reads one frame. broken: the stream is of no more use.

@@ -1,12 +1,14 @@
 package worker
 
 import (
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,4 +66,49 @@ func TestStreamsAreOpenedByAndBy(t *testing.T) {
 	for _, s := range streams {
 		s.give(false)
 	}
+}
+
+// Streams that nobody uses any more end, also if none is asked for again.
+func TestIdleStreamsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := 0
+		r := NewRemote(4, func() (net.Conn, error) {
+			open++
+			here, there := net.Pipe()
+			go func() {
+				io.Copy(io.Discard, there) //nolint:errcheck // to its end
+				open--
+			}()
+			return here, nil
+		})
+		defer r.Close()
+		var held []*stream
+		for range 10 {
+			s, err := r.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, s)
+		}
+		for _, s := range held[1:] {
+			s.give(false)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(idleStream - 5500*time.Millisecond)
+		synctest.Wait()
+		if open != 6 || len(r.all) != 6 {
+			t.Errorf("%d streams are open, and should be the last five that were used and the one in use", open)
+		}
+		time.Sleep(idleStream)
+		held[0].give(false)
+		synctest.Wait()
+		if open != 1 {
+			t.Errorf("%d streams are open, and should be one", open)
+		}
+		time.Sleep(idleStream)
+		synctest.Wait()
+		if open != 0 || len(r.idle) != 0 {
+			t.Errorf("%d streams are open", open)
+		}
+	})
 }
