@@ -213,8 +213,7 @@ func (s *deskStream) seal() error {
 	return s.ok(binary.BigEndian.AppendUint64(nil, id))
 }
 
-// create makes a part file for an attempt that is on the books, before and after: what a
-// commit has cleaned up in between is not to come back.
+// create makes a part file for an attempt that is on the books.
 func (s *deskStream) create(a plan.Attempt, path string) error {
 	if !s.d.o.Holds(a, path, "") {
 		return s.refuse(errFenced)
@@ -223,14 +222,24 @@ func (s *deskStream) create(a plan.Attempt, path string) error {
 	if err != nil {
 		return s.refuse(err)
 	}
-	if !s.d.o.Holds(a, path, "") {
+	if !s.holdsStill(a, path) {
 		f.Discard()
-		os.Remove(filepath.Dir(path))               //nolint:errcheck // only if nothing is in it
-		os.Remove(filepath.Dir(filepath.Dir(path))) //nolint:errcheck // likewise
 		return s.refuse(errFenced)
 	}
 	s.part = f
 	return s.ok(nil)
+}
+
+// holdsStill reports whether an attempt is on the books also after its part was made: what a commit has
+// cleaned up in between is not to come back.
+func (s *deskStream) holdsStill(a plan.Attempt, path string) bool {
+	if s.d.o.Holds(a, path, "") {
+		return true
+	}
+	os.Remove(path)                             //nolint:errcheck // it may not be there
+	os.Remove(filepath.Dir(path))               //nolint:errcheck // only if nothing is in it
+	os.Remove(filepath.Dir(filepath.Dir(path))) //nolint:errcheck // likewise
+	return false
 }
 
 func (s *deskStream) link(p []byte) error {
@@ -244,6 +253,9 @@ func (s *deskStream) link(p []byte) error {
 		return s.refuse(errFenced)
 	}
 	size, ok := localParts{}.Link(a, from, path, want)
+	if !s.holdsStill(a, path) {
+		return s.refuse(errFenced)
+	}
 	answer := []byte{0}
 	if ok {
 		answer[0] = 1

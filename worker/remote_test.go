@@ -280,6 +280,14 @@ func TestRemoteParts(t *testing.T) {
 			t.Errorf("%+v: %d, %v", l, n, ok)
 		}
 	}
+	late = filepath.Join(dir, "gone again", "job", "part")
+	c.held[12], c.losing = late, 12
+	if _, ok := parts.Link(12, path, late, digest); ok {
+		t.Error("an attempt that was fenced meanwhile linked a part")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "gone again")); err == nil {
+		t.Error("it left a folder")
+	}
 }
 
 func TestFetch(t *testing.T) {
