@@ -298,6 +298,9 @@ func (s *deskStream) get(id uint64, sealed bool, i int) error {
 	if err := s.f.write(frameBlock, s.buf); err != nil {
 		return err
 	}
+	if cap(s.buf) > 4*frameStep { // one of a huge record is not kept for the next
+		s.buf = nil
+	}
 	return s.f.w.Flush()
 }
 

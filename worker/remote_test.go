@@ -290,6 +290,25 @@ func TestRemoteParts(t *testing.T) {
 	}
 }
 
+// The memory of a huge block is not held for those that follow.
+func TestHugeBlocksAreForgotten(t *testing.T) {
+	c := newCounter(t)
+	c.s.runs[7] = [][]byte{make([]byte, 8*frameStep), []byte("small")}
+	var sent bytes.Buffer
+	s := &deskStream{d: c.desk, f: newFramer(&sent)}
+	for i := range 2 {
+		if err := s.get(7, false, i); err != nil {
+			t.Fatal(err)
+		}
+		if n := cap(s.buf); n > 4*frameStep {
+			t.Errorf("%d bytes are held after block %d", n, i)
+		}
+	}
+	if _, b, err := newFramer(&sent).read(); err != nil || len(b) != 8*frameStep {
+		t.Errorf("the block came as %d bytes, %v", len(b), err)
+	}
+}
+
 func TestFetch(t *testing.T) {
 	c := newCounter(t)
 	dir := filepath.Join(t.TempDir(), "bin")

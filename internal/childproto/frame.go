@@ -45,6 +45,9 @@ const SlotSize = 1<<20 + 64<<10
 // MaxFrame bounds a payload: a block or a record may be large, but not anything.
 const MaxFrame = 1 << 30
 
+// maxKept is how large a buffer is kept for the next frame: most are far smaller.
+const maxKept = 4 << 20
+
 // BatchSize is the size at which a Records frame is sent.
 const BatchSize = 128 << 10
 
@@ -70,6 +73,9 @@ func (r *Reader) Next() (t Type, payload []byte, err error) {
 	n := int(binary.LittleEndian.Uint32(h[1:]))
 	if t < Hello || t > Skipped || n > MaxFrame {
 		return 0, nil, fmt.Errorf("a frame of type %d and %d bytes is none of the protocol", t, n)
+	}
+	if cap(r.buf) > maxKept && n <= maxKept { // one huge frame must not be remembered for ever
+		r.buf = nil
 	}
 	// Memory grows with what really arrives, not with what a header claims.
 	r.buf = r.buf[:0]

@@ -71,6 +71,29 @@ func TestFramesComeBack(t *testing.T) {
 	}
 }
 
+// The memory of a huge frame is not held for those that follow.
+func TestHugeFramesAreForgotten(t *testing.T) {
+	var b bytes.Buffer
+	w := NewWriter(&b)
+	for _, n := range []int{10, 2 * maxKept, maxKept / 2, 10} {
+		if err := w.Block("f", 0, false, make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		r := NewReader(&b)
+		r.buf = make([]byte, 0, 2*maxKept)
+		_, p, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, data, err := ReadBlock(p); err != nil || len(data) != n {
+			t.Errorf("%d bytes came as %d, %v", n, len(data), err)
+		}
+		if n < maxKept && cap(r.buf) > maxKept {
+			t.Errorf("%d bytes are held for %d", cap(r.buf), n)
+		}
+	}
+}
+
 func TestSharedBlocks(t *testing.T) {
 	memory := make([]byte, 2*SlotSize)
 	memory[SlotSize] = 'x'
