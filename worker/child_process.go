@@ -177,7 +177,6 @@ func socketpair() (ours, theirs *os.File, err error) {
 func (ch *child) end() {
 	ch.once.Do(func() {
 		ch.kill()
-		ch.conn.Close() //nolint:errcheck // nothing more is to be said
 		ch.shared.close()
 		<-ch.exited
 		select {
@@ -190,11 +189,12 @@ func (ch *child) end() {
 }
 
 // kill ends the process group, unless its leader has been reaped: its number may be
-// another's by now.
+// another's by now. It ends the connection as well, whose other end a process may hold that has left the group.
 func (ch *child) kill() {
 	if ch.alive() {
 		_ = syscall.Kill(-ch.cmd.Process.Pid, syscall.SIGKILL) // ESRCH: it is just ending
 	}
+	ch.conn.Close() //nolint:errcheck // nothing more is to be said
 }
 
 // alive reports whether the process had not ended a moment ago.

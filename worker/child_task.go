@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -115,12 +116,23 @@ func (v *vitals) beat() { v.frames.Add(1) }
 // ticksPerSilence is how many ticks without a sign of life make a child's silence.
 const ticksPerSilence = 8
 
+// lastWords is how long to wait for more of what a child has said that has ended. Its end of the connection may
+// be held by a process that it has left behind.
+const lastWords = time.Second
+
 // watch kills the child when it hangs, until stop is closed.
 func (v *vitals) watch(ch *child, limit time.Duration, stop <-chan struct{}) {
 	tick := time.NewTicker(max(limit/ticksPerSilence, time.Millisecond))
 	defer tick.Stop()
+	go func() {
+		select {
+		case <-ch.exited:
+			tick.Reset(max(min(limit, lastWords)/ticksPerSilence, time.Millisecond))
+		case <-stop:
+		}
+	}()
 	if v.hangs(tick.C, stop) {
-		v.hung.Store(true)
+		v.hung.Store(ch.alive())
 		ch.kill()
 	}
 }
@@ -190,7 +202,7 @@ func (ch *child) task(ctx context.Context, stage string, env mr.TaskEnv, in feed
 }
 
 func connectionEnded(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -33,6 +34,21 @@ func serveJobs() bool {
 	if os.Getenv("HANG_AT_START") != "" {
 		fmt.Println("waiting for nobody")
 		time.Sleep(time.Hour)
+	}
+	if file := os.Getenv("LEAVE_BEHIND"); file != "" {
+		left := exec.Command("/bin/sleep", "60")
+		left.SysProcAttr, left.Stdout = &syscall.SysProcAttr{Setsid: true}, os.Stdout
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err == nil {
+			err = left.Start()
+		}
+		if err == nil {
+			fmt.Fprintln(f, left.Process.Pid)
+			err = f.Close()
+		}
+		if err != nil {
+			panic(err)
+		}
 	}
 	words := []mr.Option{
 		mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int64]) error {
