@@ -236,9 +236,11 @@ func (c *Children) Close() {
 		c.timer.Stop()
 	}
 	c.mu.Unlock()
-	for _, ch := range all {
-		c.drop(ch)
+	var ended sync.WaitGroup
+	for _, ch := range all { // together: each may have left a process behind that holds its pipe
+		ended.Go(func() { c.drop(ch) })
 	}
+	ended.Wait()
 	c.starter.close()
 }
 

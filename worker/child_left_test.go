@@ -39,3 +39,17 @@ func TestChildLeavesAProcessBehind(t *testing.T) {
 		t.Errorf("told after %v", d)
 	}
 }
+
+// Ending many processes that have left others behind takes no longer than ending one.
+func TestChildrenEndTogether(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{})
+	env := leavesBehind(t)
+	for i := range 5 {
+		open(t, c, "count", env, "N="+strconv.Itoa(i))
+	}
+	began := time.Now()
+	c.Close()
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
