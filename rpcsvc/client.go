@@ -30,9 +30,15 @@ type Client struct {
 
 	mu     sync.Mutex
 	hello  HelloReply
-	link   *link         // nil: none at the moment
-	dialed chan struct{} // closed when the dial under way ends; nil: none under way
+	link   *link    // nil: none at the moment
+	dialed *dialing // the dial under way; nil: there is none
 	closed bool
+}
+
+// dialing is a dial that callers at the same time wait for.
+type dialing struct {
+	over chan struct{} // closed when it has ended
+	err  error         // set before that
 }
 
 var _ mr.Jobs = (*Client)(nil)
@@ -93,22 +99,25 @@ func (c *Client) connected(ctx context.Context) (*link, error) {
 			c.mu.Unlock()
 			return l, nil
 		case c.dialed == nil:
-			over := make(chan struct{})
-			c.dialed = over
+			d := &dialing{over: make(chan struct{})}
+			c.dialed = d
 			c.mu.Unlock()
-			return c.dial(ctx, over)
+			return c.dial(ctx, d)
 		}
-		over := c.dialed
+		d := c.dialed
 		c.mu.Unlock()
 		select {
-		case <-over:
+		case <-d.over:
+			if d.err != nil && !errors.Is(d.err, mr.ErrInterrupted) { // then only who dialled has given up
+				return nil, d.err
+			}
 		case <-ctx.Done():
 			return nil, c.interrupted(ctx, "connecting")
 		}
 	}
 }
 
-func (c *Client) dial(ctx context.Context, over chan struct{}) (*link, error) {
+func (c *Client) dial(ctx context.Context, d *dialing) (*link, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.o.DialTime, fmt.Errorf("no answer within %v", c.o.DialTime))
 	defer cancel()
 	l, hello, err := c.open(limited)
@@ -117,8 +126,8 @@ func (c *Client) dial(ctx context.Context, over chan struct{}) (*link, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dialed = nil
-	close(over)
+	c.dialed, d.err = nil, err
+	close(d.over)
 	if err != nil {
 		return nil, err
 	}

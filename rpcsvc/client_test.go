@@ -6,6 +6,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,5 +144,29 @@ func TestDaemonHangsUp(t *testing.T) {
 	}()
 	if _, err := Dial(t.Context(), "unix:"+l.Addr().String(), ClientOptions{}); !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "has too many") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Callers that wait for one dial learn together that it has failed: each of them keeps its time, however many they are.
+func TestCallersShareAFailedDial(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // and nobody accepts
+	const dial = 200 * time.Millisecond
+	c := &Client{addr: "unix:" + l.Addr().String(), o: ClientOptions{RetryFor: dial, DialTime: dial}}
+	began := time.Now()
+	var asking sync.WaitGroup
+	for range 30 {
+		asking.Go(func() {
+			if _, err := c.CacheStats(t.Context()); !errors.Is(err, mr.ErrUnreachable) || !strings.Contains(err.Error(), "no answer within") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	asking.Wait()
+	if d := time.Since(began); d > 10*dial {
+		t.Errorf("30 callers took %v to learn that nobody answers within %v", d, dial)
 	}
 }
