@@ -112,9 +112,11 @@ func (w *workersService) List(req *WorkersRequest, rep *WorkersReply) (err error
 }
 
 // succeed lets a connection be what it was taken over for, until that ends or the server
-// stops.
+// stops. It takes no client's place any more: a worker with many cores has more streams than there may be
+// clients.
 func (s *Server) succeed(c *conn) error {
 	c.leaveDeadlines()
+	s.forget(c)
 	over := make(chan struct{})
 	defer close(over)
 	go func() {

@@ -203,6 +203,34 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 }
 
+// TestStreamsTakeNoClientsPlace: a worker may have more streams than there may be clients, and keeps none of them out.
+func TestStreamsTakeNoClientsPlace(t *testing.T) {
+	crew := newFakeCrew()
+	_, addr := start(t, newFakeJobs(), ServerOptions{Crew: crew, MaxConns: 2})
+	m, err := Join(t.Context(), addr, nil, JoinRequest{Name: "w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	<-crew.client
+	for i := range 5 {
+		s, err := OpenStream(t.Context(), addr, nil, m.Seat)
+		if err != nil {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+		defer s.Close()
+		if _, err := s.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(s, make([]byte, 1)); err != nil { // it serves as a stream now
+			t.Fatal(err)
+		}
+	}
+	if _, err := connect(t, addr, ClientOptions{}).List(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestShutdownEndsWorkers: a worker's connection does not hold up a server that stops.
 func TestShutdownEndsWorkers(t *testing.T) {
 	crew, addr, s := crewServer(t)

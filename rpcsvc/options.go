@@ -16,7 +16,7 @@ type ServerOptions struct {
 	Clock    *clock.Master // the time that is offered; nil: this machine's
 	Crew     Crew          // takes the workers that join; nil: none may
 
-	MaxConns     int           // connections at once; 0: 1024
+	MaxConns     int           // connections at once, workers' and their streams apart; 0: 1024
 	MaxGreeting  int           // of these, not yet authenticated; 0: 128
 	MaxInFlight  int           // requests being served, long polls and Time apart; 0: 256
 	MaxPerConn   int           // requests of one connection; of long polls four times as many; 0: 256

@@ -160,6 +160,11 @@ func (s *Server) addConn(c *conn) bool {
 
 func (s *Server) dropConn(c *conn) {
 	c.close()
+	s.forget(c)
+}
+
+// forget takes a connection out of those that are counted, and that Shutdown closes.
+func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
