@@ -124,22 +124,32 @@ func (c *conn) armRead() error {
 	return c.nc.SetReadDeadline(by)
 }
 
-// Write is the transport's Write with a deadline; any error closes the connection,
+// writeStep is how much of a reply a peer may take WriteTime for: a long one may take as long as it is long.
+const writeStep = 1 << 20
+
+// Write is the transport's Write with a deadline for each step; any error closes the connection,
 // since net/rpc drops it.
-func (c *conn) Write(p []byte) (int, error) {
-	now := time.Now()
-	if c.writeBy.Sub(now) < c.srv.o.WriteTime/2 {
-		c.writeBy = now.Add(c.srv.o.WriteTime)
-		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
-			c.close()
-			return 0, err
+func (c *conn) Write(p []byte) (n int, err error) {
+	for err == nil && n < len(p) {
+		var k int
+		if err = c.armWrite(); err == nil {
+			k, err = c.nc.Write(p[n:min(n+writeStep, len(p))])
+			n += k
 		}
 	}
-	n, err := c.nc.Write(p)
 	if err != nil {
 		c.close()
 	}
 	return n, err
+}
+
+func (c *conn) armWrite() error {
+	now := time.Now()
+	if c.writeBy.Sub(now) >= c.srv.o.WriteTime/2 {
+		return nil
+	}
+	c.writeBy = now.Add(c.srv.o.WriteTime)
+	return c.nc.SetWriteDeadline(c.writeBy)
 }
 
 func (c *conn) isDraining() bool {

@@ -478,3 +478,28 @@ func TestDrainAnswersHTTP(t *testing.T) {
 		t.Error("the drain does not end")
 	}
 }
+
+// slowReader takes 64 KiB at a time, and its time for it.
+type slowReader struct{ net.Conn }
+
+func (s slowReader) Read(p []byte) (int, error) {
+	time.Sleep(10 * time.Millisecond)
+	return s.Conn.Read(p[:min(len(p), 64<<10)])
+}
+
+// A peer that takes a long reply slowly, but takes it, gets all of it.
+func TestSlowReaderGetsItsReply(t *testing.T) {
+	jobs := newFakeJobs()
+	for i := range 64 {
+		if _, err := jobs.Submit(t.Context(), mr.SubmitID(strconv.Itoa(i)), mr.Spec{Args: []string{strings.Repeat("x", 64<<10)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, addr := start(t, jobs, ServerOptions{WriteTime: 400 * time.Millisecond})
+	c := rpc.NewClient(slowReader{dialUnix(t, addr)})
+	defer c.Close()
+	var reply ListReply
+	if err := c.Call("Jobs.List", &ListRequest{All: true}, &reply); err != nil || len(reply.Jobs) != 64 {
+		t.Errorf("%d jobs, %v", len(reply.Jobs), err)
+	}
+}

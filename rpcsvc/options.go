@@ -25,7 +25,7 @@ type ServerOptions struct {
 	GreetingTime time.Duration // from accept to authenticated, TLS included; 0: 5 s
 	RequestTime  time.Duration // from a request's first byte to its last; 0: 10 s
 	IdleTime     time.Duration // without a request; 0: 10 min
-	WriteTime    time.Duration // for the peer to take a reply; 0: 30 s
+	WriteTime    time.Duration // for the peer to take a reply, or each MiB of it; 0: 30 s
 	DrainTime    time.Duration // for requests in flight when Serve's ctx ends; 0: 5 s
 }
 
