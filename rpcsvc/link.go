@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -58,13 +59,12 @@ func dialError(ctx context.Context, addr string, err error) error {
 	if _, ok := errors.AsType[*mr.Error](err); ok {
 		return err
 	}
-	_, badCert := errors.AsType[*tls.CertificateVerificationError](err)
-	if badCert {
-		return mr.Errorf(mr.Refused, "connecting to %s: %w", addr, err)
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return mr.Errorf(mr.Refused, "connecting to %s: %w; %s", addr, err, mend(bad))
 	}
 	// An alert of TLS has no type to look for, only the words that package tls puts around it.
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		return mr.Errorf(mr.Refused, "connecting to %s: the daemon takes other keys, or these have expired; mrctl auth init makes new ones: %w", addr, err)
+		return mr.Errorf(mr.Refused, "connecting to %s: the daemon takes other keys, or these have expired (or are not valid yet) by its clock; mrctl auth init makes new ones: %w", addr, err)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, cause)
@@ -79,6 +79,17 @@ func dialError(ctx context.Context, addr string, err error) error {
 		return mr.Errorf(mr.Unreachable, "connecting to %s: the daemon closed the connection: it has too many, or does not serve this way: %w", addr, err)
 	}
 	return mr.Errorf(mr.Unreachable, "connecting to %s: %w", addr, err)
+}
+
+// mend says what to do about a daemon's certificate that is not believed.
+func mend(bad *tls.CertificateVerificationError) string {
+	if _, ok := errors.AsType[x509.HostnameError](bad); ok {
+		return "make its keys with mrctl auth init --host, and the name or address that is dialled"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](bad); ok {
+		return "it has other keys: copy the folder client of those"
+	}
+	return "make new keys with mrctl auth init, unless this machine's clock is wrong"
 }
 
 // hungUp reports whether the peer has closed the connection. net/rpc says ErrShutdown where it noticed that
