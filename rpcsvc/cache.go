@@ -11,7 +11,7 @@ import (
 
 func cacheReportToWire(r mr.CacheReport) CacheReportReply {
 	return CacheReportReply{
-		Stats: cacheStatsToWire(r.Stats), Limit: r.Limit, Disk: r.Disk, Held: r.Held, Pinned: r.Pinned,
+		Stats: CacheStatsReply(r.Stats), Limit: r.Limit, Disk: r.Disk, Held: r.Held, Pinned: r.Pinned,
 		Evicted: r.Evicted, Lost: r.Lost, Binaries: r.Binaries, BinaryBytes: r.BinaryBytes,
 		Jobs: each(r.Jobs, func(j mr.CacheJob) CacheJob { return CacheJob(j) }), Pins: each(r.Pins, cachePinToWire),
 	}
@@ -19,7 +19,7 @@ func cacheReportToWire(r mr.CacheReport) CacheReportReply {
 
 func cacheReportFromWire(w CacheReportReply) mr.CacheReport {
 	return mr.CacheReport{
-		Stats: cacheStatsFromWire(w.Stats), Limit: w.Limit, Disk: w.Disk, Held: w.Held, Pinned: w.Pinned,
+		Stats: mr.CacheStats(w.Stats), Limit: w.Limit, Disk: w.Disk, Held: w.Held, Pinned: w.Pinned,
 		Evicted: w.Evicted, Lost: w.Lost, Binaries: w.Binaries, BinaryBytes: w.BinaryBytes,
 		Jobs: each(w.Jobs, func(j CacheJob) mr.CacheJob { return mr.CacheJob(j) }), Pins: each(w.Pins, cachePinFromWire),
 	}

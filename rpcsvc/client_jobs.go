@@ -103,5 +103,5 @@ func (c *Client) CacheStats(ctx context.Context) (mr.CacheStats, error) {
 	if err != nil {
 		return mr.CacheStats{}, err
 	}
-	return cacheStatsFromWire(*rep), nil
+	return mr.CacheStats(*rep), nil
 }

@@ -96,20 +96,6 @@ func specFromWire(w Spec) (mr.Spec, error) {
 	return s, err
 }
 
-func phaseToWire(p mr.PhaseStatus) Phase {
-	return Phase{
-		Tasks: p.Tasks, Cached: p.Cached, Run: p.Run, Running: p.Running, Attempts: p.Attempts, Failed: p.Failed,
-		Recomputed: p.Recomputed, Speculative: p.Speculative, BytesTotal: p.BytesTotal, BytesDone: p.BytesDone,
-	}
-}
-
-func phaseFromWire(w Phase) mr.PhaseStatus {
-	return mr.PhaseStatus{
-		Tasks: w.Tasks, Cached: w.Cached, Run: w.Run, Running: w.Running, Attempts: w.Attempts, Failed: w.Failed,
-		Recomputed: w.Recomputed, Speculative: w.Speculative, BytesTotal: w.BytesTotal, BytesDone: w.BytesDone,
-	}
-}
-
 func counterToWire(c mr.Counter) Counter   { return Counter(c) }
 func counterFromWire(c Counter) mr.Counter { return mr.Counter(c) }
 
@@ -120,7 +106,7 @@ func statusToWire(s mr.Status) Status {
 		Job: string(s.Job), Name: s.Name, Spec: specToWire(s.Spec), State: string(s.State), Phase: s.Phase,
 		Output: s.Output, Error: s.Error,
 		Submitted: nanos(s.Submitted), Started: nanos(s.Started), Ended: nanos(s.Ended),
-		Map: phaseToWire(s.Map), Reduce: phaseToWire(s.Reduce), Merge: Merge(s.Merge),
+		Map: Phase(s.Map), Reduce: Phase(s.Reduce), Merge: Merge(s.Merge),
 		Bytes:    Bytes(s.Bytes),
 		Seconds:  Seconds(s.Seconds),
 		Counters: countersToWire(s.Counters), Warnings: s.Warnings, Version: s.Version,
@@ -136,7 +122,7 @@ func statusFromWire(w Status) mr.Status {
 		Job: mr.JobID(w.Job), Name: w.Name, Spec: spec, State: mr.State(w.State), Phase: w.Phase,
 		Output: w.Output, Error: w.Error,
 		Submitted: moment(w.Submitted), Started: moment(w.Started), Ended: moment(w.Ended),
-		Map: phaseFromWire(w.Map), Reduce: phaseFromWire(w.Reduce), Merge: mr.MergeStatus(w.Merge),
+		Map: mr.PhaseStatus(w.Map), Reduce: mr.PhaseStatus(w.Reduce), Merge: mr.MergeStatus(w.Merge),
 		Bytes:    mr.Bytes(w.Bytes),
 		Seconds:  mr.Seconds(w.Seconds),
 		Counters: each(w.Counters, counterFromWire), Warnings: w.Warnings, Version: w.Version,
@@ -188,18 +174,4 @@ func lineageFromWire(w LineageReply) mr.Lineage {
 			Code: n.Code, CPU: n.CPU, From: n.From, Attempt: n.Attempt,
 		}
 	})}
-}
-
-func cacheStatsToWire(c mr.CacheStats) CacheStatsReply {
-	return CacheStatsReply{
-		Outputs: c.Outputs, Runs: c.Runs, RunBytes: c.RunBytes, CatalogBytes: c.CatalogBytes, VolumeBytes: c.VolumeBytes,
-		Volumes: c.Volumes, Hits: c.Hits, Misses: c.Misses, SavedSeconds: c.SavedSeconds,
-	}
-}
-
-func cacheStatsFromWire(w CacheStatsReply) mr.CacheStats {
-	return mr.CacheStats{
-		Outputs: w.Outputs, Runs: w.Runs, RunBytes: w.RunBytes, CatalogBytes: w.CatalogBytes, VolumeBytes: w.VolumeBytes,
-		Volumes: w.Volumes, Hits: w.Hits, Misses: w.Misses, SavedSeconds: w.SavedSeconds,
-	}
 }

@@ -154,7 +154,7 @@ func (j *jobsService) Impact(req *ImpactRequest, rep *ListReply) (err error) {
 func (j *jobsService) CacheStats(req *CacheStatsRequest, rep *CacheStatsReply) (err error) {
 	defer j.s.done(&req.bound, "Jobs.CacheStats", &err)
 	st, err := j.s.jobs.CacheStats(req.context())
-	*rep = cacheStatsToWire(st)
+	*rep = CacheStatsReply(st)
 	return err
 }
 

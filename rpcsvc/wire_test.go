@@ -152,7 +152,7 @@ func TestConvertKeepsEverything(t *testing.T) {
 	roundTrip(t, logToWire, logFromWire)
 	roundTrip(t, explanationToWire, explanationFromWire)
 	roundTrip(t, lineageToWire, lineageFromWire)
-	roundTrip(t, cacheStatsToWire, cacheStatsFromWire)
+	roundTrip(t, func(s mr.CacheStats) CacheStatsReply { return CacheStatsReply(s) }, func(w CacheStatsReply) mr.CacheStats { return mr.CacheStats(w) })
 	roundTrip(t, cacheReportToWire, cacheReportFromWire)
 	roundTrip(t, verdictToWire, verdictFromWire)
 	roundTrip(t, traceToWire, traceFromWire)
