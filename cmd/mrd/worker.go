@@ -227,7 +227,7 @@ const joinTime = 10 * time.Second
 
 func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
 	build := ""
-	if w.version == local.Development {
+	if local.Development(w.version) {
 		var err error
 		if build, err = local.Build(); err != nil {
 			return nil, mr.Errorf(mr.Failed, "reading this program: %w", err)

@@ -66,10 +66,13 @@ func newCrew(n *Node, silence time.Duration) *crew {
 // floating-point operations on some machines and not on others.
 func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
-// Development is the version of programs that were built from a working copy.
-const Development = "(devel)"
+// Development reports whether a version is that of many programs: of those that were built outside of a repository,
+// or from a working copy that had been changed.
+func Development(version string) bool {
+	return version == "(devel)" || strings.HasSuffix(version, "+dirty")
+}
 
-// Build tells programs of version Development apart, by the digest of what runs.
+// Build tells programs of a development version apart, by the digest of what runs.
 func Build() (string, error) {
 	path := "/proc/self/exe" // what runs, even if the file was replaced since
 	if _, err := os.Stat(path); err != nil {
@@ -112,7 +115,7 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	case req.Platform != Platform():
 		return rep, mr.Errorf(mr.Refused, "worker %q runs on %s, and the daemon on %s: their results could differ", req.Name, req.Platform, Platform())
 	}
-	if req.Version == Development {
+	if Development(req.Version) {
 		if build, err := Build(); err != nil || build != req.Build {
 			return rep, mr.Errorf(mr.Refused, "worker %q is another build than the daemon, of no version; run the same program on both", req.Name)
 		}

@@ -152,3 +152,27 @@ func TestMemoryOfWorkers(t *testing.T) {
 		t.Errorf("less than nothing: %v", err)
 	}
 }
+
+// Programs of one version may be many: of those that were built from what nobody has committed, only the very
+// same works for a daemon.
+func TestBuildsOfOneVersion(t *testing.T) {
+	n := openNode(t, t.TempDir())
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
+	own, err := Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		version, build string
+		joins          bool
+	}{
+		{"(devel)", own, true}, {"(devel)", "another", false}, {"(devel)", "", false},
+		{"v0.3.1-0.20260102030405-0123456789ab+dirty", own, true}, {"v0.3.1-0.20260102030405-0123456789ab+dirty", "another", false},
+		{"v0.3.1-0.20260102030405-0123456789ab", "", true}, {"v1.2.3", "", true},
+	} {
+		_, err := n.Crew().Join(t.Context(), rpcsvc.JoinRequest{Name: "w", Slots: 1, Platform: Platform(), Version: c.version, Build: c.build})
+		if c.joins != (err == nil) || err != nil && !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("%s, build %.8s: %v", c.version, c.build, err)
+		}
+	}
+}
