@@ -77,7 +77,7 @@ Flags:
                        store; repeatable
   --silence DURATION   take a task away from whoever has it and gives no sign of life for so long: from a
                        job binary's process, which is ended (default 10m), and from a worker that has
-                       joined, which gives one every half second (default, and at most, 15s)
+                       joined, which gives one every half second (default, and at most, 15s; at least 1s)
   --auth DIR           folder of the keys that TCP needs, made by 'mrctl auth init' (default $MR_AUTH, else
                        auth inside the store)
   --workers N          run N tasks at once (default: the CPUs)

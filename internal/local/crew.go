@@ -31,6 +31,9 @@ import (
 // is less.
 const DefaultLease = 15 * time.Second
 
+// leastLease is room for two signs of life.
+const leastLease = time.Second
+
 // crew are the workers that have joined from other processes.
 type crew struct {
 	n       *Node
@@ -57,7 +60,7 @@ const keepPast = 64
 func newCrew(n *Node, silence time.Duration) *crew {
 	c := &crew{n: n, silence: silence, lease: DefaultLease, seats: map[uint64]*seat{}, byName: map[string]*seat{}}
 	if silence > 0 {
-		c.lease = min(c.lease, silence)
+		c.lease = max(min(c.lease, silence), leastLease)
 	}
 	return c
 }

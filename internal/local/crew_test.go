@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
@@ -173,6 +174,15 @@ func TestBuildsOfOneVersion(t *testing.T) {
 		_, err := n.Crew().Join(t.Context(), rpcsvc.JoinRequest{Name: "w", Slots: 1, Platform: Platform(), Version: c.version, Build: c.build})
 		if c.joins != (err == nil) || err != nil && !errors.Is(err, mr.ErrRefused) {
 			t.Errorf("%s, build %.8s: %v", c.version, c.build, err)
+		}
+	}
+}
+
+// A lease has room for signs of life, of which there is one every half second, however short job binaries may be silent.
+func TestLeastLease(t *testing.T) {
+	for silence, want := range map[time.Duration]time.Duration{0: DefaultLease, time.Hour: DefaultLease, 3 * time.Second: 3 * time.Second, 50 * time.Millisecond: leastLease} {
+		if got := newCrew(nil, silence).lease; got != want {
+			t.Errorf("--silence %v: a lease of %v, want %v", silence, got, want)
 		}
 	}
 }
