@@ -331,9 +331,10 @@ func (w *joiner) keepTime(ctx context.Context) {
 	})
 }
 
-// moment is the daemon's time as this worker knows it.
+// moment is the daemon's time as this worker knows it. It may go back: after a daemon whose clock was far ahead,
+// a reading that does not would stand still for as long.
 func (w *joiner) moment() plan.Moment {
-	t, bound, err := w.clock.Reading()
+	t, bound, err := w.clock.Now()
 	if err != nil {
 		return plan.Moment{}
 	}

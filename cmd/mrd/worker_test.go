@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mrd-io/mr/clock"
 )
 
 func TestWorkerFlags(t *testing.T) {
@@ -64,5 +67,43 @@ func TestRedialJitter(t *testing.T) {
 	}
 	if least > time.Second || most < 4*time.Second || most > 6*time.Second {
 		t.Errorf("from %v to %v", least, most)
+	}
+}
+
+// turned is a master whose clock has been put right: its first life's was an hour ahead.
+type turned struct {
+	masters [2]*clock.Master
+	life    int
+}
+
+func (x *turned) Exchange(_ context.Context, nonce uint64) (ex clock.Exchange, err error) {
+	req := clock.Request{Nonce: nonce}
+	ex.Conn, ex.Sent = uint64(x.life), time.Now()
+	err = clock.NewService(x.masters[x.life]).Now(&req, &ex.Reply)
+	ex.Received = time.Now()
+	return ex, err
+}
+
+// A worker tells the daemon's time as it is, also when the clock of an earlier daemon was ahead of it.
+func TestMomentsFollowTheDaemon(t *testing.T) {
+	start := time.Now()
+	master := func(ahead time.Duration) *clock.Master {
+		return clock.NewMasterOf(func() (wall, mono time.Duration) {
+			mono = time.Since(start) + 1
+			return time.Duration(start.UnixNano()) + mono + ahead, mono
+		})
+	}
+	x := &turned{masters: [2]*clock.Master{master(time.Hour), master(0)}}
+	w := joiner{clock: clock.New(x, clock.Options{})}
+	for _, ahead := range []time.Duration{time.Hour, 0} {
+		if err := w.clock.Sync(t.Context(), 4); err != nil {
+			t.Fatal(err)
+		}
+		m := w.moment()
+		off := m.Time().Sub(time.Now()) - ahead
+		if !m.Known || off.Abs() > time.Minute || m.Bound > time.Minute {
+			t.Errorf("with a daemon that is %v ahead: off by %v ± %v", ahead, off, m.Bound)
+		}
+		x.life = 1
 	}
 }
