@@ -176,6 +176,12 @@ func (w *joiner) run(ctx context.Context) error {
 		return mr.Errorf(mr.Failed, "making a folder for temporary files: %w", err)
 	}
 	defer os.RemoveAll(w.tmp) //nolint:errcheck // what is left is small, and swept with the cache
+	held, err := os.Open(w.tmp)
+	if err != nil {
+		return mr.Errorf(mr.Failed, "opening the folder for temporary files: %w", err)
+	}
+	defer held.Close() //nolint:errcheck // nothing was written
+	_ = lock(held)     // where there are no locks, the process's number alone tells that it lives
 	for attempt := 0; ; attempt++ {
 		m, err := w.join(ctx)
 		switch {
@@ -210,12 +216,30 @@ func (w *joiner) sweep() {
 	old, _ := os.ReadDir(w.o.cache) // what can't be listed can't be swept
 	for _, dir := range old {
 		rest, tmp := strings.CutPrefix(dir.Name(), w.tmpPrefix())
-		pid, _, _ := strings.Cut(rest, "-")
-		if n, err := strconv.Atoi(pid); tmp && err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
-			os.RemoveAll(filepath.Join(w.o.cache, dir.Name())) //nolint:errcheck // tried again at the next start
+		pid, drawn, _ := strings.Cut(rest, "-")
+		if strings.Contains(drawn, "-") { // of a host whose name begins with this one's
+			continue
+		}
+		path := filepath.Join(w.o.cache, dir.Name())
+		if n, err := strconv.Atoi(pid); tmp && err == nil && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) && !inUse(path) {
+			os.RemoveAll(path) //nolint:errcheck // tried again at the next start
 		}
 	}
 }
+
+// inUse reports whether the process lives that made a temporary folder: in another container, whose processes have
+// numbers of their own, it may.
+func inUse(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	return errors.Is(lock(f), syscall.EWOULDBLOCK)
+}
+
+// lock takes the lock on an open folder, which ends with it, unless somebody has it.
+func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 
 // redial is full jitter below a limit that doubles.
 func redial(attempt int) time.Duration {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,12 +43,21 @@ func TestWorkerFlags(t *testing.T) {
 func TestSweep(t *testing.T) {
 	w := joiner{host: "here", o: joinOptions{cache: filepath.Join(t.TempDir(), "a[b]c")}} // no pattern
 	dead := fmt.Sprintf("tmp-here-%d-1", 1<<30)
-	keep := []string{fmt.Sprintf("tmp-here-%d-1", os.Getpid()), fmt.Sprintf("tmp-there-%d-1", 1<<30), "bin", "tmp-here-x"}
+	elsewhere, longer := fmt.Sprintf("tmp-here-%d-2", 1<<30), fmt.Sprintf("tmp-here-%d-1-2", 1<<30) // the name of a host may begin with another's
+	keep := []string{fmt.Sprintf("tmp-here-%d-1", os.Getpid()), fmt.Sprintf("tmp-there-%d-1", 1<<30), "bin", "tmp-here-x", elsewhere, longer}
 	for _, name := range append(keep, dead) {
 		if err := os.MkdirAll(filepath.Join(w.o.cache, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
+	held, err := os.Open(filepath.Join(w.o.cache, elsewhere)) // by a process of another container
+	if err == nil {
+		err = syscall.Flock(int(held.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close() //nolint:errcheck // nothing was written
 	w.sweep()
 	for _, name := range keep {
 		if _, err := os.Stat(filepath.Join(w.o.cache, name)); err != nil {
