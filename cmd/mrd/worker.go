@@ -311,9 +311,17 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 	m.Close() //nolint:errcheck // it is over already, as a rule
 	service.Close()
 	remote.Close()
-	<-served
+	select {
+	case <-served:
+	case <-time.After(stuckTask):
+		w.log.Warn("tasks that do not end are left behind; nobody waits for what they make")
+	}
 	return err
 }
+
+// stuckTask is how long a task may take to notice that it was cancelled: one that waits for a file system which
+// does not answer never does. With ending the others that is less than the ten seconds that a service manager gives.
+const stuckTask = 7 * time.Second
 
 // await returns when the session is over: when its connection is, when the daemon wants it
 // to, or when the daemon gives no sign of life for three leases. These are counted in ticks
