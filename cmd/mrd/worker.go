@@ -270,11 +270,9 @@ func (w *joiner) join(ctx context.Context) (*rpcsvc.Membership, error) {
 func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 	defer m.Close() //nolint:errcheck // it is over already, as a rule
 	w.keepTime(ctx)
-	remote := worker.NewRemote(w.o.workers+1, func() (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), joinTime)
-		defer cancel()
-		return rpcsvc.OpenStream(ctx, w.o.addr, w.auth, m.Seat)
-	})
+	here, leaving := context.WithCancel(ctx)
+	defer leaving()
+	remote := worker.NewRemote(w.o.workers+1, func() (net.Conn, error) { return w.stream(here, m.Seat) })
 	children := worker.NewChildren(worker.ChildOptions{Idle: w.o.workers, Silence: time.Duration(m.Silence), TempDir: w.tmp})
 	defer children.Close()
 	heard := make(chan struct{}, 1)
@@ -308,6 +306,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 		m.Serve(srv)
 	}()
 	err := w.await(ctx, m, heard, leave)
+	leaving()
 	m.Close() //nolint:errcheck // it is over already, as a rule
 	service.Close()
 	remote.Close()
@@ -322,6 +321,23 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 // stuckTask is how long a task may take to notice that it was cancelled: one that waits for a file system which
 // does not answer never does. With ending the others that is less than the ten seconds that a service manager gives.
 const stuckTask = 7 * time.Second
+
+// stream opens a connection for runs and parts. A daemon to which many connect at once may turn some away.
+func (w *joiner) stream(ctx context.Context, seat uint64) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTime)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		conn, err := rpcsvc.OpenStream(ctx, w.o.addr, w.auth, seat)
+		if !errors.Is(err, mr.ErrUnreachable) {
+			return conn, err
+		}
+		select {
+		case <-time.After(redial(attempt)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
 
 // await returns when the session is over: when its connection is, when the daemon wants it
 // to, or when the daemon gives no sign of life for three leases. These are counted in ticks

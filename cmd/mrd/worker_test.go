@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr/clock"
+	"github.com/mrd-io/mr/rpcsvc"
 )
 
 func TestWorkerFlags(t *testing.T) {
@@ -77,6 +80,41 @@ func TestRedialJitter(t *testing.T) {
 	}
 	if least > time.Second || most < 4*time.Second || most > 6*time.Second {
 		t.Errorf("from %v to %v", least, most)
+	}
+}
+
+// echo is a crew whose streams say what they hear.
+type echo struct{ rpcsvc.Crew }
+
+func (echo) Stream(_ context.Context, _ uint64, conn net.Conn) error {
+	_, err := io.Copy(conn, conn)
+	return err
+}
+
+// A stream that the daemon turns away, since too many connect at once, is asked for again.
+func TestStreamIsAskedForAgain(t *testing.T) {
+	addr := "unix:" + filepath.Join(socketDir(t), "s")
+	l, err := rpcsvc.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- rpcsvc.NewServer(noJobs{}, rpcsvc.ServerOptions{Crew: echo{}, MaxConns: 1}).Serve(ctx, l)
+	}()
+	defer func() { stop(); <-served }()
+	c := dial(t, addr)
+	time.AfterFunc(300*time.Millisecond, func() { c.Close() }) //nolint:errcheck // it is in the way
+	w := joiner{o: joinOptions{addr: addr}}
+	conn, err := w.stream(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	stop()
+	if _, err := w.stream(t.Context(), 1); err == nil {
+		t.Error("a stream of nobody")
 	}
 }
 
