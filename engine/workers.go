@@ -51,8 +51,12 @@ func (e *Engine) Join(ctx context.Context, c *rpc.Client, m Member) (id int, err
 	var refused error
 	err = e.request(ctx, func(l *loop) {
 		// Answers that find no room in the channel are dropped by net/rpc.
-		if most := len(l.workers) * (smallSlots + 64); most > cap(e.replies) {
-			refused = mr.Errorf(mr.Refused, "%d workers have joined, and no more can", len(l.workers))
+		most := min(m.Slots, cap(e.replies))
+		for _, w := range l.members {
+			most += w.Slots
+		}
+		if most += (len(l.members) + 1) * (smallSlots + 64); most > cap(e.replies) {
+			refused = mr.Errorf(mr.Refused, "a worker with room for %d tasks is one too many beside the %d that there are", m.Slots, len(l.members))
 			return
 		}
 		l.addWorker(c, m)
