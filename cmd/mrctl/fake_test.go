@@ -123,6 +123,7 @@ type fakeNode struct{ jobs *fakeJobs }
 
 func (n fakeNode) Jobs() mr.Jobs               { return n.jobs }
 func (n fakeNode) Close(context.Context) error { return nil }
+func (n fakeNode) Opened() time.Time           { return time.Time{} }
 
 func (f *fakeJobs) Submit(_ context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
 	f.mu.Lock()

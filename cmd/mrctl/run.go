@@ -66,7 +66,6 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		return err
 	}
 	defer c.done()
-	begin := time.Now()
 	return a.with(ctx, toRun, a.nodeOptions(r), func(s *session) error {
 		a.noteDaemon(s, r)
 		spec, err := a.spec(s, r, c)
@@ -76,7 +75,7 @@ func (a *app) runParsed(ctx context.Context, b builtins, r *request) error {
 		if r.dryRun {
 			return a.dryRun(ctx, s, spec)
 		}
-		published, err := a.replaceStray(ctx, s, spec, begin)
+		published, err := a.replaceStray(ctx, s, spec)
 		if err != nil {
 			return err
 		}
@@ -129,8 +128,8 @@ const ownPrefix = "own_"
 // whose process, which was the engine, too, has been killed. The job that is about to be
 // submitted uses what it has computed. Jobs of a daemon stay: it goes on with them. A stray that was
 // publishing can't be cancelled any more: its output, which nobody was told of, is then published,
-// and to be replaced.
-func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec, begin time.Time) (published bool, err error) {
+// and to be replaced. What another run has published before this one had the store stays: somebody was told.
+func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec) (published bool, err error) {
 	if s.daemon != "" {
 		return false, nil
 	}
@@ -160,11 +159,11 @@ func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec, begin 
 	if published || spec.Overwrite || !exists(spec.Output) {
 		return published, nil
 	}
-	if jobs, err = s.List(ctx, true); err != nil { // it may have ended since this process opened the store
+	if jobs, err = s.List(ctx, true); err != nil { // it may have ended since the store is this process's
 		return false, err
 	}
 	return slices.ContainsFunc(jobs, func(j mr.Status) bool {
-		return stray(j) && j.State == mr.Succeeded && j.Ended.After(begin)
+		return stray(j) && j.State == mr.Succeeded && j.Ended.After(s.node.Opened())
 	}), nil
 }
 

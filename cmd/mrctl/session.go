@@ -37,6 +37,8 @@ type connection interface {
 type node interface {
 	Jobs() mr.Jobs
 	ImportBinary(path string) (mr.Code, error)
+	// Opened is when the store was this process's; it was another's before.
+	Opened() time.Time
 	Close(ctx context.Context) error
 }
 

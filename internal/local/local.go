@@ -63,6 +63,7 @@ type Node struct {
 
 	log      *slog.Logger
 	last     bool          // a snapshot is taken at the end
+	opened   time.Time     // after everybody else had left the store, and before the engine began
 	closing  chan struct{} // closed by Close
 	snapping chan struct{} // closed when keepSnapshots is gone
 }
@@ -86,7 +87,7 @@ func Open(dir string, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{store: s, ran: make(chan error, 1), log: o.Logger, last: o.Snapshot, closing: make(chan struct{}), snapping: make(chan struct{})}
+	n := &Node{store: s, ran: make(chan error, 1), log: o.Logger, last: o.Snapshot, opened: time.Now(), closing: make(chan struct{}), snapping: make(chan struct{})}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -189,6 +190,9 @@ func (n *Node) Jobs() mr.Jobs {
 	}
 	return n.engine
 }
+
+// Opened is when the store was the node's: what a job came to before, it came to in another process.
+func (n *Node) Opened() time.Time { return n.opened }
 
 // Store is the node's store.
 func (n *Node) Store() *store.Store { return n.store }
