@@ -168,7 +168,7 @@ func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec) (publi
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
-	return nodeOptions{Workers: r.workers, Memory: r.memory, Cache: r.cacheSize, Logger: slog.New(warnings{w: a.err})}
+	return nodeOptions{Idle: r.dryRun, Workers: r.workers, Memory: r.memory, Cache: r.cacheSize, Logger: slog.New(warnings{w: a.err})}
 }
 
 // noteDaemon says so when flags of the engine do nothing, since the daemon has settings of its own.
