@@ -61,6 +61,8 @@ func (p *lineParser) parse() error {
 			}
 		case p.job == "":
 			p.job = arg
+		case p.after && arg == "":
+			return errNoInput
 		case p.after:
 			p.inputs = append(p.inputs, input{pattern: arg, bare: true})
 		default:
@@ -115,7 +117,7 @@ func (p *lineParser) setOwn(f *pflag.Flag, value string, hasValue bool) error {
 	}
 	if f.Name == "input" {
 		if value == "" {
-			return mr.Errorf(mr.Usage, "--input needs a file, a folder or a glob, and got an empty word")
+			return errNoInput
 		}
 		p.inputs = append(p.inputs, input{pattern: value})
 		p.after = p.job != ""
@@ -123,6 +125,9 @@ func (p *lineParser) setOwn(f *pflag.Flag, value string, hasValue bool) error {
 	}
 	return p.set(f, value)
 }
+
+// errNoInput is about what a shell makes of a variable that is not set: the current folder would be read.
+var errNoInput = mr.Errorf(mr.Usage, "--input needs a file, a folder or a glob, and got an empty word")
 
 func (p *lineParser) set(f *pflag.Flag, value string) error {
 	if err := p.own.Set(f.Name, value); err != nil {
