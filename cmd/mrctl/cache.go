@@ -36,7 +36,7 @@ func (s *session) cache() (mr.Cache, error) {
 
 // withCache opens a session that may change the store, without running what is left unfinished there.
 func (a *app) withCache(ctx context.Context, f func(mr.Cache, *session) error) error {
-	return a.with(ctx, toRun, nodeOptions{Idle: true}, func(s *session) error {
+	return a.with(ctx, toChange, nodeOptions{Idle: true}, func(s *session) error {
 		c, err := s.cache()
 		if err != nil {
 			return err

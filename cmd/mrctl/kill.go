@@ -16,7 +16,7 @@ func (a *app) killCommand() *cobra.Command {
 		Args:  oneArg(jobArg), ValidArgsFunction: a.completeJob,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return a.withJob(ctx, toRun, args[0], func(s *session, job mr.JobID) error {
+			return a.withJob(ctx, toChange, args[0], func(s *session, job mr.JobID) error {
 				before, err := s.Status(ctx, job)
 				if err != nil {
 					return err

@@ -64,7 +64,8 @@ type reach int
 
 const (
 	toRead   reach = iota // a daemon, or the store opened for reading only
-	toRun                 // a daemon, or the engine in this process
+	toChange              // a daemon, or the engine in this process on a store that is there
+	toRun                 // likewise, and a store is made if there is none
 	toDaemon              // a daemon alone
 )
 
@@ -132,7 +133,7 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 		return nil, mr.Errorf(mr.Unreachable, "%w; start one with 'mrd --store %s', or use 'mrctl run', which needs none", dialErr, store)
 	}
 	opt.ReadOnly = r == toRead
-	if opt.ReadOnly && !exists(store) {
+	if r != toRun && !exists(store) {
 		return nil, mr.Errorf(mr.Unreachable, "there is no store in %s; --store DIR names another, and the first 'mrctl run' makes one", store)
 	}
 	n, err := a.system.Open(store, opt)

@@ -48,7 +48,7 @@ func (s *session) tracer() (mr.Tracer, error) {
 
 // traceKey prints where one key of an output comes from.
 func (a *app) traceKey(ctx context.Context, req mr.TraceRequest) error {
-	return a.with(ctx, toRun, nodeOptions{Idle: true}, func(s *session) error {
+	return a.with(ctx, toChange, nodeOptions{Idle: true}, func(s *session) error {
 		tracer, err := s.tracer()
 		if err != nil {
 			return err

@@ -143,7 +143,7 @@ func checkPart(path string, p engine.ManifestPart) (fault string, err error) {
 }
 
 func (a *app) rerun(ctx context.Context, v *verifyJSON, n int) error {
-	return a.with(ctx, toRun, nodeOptions{Idle: true}, func(s *session) error {
+	return a.with(ctx, toChange, nodeOptions{Idle: true}, func(s *session) error {
 		t, err := s.tracer()
 		if err != nil {
 			return err
