@@ -33,10 +33,7 @@ func mainStatus(sys system) int {
 		os.Exit(exit.Interrupted)
 	}()
 
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
+	dir, _ := os.Getwd() // "" if it has been removed: relative paths lead nowhere then, and are refused
 	a := &app{
 		out: os.Stdout, err: &notes{w: os.Stderr}, env: os.Getenv, dir: dir, system: sys,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),

@@ -190,7 +190,7 @@ func importCode(s *session, path string) (mr.Code, error) {
 // is quoted, so that it stays a name; and a file of just that name is meant before any glob.
 func (a *app) pattern(p string) string {
 	const special = `*?[{\`
-	if filepath.IsAbs(p) || !strings.ContainsAny(p, special) || exists(a.abs(p)) {
+	if filepath.IsAbs(p) || a.dir == "" || !strings.ContainsAny(p, special) || exists(a.abs(p)) {
 		return a.abs(p)
 	}
 	var dir strings.Builder

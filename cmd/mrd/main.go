@@ -27,10 +27,7 @@ func mainStatus() int {
 		os.Exit(exit.Interrupted)
 	}()
 
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "/"
-	}
+	dir, _ := os.Getwd() // "" if it has been removed: relative paths lead nowhere then, and are refused
 	version := "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		version = info.Main.Version
