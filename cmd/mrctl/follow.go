@@ -36,7 +36,7 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 		select {
 		case u := <-updates:
 			if u.err != nil {
-				return mr.Status{}, stillOnRecord(u.err, s, job)
+				return mr.Status{}, a.stillOnRecord(u.err, s, job)
 			}
 			if u.note != "" {
 				show.note(u.note)
@@ -55,7 +55,7 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 		case <-interrupted:
 			interrupted = nil
 			if interrupt == leaveJob {
-				return mr.Status{}, mr.Errorf(mr.Interrupted, "stopped waiting; job %s goes on: 'mrctl wait %s' waits again, 'mrctl kill %s' ends it", job, job, job)
+				return mr.Status{}, mr.Errorf(mr.Interrupted, "stopped waiting; job %s goes on: '%s' waits again, '%s' ends it", job, a.typed("wait "+string(job)), a.typed("kill "+string(job)))
 			}
 			show.note("cancelling the job; Ctrl-C again leaves at once")
 			killed = make(chan error, 1)
@@ -71,11 +71,11 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 }
 
 // stillOnRecord adds to a watch's error what became of the job, where only the daemon is away.
-func stillOnRecord(err error, s *session, job mr.JobID) error {
+func (a *app) stillOnRecord(err error, s *session, job mr.JobID) error {
 	if s.daemon == "" || !errors.Is(err, mr.ErrUnreachable) {
 		return err
 	}
-	return mr.Errorf(mr.Unreachable, "%w; job %s is on record: it goes on when the daemon runs again, and 'mrctl wait %s' waits for it", err, job, job)
+	return mr.Errorf(mr.Unreachable, "%w; job %s is on record: it goes on when the daemon runs again, and '%s' waits for it", err, job, a.typed("wait "+string(job)))
 }
 
 // update is what a watch has seen: a status, an error, or something to tell.

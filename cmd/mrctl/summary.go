@@ -59,8 +59,18 @@ func (a *app) summary(s mr.Status) string {
 	for _, w := range s.Warnings {
 		fmt.Fprintf(&b, "  %s %s\n", a.painted(yellow, "warning:"), shown(w))
 	}
-	fmt.Fprintf(&b, "\n%s\n", a.painted(dim, "next: mrctl explain "+string(s.Job)))
+	fmt.Fprintf(&b, "\n%s\n", a.painted(dim, "next: "+a.typed("explain "+string(s.Job))))
 	return b.String()
+}
+
+// typed is a command as it is to be typed to reach the same store.
+func (a *app) typed(command string) string {
+	for _, f := range [...]struct{ name, value string }{{"--store", a.store}, {"--addr", a.addr}, {"--auth", a.auth}} {
+		if f.value != "" {
+			command += " " + f.name + " " + shown(f.value)
+		}
+	}
+	return "mrctl " + command
 }
 
 func allOf(n int, noun string) string {
