@@ -171,10 +171,10 @@ type Explanation struct {
 	Job  JobID
 	Vs   JobID // the job compared with, or empty
 	Rows []ExplainRow
-	Keys []KeyComponent // components of one example task and the candidate it differs from
+	Keys []KeyComponent // components of the job's stages, beside those of Vs, or of the last job like it
 }
 
-// KeyComponent is a field of a cache key, with the value it had in the best earlier candidate.
+// KeyComponent is a field of cache keys, with the value it had in those of the job compared with.
 type KeyComponent struct {
 	Name, Value, Earlier string
 	Differs              bool

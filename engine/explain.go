@@ -397,7 +397,7 @@ func exampleOf(r *record, splits []input.Split, t taskID) string {
 }
 
 // keysOf lists the components of a job's stages beside those of another job: vs, or
-// failing that the last one before it of the same name that wrote the same output or read the same input.
+// failing that the last one like it, its predecessor.
 func keysOf(tx *store.Tx, r *record, vs mr.JobID) ([]mr.KeyComponent, error) {
 	var other *record
 	var err error

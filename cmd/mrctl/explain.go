@@ -16,7 +16,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain ID [--vs ID2]",
 		Short: "Say why a job's tasks ran or came from cache",
 		Long: `Say why a job's tasks ran or came from cache: a row a reason, with the number of tasks and examples.
-For one task that ran, the components of its key stand beside those of the best earlier candidate.
+Below stands what the keys of its tasks have in common (code, parameters, formats), beside those of the last job like
+it, of the same name and an input pattern, or of the one that --vs names, if anything differs.
 'mrctl run … --dry-run' says the same of a job before it runs.`,
 		Args: oneArg(jobArg), ValidArgsFunction: a.completeJob,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,18 +95,19 @@ func (a *app) printExplanation(e mr.Explanation) error {
 	if err := t.write(a.out); err != nil || len(e.Keys) == 0 {
 		return err
 	}
-	return a.printKeys(e.Keys)
+	return a.printKeys(e)
 }
 
-// printKeys prints the components of one task's key, beside those that an earlier task had, if any
-// differs.
-func (a *app) printKeys(keys []mr.KeyComponent) error {
+// printKeys prints what the keys of a job's tasks have in common, beside what those of another job have, if
+// anything differs.
+func (a *app) printKeys(e mr.Explanation) error {
+	keys := e.Keys
 	t := table{head: []string{"", "COMPONENT", "VALUE"}}
-	title := "the key of one task:"
+	title := "what the keys of its tasks have in common"
 	differs := slices.ContainsFunc(keys, func(k mr.KeyComponent) bool { return k.Differs })
 	if differs {
 		t.head = append(t.head, "EARLIER")
-		title = "the key of one task that ran, and its best earlier candidate's:"
+		title += ", and those of " + orElse(string(e.Vs), "the last job like it")
 	}
 	for _, k := range keys {
 		row := []string{"", k.Name, k.Value}
@@ -126,7 +128,7 @@ func (a *app) printKeys(keys []mr.KeyComponent) error {
 		}
 		return a.painted(yellow, cell)
 	}
-	if _, err := fmt.Fprintf(a.out, "\n%s\n", title); err != nil {
+	if _, err := fmt.Fprintf(a.out, "\n%s:\n", title); err != nil {
 		return writeError(err)
 	}
 	return t.write(a.out)
