@@ -166,6 +166,18 @@ func TestFollowOutlivesADaemon(t *testing.T) {
 	})
 }
 
+// Who interrupts mrctl while it waits for a daemon that has gone is told so by the status as well.
+func TestSubmitInterrupted(t *testing.T) {
+	following(t, &slowJob{runs: time.Hour, away: time.Hour}, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := a.submit(ctx, s, "sub_x", mr.Spec{})
+		if exit.Status(err) != exit.Interrupted || !strings.Contains(err.Error(), "--submit-id sub_x") {
+			t.Errorf("got %v (exit %d)", err, exit.Status(err))
+		}
+	})
+}
+
 func TestSubmitKeepsItsID(t *testing.T) {
 	j := &slowJob{runs: time.Hour, away: 5 * time.Second}
 	following(t, j, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {

@@ -58,7 +58,7 @@ func retry(ctx context.Context, s *session, tell func(string), f func() error) e
 		}
 		// Full jitter, so that clients that lost one daemon together do not come back together.
 		if !sleep(ctx, time.Duration(mathrand.Int64N(int64(pause)))+time.Millisecond) {
-			return err
+			return mr.Errorf(mr.Interrupted, "interrupted: %w", err)
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
