@@ -195,8 +195,8 @@ func (a *app) with(ctx context.Context, r reach, opt nodeOptions, f func(*sessio
 	if err != nil {
 		return err
 	}
-	err = f(s)
-	end := ended(s.Close(ctx))
+	err = ofKind(mr.Failed, f(s))
+	end := ofKind(mr.Unreachable, s.Close(ctx))
 	// An engine in this process that has ended by itself is not reached any more, and its end says why.
 	if err == nil || end != nil && s.node != nil && errors.Is(err, mr.ErrUnreachable) {
 		err = end
@@ -204,12 +204,12 @@ func (a *app) with(ctx context.Context, r reach, opt nodeOptions, f func(*sessio
 	return err
 }
 
-// ended gives the error of a session's end a kind, without which it would pass for wrong usage.
-func ended(err error) error {
-	if _, told := errors.AsType[*mr.Error](err); err == nil || told {
+// ofKind gives an error that has none a kind, without which it would pass for wrong usage.
+func ofKind(kind mr.Kind, err error) error {
+	if _, told := errors.AsType[*mr.Error](err); err == nil || told || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return mr.Errorf(mr.Unreachable, "%w", err)
+	return mr.Errorf(kind, "%w", err)
 }
 
 // sleep waits for d and reports whether ctx is still alive.

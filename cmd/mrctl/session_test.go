@@ -102,4 +102,9 @@ func TestEndOfTheEngineSaysWhy(t *testing.T) {
 	if !errors.Is(err, plain) || mr.KindOf(err) != mr.Unreachable {
 		t.Errorf("an end of no kind: %v", err)
 	}
+	a = app{system: endedSystem{}, store: t.TempDir(), dir: "/", env: func(string) string { return "" }}
+	err = a.with(t.Context(), toRun, nodeOptions{}, func(*session) error { return plain })
+	if e, told := errors.AsType[*mr.Error](err); !told || e.Kind != mr.Failed || !errors.Is(err, plain) {
+		t.Errorf("an error of no kind: %v, which main takes for wrong usage", err)
+	}
 }
