@@ -53,7 +53,7 @@ func (a *app) summary(s mr.Status) string {
 	if s.Reduce.Tasks > 0 {
 		row("reduce", join(phaseWords(s.Reduce), mergeWords(s.Merge), seconds(s.Seconds.Reduce)))
 	}
-	row("output", join(plural(partsOf(s), "part"), records(s.Counters, outputCounter(s)), bytesOf(s.Bytes.Output)))
+	row("output", join(plural(s.Reduce.Tasks, "part"), orElse(records(s.Counters, "reduce_output_records"), records(s.Counters, "map_output_records")), bytesOf(s.Bytes.Output)))
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "  %s\n", shown(filepath.Join(a.relative(s.Output), "part-*")))
 	for _, w := range s.Warnings {
@@ -78,22 +78,6 @@ func allOf(n int, noun string) string {
 		return "its one " + noun
 	}
 	return "all " + plural(n, noun)
-}
-
-// outputCounter is the name of the counter of the records that the job's last phase wrote.
-func outputCounter(s mr.Status) string {
-	if s.Reduce.Tasks > 0 {
-		return "reduce_output_records"
-	}
-	return "map_output_records"
-}
-
-// partsOf is the number of output files: one a task of the last phase.
-func partsOf(s mr.Status) int {
-	if s.Reduce.Tasks > 0 {
-		return s.Reduce.Tasks
-	}
-	return s.Map.Tasks
 }
 
 func phaseWords(p mr.PhaseStatus) string {

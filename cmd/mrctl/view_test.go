@@ -119,6 +119,18 @@ func TestSummaryTellsOfMerges(t *testing.T) {
 	}
 }
 
+// The reduce tasks of a map-only job write its parts, and count nothing.
+func TestSummaryOfAMapOnlyJob(t *testing.T) {
+	a := app{dir: "/", env: func(string) string { return "" }}
+	s := mr.Status{
+		Map: mr.PhaseStatus{Tasks: 3, Run: 3}, Reduce: mr.PhaseStatus{Tasks: 3, Run: 3}, Bytes: mr.Bytes{Output: 2000},
+		Counters: mr.Counters{{Group: "mr", Name: "map_input_records", Value: 8}, {Group: "mr", Name: "map_output_records", Value: 7}},
+	}
+	if got := a.summary(s); !strings.Contains(got, "output   3 parts · 7 records · 2.0 kB\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // Of a job that failed, the last attempt was not tried again.
 func TestFailedAttemptsAreOnlyCounted(t *testing.T) {
 	if got, want := phaseWords(mr.PhaseStatus{Tasks: 1, Attempts: 1, Failed: 1}), "1 task, 0 run, 1 attempt failed"; got != want {
