@@ -73,6 +73,9 @@ func (l *lister) glob(pattern string) error {
 		_, err := l.named(base)
 		return err
 	}
+	if strings.HasSuffix(pattern, "/") { // folders alone, as in a shell
+		rest = append(rest, "**")
+	}
 	var g glob
 	for _, c := range rest {
 		if c == "**" && len(g) > 0 && g[len(g)-1] == "**" {

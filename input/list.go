@@ -14,8 +14,8 @@ import (
 )
 
 // List finds the files that patterns name: each a file, a folder (all regular files below
-// it) or a glob with **, where a folder that matches stands for the files below it. A
-// pattern that is the name of something that exists means just that, whatever characters it
+// it) or a glob with **, where a folder that matches stands for the files below it, and only folders do
+// where the glob ends with a slash. A pattern that is the name of something that exists means just that, whatever characters it
 // has. Paths are absolute and clean, sorted by their bytes, each listed once.
 //
 // Hidden files, and folders whose name begins with a dot, count only when named. Symbolic

@@ -58,6 +58,9 @@ func TestList(t *testing.T) {
 		{[]string{".h*/**"}, ".hidden/x.log"},
 		{[]string{"**/.secret"}, "a/.secret"},
 		{[]string{"a/.secret"}, "a/.secret"},
+		{[]string{"*/"}, "a-b/x.log a/deep/er/z.log a/x.log a/y.txt sp ace/\xff.log"},
+		{[]string{dir + "/a/**/"}, "a/deep/er/z.log a/x.log a/y.txt"},
+		{[]string{"{b*,a}/*/"}, "a/deep/er/z.log"},
 		{[]string{dir + "/.hidden/*/y.log", "a.txt", ".hidden/.*/y.log"}, ".hidden/.more/y.log a.txt"},
 	} {
 		files, err := List(context.Background(), c.patterns)

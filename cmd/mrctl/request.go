@@ -187,9 +187,13 @@ func importCode(s *session, path string) (mr.Code, error) {
 }
 
 // pattern makes an input pattern absolute. What the current folder's name has of a glob's characters
-// is quoted, so that it stays a name; and a file of just that name is meant before any glob.
+// is quoted, so that it stays a name; and a file of just that name is meant before any glob. A slash at the end
+// of a glob is for folders alone.
 func (a *app) pattern(p string) string {
 	const special = `*?[{\`
+	if filepath.IsAbs(p) && strings.HasSuffix(p, "/") && strings.ContainsAny(p, special) && !exists(p) {
+		return filepath.Clean(p) + "/"
+	}
 	if filepath.IsAbs(p) || a.dir == "" || !strings.ContainsAny(p, special) || exists(a.abs(p)) {
 		return a.abs(p)
 	}
