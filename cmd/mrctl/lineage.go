@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -74,20 +75,26 @@ the output; the components of a key with several are separated by TABs.`,
 
 // outputPart reads OUTPUT, OUTPUT#3, OUTPUT#part-r-00003 and OUTPUT/part-r-00003. part is -1 for all.
 func (a *app) outputPart(typed string) (output string, part int, err error) {
-	output, part = typed, -1
-	number := ""
-	if i := strings.LastIndexByte(typed, '#'); i >= 0 && !exists(a.abs(typed)) {
-		output, number = typed[:i], typed[i+1:]
-	} else if i := strings.LastIndexByte(typed, '/'); i >= 0 && strings.HasPrefix(typed[i+1:], "part-") {
-		output, number = typed[:i], typed[i+1:]
-	}
-	if number != "" || output != typed {
-		digits := strings.TrimPrefix(strings.TrimPrefix(number, "part-r-"), "part-m-")
-		if part, err = strconv.Atoi(digits); err != nil || part < 0 {
-			return "", 0, mr.Errorf(mr.Usage, "%q is not a part; type its number (%s#0) or name (%s#part-r-00000)", number, output, output)
+	path := a.abs(typed)
+	if i := strings.LastIndexByte(path, '#'); i >= 0 && !exists(path) {
+		output = filepath.Clean(path[:i])
+		part, ok := partNumber(path[i+1:])
+		if !ok {
+			return "", 0, mr.Errorf(mr.Usage, "%q is not a part; type its number (%s#0) or name (%s#part-r-00000)", path[i+1:], a.relative(output), a.relative(output))
 		}
+		return output, part, nil
 	}
-	return a.abs(output), part, nil
+	dir, name := filepath.Split(path)
+	if part, ok := partNumber(name); ok && strings.HasPrefix(name, "part-") {
+		return filepath.Clean(dir), part, nil
+	}
+	return path, -1, nil
+}
+
+// partNumber reads 3, part-r-00003 or part-m-00003.
+func partNumber(s string) (n int, ok bool) {
+	n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimPrefix(s, "part-r-"), "part-m-"))
+	return n, err == nil && n >= 0
 }
 
 type lineageJSON struct {
