@@ -304,7 +304,7 @@ func TestPruneDropsOutputsOfMissingVolumes(t *testing.T) {
 			e.prune(t.Context())
 			err := s.View(func(tx *store.Tx) error {
 				if tx.HasRun(id) == gone {
-					t.Errorf("on record: %v", !gone)
+					t.Errorf("on record: %v", gone)
 				}
 				return nil
 			})
