@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,16 +23,21 @@ func (s *Store) GC(ctx context.Context) (freed int64, err error) {
 	}
 	s.gcing.Lock()
 	defer s.gcing.Unlock()
-	for _, st := range s.Stats().Volumes {
+	volumes, _, err := s.Layout()
+	if err != nil {
+		s.o.Logger.Warn("collecting with bad records in the catalog", "store", s.dir, "err", err)
+	}
+	for _, n := range slices.Sorted(maps.Keys(volumes)) {
 		if err := ctx.Err(); err != nil {
 			return freed, fmt.Errorf("store: collect: %w", context.Cause(ctx))
 		}
-		full := st.Bytes >= s.o.VolumeCap
-		if st.Live > 0 && !(full && st.Live < st.Bytes/4) {
+		f := volumes[n]
+		full := f.Bytes >= s.o.VolumeCap
+		if f.Live > 0 && (f.Stuck || !full || f.Live >= f.Bytes/4) {
 			continue
 		}
-		n, err := s.collect(ctx, st.Number, full)
-		freed += n
+		got, err := s.collect(ctx, n, full)
+		freed += got
 		if err != nil {
 			return freed, err
 		}
@@ -39,7 +45,7 @@ func (s *Store) GC(ctx context.Context) (freed int64, err error) {
 	return freed, nil
 }
 
-// collect empties volume n and unlinks it, unless somebody is about to write to it.
+// collect empties volume n and unlinks it, unless somebody is about to write to it, or a run in it can't be read.
 func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, err error) {
 	s.mu.Lock()
 	v := s.volumes[n]
@@ -80,12 +86,23 @@ func (s *Store) collect(ctx context.Context, n uint32, move bool) (freed int64, 
 		return keep(fmt.Errorf("store: collect volume %s: %w", v.path, err))
 	}
 	for _, id := range ids {
-		if err := s.move(ctx, id, live[id]); err != nil {
+		err := s.move(ctx, id, live[id])
+		if errors.Is(err, errUnmoved) {
+			s.o.Logger.Warn("a damaged volume is left as it is while runs on record are in it", "volume", v.path, "err", err)
+			s.mu.Lock()
+			v.stuck = true
+			s.mu.Unlock()
+			return keep(nil)
+		}
+		if err != nil {
 			return keep(fmt.Errorf("store: collect volume %s: %w", v.path, err))
 		}
 	}
 	return s.unlink(v)
 }
+
+// errUnmoved is in the error about a run that can't be read, and so not be moved.
+var errUnmoved = errors.New("it cannot be moved")
 
 // move copies a run into another volume and then changes its record, if that still
 // says what rec does.
@@ -95,7 +112,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return unmoved(err)
 	}
 	defer r.Close()
 	w := s.CreateRun()
@@ -107,7 +124,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 			return context.Cause(ctx)
 		}
 		if block, err = r.ReadBlock(i, block); err != nil {
-			return err
+			return unmoved(err)
 		}
 		if err := w.WriteBlock(block); err != nil {
 			return err
@@ -126,7 +143,7 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 			return err
 		}
 		if copied.blobs != rec.blobs || copied.bytes != rec.bytes {
-			return fmt.Errorf("run %s: %w: it has %d bytes in %d blocks and not %d in %d", id, ErrDamaged, copied.bytes, copied.blobs, rec.bytes, rec.blobs)
+			return fmt.Errorf("%w: run %s: %w: it has %d bytes in %d blocks and not %d in %d", errUnmoved, id, ErrDamaged, copied.bytes, copied.blobs, rec.bytes, rec.blobs)
 		}
 		now := tx.Get(Runs, id.key())
 		if now == nil {
@@ -140,6 +157,13 @@ func (s *Store) move(ctx context.Context, id RunID, rec record) error {
 	})
 	if err == nil {
 		err = failpoint.Hit("store/gc-moved")
+	}
+	return err
+}
+
+func unmoved(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", errUnmoved, err)
 	}
 	return err
 }

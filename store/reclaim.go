@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -52,6 +51,7 @@ type Footprint struct {
 	Bytes int64 // in use, garbage included
 	Live  int64 // of runs on record
 	Busy  bool  // runs are being written to it: it can't be collected now
+	Stuck bool  // it is damaged: it can't be collected while a run is live in it
 }
 
 // A volume has pages beside those of its live runs even without garbage: a commit writes the
@@ -65,7 +65,7 @@ func (f Footprint) Gain() int64 {
 	if f.Live > 0 {
 		gain -= f.Live + leafSlack
 	}
-	if f.Busy || f.Bytes < 64<<10 || gain < f.Bytes/4 {
+	if f.Busy || f.Stuck && f.Live > 0 || f.Bytes < 64<<10 || gain < f.Bytes/4 {
 		return 0
 	}
 	return gain
@@ -76,7 +76,7 @@ func (s *Store) Layout() (map[uint32]Footprint, map[RunID]uint32, error) {
 	volumes, runs := map[uint32]Footprint{}, map[RunID]uint32{}
 	s.mu.Lock()
 	for n, v := range s.volumes {
-		volumes[n] = Footprint{Bytes: v.size, Busy: v.pins > 0}
+		volumes[n] = Footprint{Bytes: v.size, Busy: v.pins > 0, Stuck: v.stuck}
 	}
 	s.mu.Unlock()
 	err := s.eachRun(func(id RunID, r record) error {
@@ -92,7 +92,6 @@ func (s *Store) Layout() (map[uint32]Footprint, map[RunID]uint32, error) {
 
 // Reclaim collects volumes, those with the least to move first, until the store takes at
 // most that many bytes or none is worth it, and returns the bytes gained. Like GC it may run beside everything else.
-// Volumes that can't be read are passed over.
 func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error) {
 	if s.o.ReadOnly {
 		return 0, ErrReadOnly
@@ -127,10 +126,7 @@ func (s *Store) Reclaim(ctx context.Context, most int64) (freed int64, err error
 		if got > 0 {
 			freed += max(got-volumes[n].Live, 0)
 		}
-		switch {
-		case errors.Is(err, ErrDamaged):
-			s.o.Logger.Warn("a damaged volume is left as it is", "store", s.dir, "err", err)
-		case err != nil:
+		if err != nil {
 			return freed, err
 		}
 	}

@@ -47,6 +47,7 @@ type volume struct {
 	size    int64 // of the file, as last seen
 
 	distrusted bool // likewise guarded: pages of it have turned out to be damaged, and it stays retired
+	stuck      bool // likewise: a run on record could not be moved out of it
 
 	opening sync.Mutex // guards the rest
 	bf      *boltFile
