@@ -70,7 +70,10 @@ func (s *Store) writeAnew(path string, perm fs.FileMode) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err := copyRecords(tmp, path)
+	err := verifySnapshot(path) // bbolt may read a damaged page without a word, and the copy would hide it
+	if err == nil {
+		err = copyRecords(tmp, path)
+	}
 	if err == nil {
 		err = verifySnapshot(tmp)
 	}

@@ -90,52 +90,65 @@ func TestCatalogIsWrittenAnew(t *testing.T) {
 	}
 }
 
-// A bloated catalog with a damaged page is not replaced by what could be read of it.
+// A bloated catalog with a damaged page is not replaced by what could be read of it, also where bbolt sees
+// nothing wrong.
 func TestDamagedCatalogIsNotWrittenAnew(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	s := openUnchecked(t, dir, store.Options{})
 	marker := []byte("a record that lies on a page of its own")
-	err := s.Update(func(tx *store.Tx) error {
-		for i := range 2000 {
-			if err := tx.Put(store.Tasks, fmt.Appendf(nil, "%05d", i), bytes.Repeat(marker, 4)); err != nil {
-				return err
+	for name, damage := range map[string]func(b []byte) []byte{
+		"a page's kind and how many records it has": func(b []byte) []byte {
+			page := bytes.LastIndex(b, marker) &^ (os.Getpagesize() - 1)
+			for i := range 8 {
+				b[page+8+i] ^= 0xff
 			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeStore(t, s)
-	storetest.Bloat(t, dir, 80)
-	catalog := filepath.Join(dir, "catalog.db")
-	b, err := os.ReadFile(catalog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := bytes.LastIndex(b, marker) &^ (os.Getpagesize() - 1)
-	for i := range 8 {
-		b[page+8+i] ^= 0xff // the page's kind and how many records it has
-	}
-	if err := os.WriteFile(catalog, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	if s, err := store.Open(dir, store.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err == nil {
-		closeStore(t, s)
-	}
-	if !strings.Contains(log.String(), "could not be written anew") {
-		t.Errorf("the log: %s", log.String())
-	}
-	info, err := os.Stat(catalog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Size() != int64(len(b)) {
-		t.Errorf("the damaged catalog of %d bytes was replaced by %d", len(b), info.Size())
-	}
-	if left, _ := filepath.Glob(catalog + ".*"); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+			return b
+		},
+		"a key": func(b []byte) []byte {
+			return bytes.ReplaceAll(b, append([]byte("01000"), marker...), append([]byte("00998"), marker...))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			s := openUnchecked(t, dir, store.Options{})
+			err := s.Update(func(tx *store.Tx) error {
+				for i := range 2000 {
+					if err := tx.Put(store.Tasks, fmt.Appendf(nil, "%05d", i), bytes.Repeat(marker, 4)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeStore(t, s)
+			storetest.Bloat(t, dir, 80)
+			catalog := filepath.Join(dir, "catalog.db")
+			b, err := os.ReadFile(catalog)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = damage(b)
+			if err := os.WriteFile(catalog, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			if s, err := store.Open(dir, store.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}); err == nil {
+				closeStore(t, s)
+			}
+			if !strings.Contains(log.String(), "could not be written anew") {
+				t.Errorf("the log: %s", log.String())
+			}
+			info, err := os.Stat(catalog)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Size() != int64(len(b)) {
+				t.Errorf("the damaged catalog of %d bytes was replaced by %d", len(b), info.Size())
+			}
+			if left, _ := filepath.Glob(catalog + ".*"); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
 	}
 }
 
