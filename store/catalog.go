@@ -262,12 +262,15 @@ func (s *Store) beginEpoch(b *bolt.Tx) error {
 	if err := s.readSelf(b); err != nil {
 		return err
 	}
+	if err := createTables(b); err != nil {
+		return err
+	}
+	if last, _ := b.Bucket([]byte(Runs)).Cursor().Last(); len(last) == 8 { // whose id no other run may get
+		s.epoch = max(s.epoch, binary.BigEndian.Uint64(last)>>32)
+	}
 	s.epoch++
 	if s.epoch > 1<<32-1 {
 		return s.catalogDamaged(fmt.Errorf("epoch %d", s.epoch))
-	}
-	if err := createTables(b); err != nil {
-		return err
 	}
 	return b.Bucket(selfBucket()).Put([]byte("epoch"), binary.BigEndian.AppendUint64(nil, s.epoch))
 }
