@@ -281,3 +281,25 @@ func TestDamagedTaskIsLost(t *testing.T) {
 		}
 	}
 }
+
+// The components of a stage whose record is damaged are recorded again with the next job.
+func TestDamagedStageIsMended(t *testing.T) {
+	s := open(t)
+	stage := plan.ReduceStage(mr.Traits{Job: "j", Version: "1"}, mr.Code{}, nil, "text")
+	err := s.Update(func(tx *store.Tx) error {
+		if err := tx.Put(store.Stages, stage.Digest[:], []byte("no record")); err != nil {
+			return err
+		}
+		if err := PutStage(tx, stage); err != nil {
+			return err
+		}
+		got, err := GetStage(tx, stage.Digest)
+		if !slices.Equal(got, stage.Components) {
+			t.Errorf("got %v, want %v", got, stage.Components)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -144,10 +144,12 @@ func DeleteTasks(tx *store.Tx, job mr.JobID) error {
 	return wrap("tasks of "+string(job), err)
 }
 
-// PutStage records the components of a stage, once.
+// PutStage records the components of a stage, once, and again where their record is damaged.
 func PutStage(tx *store.Tx, s plan.Stage) error {
 	if tx.Get(store.Stages, s.Digest[:]) != nil {
-		return nil
+		if _, err := GetStage(tx, s.Digest); !errors.Is(err, errDamagedRecord) {
+			return err
+		}
 	}
 	e := newEnc()
 	e.num(int64(len(s.Components)))
