@@ -41,6 +41,11 @@ func (l *loop) resume(j *job) error {
 	l.adopt(j)
 	j.resumed = true
 	j.rec.Moved = j.rec.Moved || j.rec.Phase == "commit"
+	if j.rec.Moved && !j.rec.MadeOutput { // who makes a part must not make the folder anew while the old one is away
+		if err := putBack(j.rec.Spec.Output, asideDir(&j.rec)); err != nil {
+			l.e.log.Error("putting the output back that was about to be replaced", "job", j.rec.ID, "output", j.rec.Spec.Output, "err", err)
+		}
+	}
 	l.nextLogSeq(j)
 	share, lone := !j.rec.Spec.NoCache, j.rec.Spec.NoSpeculation
 	if j.rec.Plan.IsZero() {

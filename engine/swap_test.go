@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -81,4 +82,30 @@ func TestSwapThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, r, r.Spec.Output)
+}
+
+// A job that is taken up where a swap was interrupted finds the old output where it was, so that a part
+// that is made once more does not get a folder of its own, which would be in the way.
+func TestSwapIsUndoneBeforeAJobGoesOn(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	r := replacing(t, "out")
+	r.Phase, r.State = "commit", mr.Running
+	a := siblingDir(r)
+	err := os.Rename(r.Spec.Output, asideDir(r))
+	err = errors.Join(err, e.request(ctx, func(l *loop) {
+		j := &job{rec: *r}
+		if err := l.resume(j); err != nil {
+			t.Error(err)
+		}
+		l.queue = nil // of no more of it
+		delete(l.jobs, r.ID)
+	}))
+	err = errors.Join(err, os.MkdirAll(stagingDir(r), 0o700)) // as for a part
+	err = errors.Join(err, swap(a, r.Spec.Output, asideDir(r)), cleanUp(r))
+	if err != nil {
+		t.Error(err)
+	}
+	holds(t, r, a)
 }
