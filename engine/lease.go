@@ -101,8 +101,9 @@ func (c *core) hasSmall(w *coreWorker) bool { return w.small < cmp.Or(w.most, c.
 // freeForSmall returns the worker with the fewest small attempts, or -1.
 func (c *core) freeForSmall() workerID {
 	best := workerID(-1)
+	rest := c.awake()
 	for id, w := range c.workers {
-		if w.silent || !c.hasSmall(w) || c.now.Before(w.rests) {
+		if w.silent || !c.hasSmall(w) || rest && c.now.Before(w.rests) {
 			continue
 		}
 		if best < 0 || w.small < c.workers[best].small || w.small == c.workers[best].small && id < best {

@@ -245,3 +245,24 @@ func TestTwinsLeaveTheLastAttempt(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallTasksBesideABrokenJob: where no worker is left that does not rest, none rests, for small tasks
+// either: a job of many does not wait for one that is broken.
+func TestSmallTasksBesideABrokenJob(t *testing.T) {
+	b := newTable(t)
+	b.c.smallSlots = 8
+	b.step(evWorker{1, 1})
+	b.job("broken", 1)
+	for i := range restAfter {
+		b.step(evFailed{attempt: b.started[i].attempt, kind: plan.UserError, err: "no"})
+	}
+	b.step(evAdd{job: "sound"})
+	small := make([]planned, 8)
+	for i := range small {
+		small[i].tiny = true
+	}
+	b.step(evPlanned{job: "sound", maps: small})
+	if n := b.c.jobs["sound"].running; n != len(small) {
+		t.Errorf("%d of %d small tasks run", n, len(small))
+	}
+}
