@@ -16,7 +16,7 @@ import (
 // it (a full disk), the engine pauses: it tries again until there is room, since the
 // core has already moved and nothing may be acknowledged that is not on record.
 func (l *loop) persist(acts []action) error {
-	b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+	b := &batchWriter{l: l}
 	for _, a := range acts {
 		b.stage(a)
 	}
@@ -24,14 +24,7 @@ func (l *loop) persist(acts []action) error {
 		return nil
 	}
 	for wait := firstPause; ; wait = min(2*wait, mostPause) {
-		err := l.e.o.Store.Update(func(tx *store.Tx) error {
-			for _, w := range b.writes {
-				if err := w(tx); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err := l.write(b.writes)
 		if err == nil {
 			l.unpause()
 			return nil
@@ -45,12 +38,23 @@ func (l *loop) persist(acts []action) error {
 	}
 }
 
+// write makes writes durable in one transaction.
+func (l *loop) write(writes []func(tx *store.Tx) error) error {
+	return l.e.o.Store.Update(func(tx *store.Tx) error {
+		for _, w := range writes {
+			if err := w(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // batchWriter turns actions into writes. What it changes in memory it changes once, in
 // stage; the writes may be run more than once.
 type batchWriter struct {
-	l       *loop
-	writes  []func(tx *store.Tx) error
-	touched map[mr.JobID]bool
+	l      *loop
+	writes []func(tx *store.Tx) error
 }
 
 func (b *batchWriter) add(fn func(tx *store.Tx) error) { b.writes = append(b.writes, fn) }

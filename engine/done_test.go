@@ -36,7 +36,7 @@ func TestForgottenWhileFound(t *testing.T) {
 			now := time.Now()
 			l.core.step(evAdd{job: j.rec.ID, share: true}, now)
 			l.core.step(evPlanned{job: j.rec.ID, maps: []planned{{key: key, done: true, cached: true, run: found.Run, out: found.Digest}}}, now)
-			b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+			b := &batchWriter{l: l}
 			b.foundOutput(j, taskID{j.rec.ID, plan.Map, 0}, &j.maps[0])
 			if got := j.maps[0].Made; got.Run != found.Run || got.Digest != found.Digest {
 				t.Errorf("a record without a run is there: %t; the task has run %d, want %d", onRecord, got.Run, found.Run)

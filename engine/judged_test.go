@@ -57,7 +57,7 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 			var got verdict
 			err = errors.Join(err, e.request(ctx, func(l *loop) {
 				l.adopt(j)
-				b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+				b := &batchWriter{l: l}
 				for i := range j.maps {
 					f := &flight{task: taskID{j.rec.ID, plan.Map, i}, started: time.Now(), result: plan.Result{Made: c.now}}
 					b.putOutput(j, f.task, &j.maps[i], f)

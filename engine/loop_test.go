@@ -57,7 +57,7 @@ func TestOrdersForWorkersThatHaveGone(t *testing.T) {
 	j := &job{rec: record{ID: newJobID(time.Now())}, maps: make([]taskInfo, 1), splits: make([]input.Split, 1)}
 	err := e.request(ctx, func(l *loop) {
 		l.adopt(j)
-		b := &batchWriter{l: l, touched: map[mr.JobID]bool{}}
+		b := &batchWriter{l: l}
 		id := taskID{j.rec.ID, plan.Map, 0}
 		b.stage(actTaskStart{task: id, attempt: 1})
 		l.carryOut([]action{actStart{task: id, attempt: 1, worker: 7}})

@@ -70,15 +70,7 @@ func (l *loop) flushLogs() {
 	if len(writes) == 0 {
 		return
 	}
-	err := l.e.o.Store.Update(func(tx *store.Tx) error {
-		for _, w := range writes {
-			if err := w(tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := l.write(writes); err != nil {
 		for j, lines := range staged {
 			j.lines = append(lines, j.lines...) // they keep their numbers, and are tried again
 		}
