@@ -222,8 +222,7 @@ func (l *loop) carryOut(acts []action) {
 		case actDiscard:
 			if f := l.attempts[a.attempt]; f != nil {
 				l.dropSealed(&f.result)
-				l.notRunning(f)
-				delete(l.attempts, a.attempt)
+				l.drop(f)
 			}
 		case actCut:
 			l.cut(a.job)
@@ -246,8 +245,7 @@ func (l *loop) abandon(id plan.Attempt) {
 	}
 	if f.held && l.core.attempts[id] == nil { // nothing will answer: see step
 		l.uncount(f)
-		delete(l.attempts, id)
-		l.notRunning(f)
+		l.drop(f)
 	}
 }
 
@@ -350,6 +348,7 @@ func partName(r *record, index int) string {
 func (l *loop) fail(j *job, f *flight) {
 	fl := f.result.Failure
 	ev := evFailed{attempt: f.work.Attempt, kind: fl.Kind, err: l.describeFailure(f), lost: fl.LostRuns, where: l.whereLost(fl.LostRuns), copy: f.work.Copy}
+	l.drop(f)
 	switch fl.Kind {
 	case plan.Cancelled:
 	case plan.LostRun:
@@ -361,7 +360,7 @@ func (l *loop) fail(j *job, f *flight) {
 		}
 	case plan.NoSpace:
 		l.warnFull(j, phaseOf(f.task.kind)+" tasks", fl.Message)
-		l.later(spaceRetry, f, ev)
+		time.AfterFunc(spaceRetry, func() { l.e.post(ev) })
 		return
 	case plan.Changed:
 		l.logf(j, l.attemptName(f), "%s", fl.Message)
@@ -372,26 +371,15 @@ func (l *loop) fail(j *job, f *flight) {
 	default:
 		l.logf(j, l.attemptName(f), "failed: %s", fl.Message)
 	}
-	l.failNow(f, ev)
+	l.queue = append(l.queue, ev)
 }
 
 // spaceRetry is how long an attempt that found the disk full waits before another.
 const spaceRetry = time.Second
 
-func (l *loop) failNow(f *flight, ev evFailed) {
+// drop takes an attempt off the loop's books that has made nothing.
+func (l *loop) drop(f *flight) {
 	delete(l.attempts, f.work.Attempt)
-	l.notRunning(f)
-	l.queue = append(l.queue, ev)
-}
-
-// later is failNow after d.
-func (l *loop) later(d time.Duration, f *flight, ev evFailed) {
-	delete(l.attempts, f.work.Attempt)
-	l.notRunning(f)
-	time.AfterFunc(d, func() { l.e.post(ev) })
-}
-
-func (l *loop) notRunning(f *flight) {
 	if j := l.jobs[f.task.job]; j != nil {
 		j.phase(f.task.kind).Running--
 		l.bump(j)

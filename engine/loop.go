@@ -234,10 +234,9 @@ func (l *loop) workerGone(id workerID, why error) {
 	delete(l.workers, id)
 	delete(l.members, id)
 	c.Close() //nolint:errcheck // it is broken
-	for a, f := range l.attempts {
+	for _, f := range l.attempts {
 		if f.worker == id && !f.done {
-			delete(l.attempts, a)
-			l.notRunning(f)
+			l.drop(f)
 		}
 	}
 	l.queue = append(l.queue, evWorkerGone{id})

@@ -165,8 +165,7 @@ func (l *loop) fence(id plan.Attempt) {
 		l.dropSealed(&f.result)
 	}
 	l.orderEnd(f)
-	delete(l.attempts, id)
-	l.notRunning(f)
+	l.drop(f)
 }
 
 // zombieSpoke logs what a fenced attempt has answered.
