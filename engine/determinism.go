@@ -83,12 +83,7 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 		return
 	}
 	j.tried[k] = true
-	known, stage := untried, j.stage(k)
-	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		known = verdictOf(tx, stage)
-		return nil
-	})
-	if err != nil || known != untried {
+	if known, err := l.verdict(j.stage(k)); err != nil || known != untried {
 		return
 	}
 	work := f.work
@@ -122,9 +117,17 @@ func (l *loop) wasTried(id mr.JobID, k plan.Kind, task string, v verdict, err er
 	}
 }
 
-// judge records a verdict on a stage. A worse one replaces a better one.
-func (l *loop) judge(j *job, k plan.Kind, v verdict) {
-	stage := j.stage(k)
+// verdict is what is known of a stage.
+func (l *loop) verdict(stage mr.Digest) (known verdict, err error) {
+	err = l.e.o.Store.View(func(tx *store.Tx) error {
+		known = verdictOf(tx, stage)
+		return nil
+	})
+	return known, err
+}
+
+// setVerdict records a verdict on a stage. A worse one replaces a better one.
+func (l *loop) setVerdict(stage mr.Digest, v verdict) {
 	err := l.e.o.Store.Update(func(tx *store.Tx) error {
 		if verdictOf(tx, stage) >= v {
 			return nil
@@ -134,6 +137,11 @@ func (l *loop) judge(j *job, k plan.Kind, v verdict) {
 	if err != nil {
 		l.e.log.Error("recording a verdict", "stage", stage.Short(), "err", err)
 	}
+}
+
+// judge records a verdict on a stage of a job.
+func (l *loop) judge(j *job, k plan.Kind, v verdict) {
+	l.setVerdict(j.stage(k), v)
 	if v == indeterminate {
 		l.warn(j, "the job's code is not deterministic: a "+phaseOf(k)+" task that was executed again made other records; its outputs are not used by other jobs")
 	}
@@ -144,12 +152,7 @@ func (l *loop) judge(j *job, k plan.Kind, v verdict) {
 // them, nothing else is taken to have changed.
 func (l *loop) cameOutDifferent(j *job, id taskID, before, now plan.Made) {
 	l.logf(j, plan.TaskName(id.kind, id.index), "came out different when it was computed again")
-	known, stage := untried, j.stage(id.kind)
-	err := l.e.o.Store.View(func(tx *store.Tx) error {
-		known = verdictOf(tx, stage)
-		return nil
-	})
-	if err == nil && known == unordered && before.Records == now.Records && before.Raw == now.Raw {
+	if known, err := l.verdict(j.stage(id.kind)); err == nil && known == unordered && before.Records == now.Records && before.Raw == now.Raw {
 		return
 	}
 	l.judge(j, id.kind, indeterminate)
@@ -277,10 +280,5 @@ func (l *loop) audited(a drawnHit, v verdict, err error) {
 		return
 	}
 	l.e.log.Error("a stored output is not what its code makes now: its stage is not shared any more", "task", a.name, "stage", a.stage.Short())
-	err = l.e.o.Store.Update(func(tx *store.Tx) error {
-		return putVerdict(tx, a.stage, v)
-	})
-	if err != nil {
-		l.e.log.Error("recording a verdict", "stage", a.stage.Short(), "err", err)
-	}
+	l.setVerdict(a.stage, v)
 }
