@@ -83,7 +83,7 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 		return
 	}
 	j.tried[k] = true
-	if known, err := l.verdict(j.stage(k)); err != nil || known != untried {
+	if known, err := l.verdict(j.rec.stage(k)); err != nil || known != untried {
 		return
 	}
 	work := f.work
@@ -141,7 +141,7 @@ func (l *loop) setVerdict(stage mr.Digest, v verdict) {
 
 // judge records a verdict on a stage of a job.
 func (l *loop) judge(j *job, k plan.Kind, v verdict) {
-	l.setVerdict(j.stage(k), v)
+	l.setVerdict(j.rec.stage(k), v)
 	if v == indeterminate {
 		l.warn(j, "the job's code is not deterministic: a "+phaseOf(k)+" task that was executed again made other records; its outputs are not used by other jobs")
 	}
@@ -152,7 +152,7 @@ func (l *loop) judge(j *job, k plan.Kind, v verdict) {
 // them, nothing else is taken to have changed.
 func (l *loop) cameOutDifferent(j *job, id taskID, before, now plan.Made) {
 	l.logf(j, plan.TaskName(id.kind, id.index), "came out different when it was computed again")
-	if known, err := l.verdict(j.stage(id.kind)); err == nil && known == unordered && before.Records == now.Records && before.Raw == now.Raw {
+	if known, err := l.verdict(j.rec.stage(id.kind)); err == nil && known == unordered && before.Records == now.Records && before.Raw == now.Raw {
 		return
 	}
 	l.judge(j, id.kind, indeterminate)

@@ -75,7 +75,7 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	b.l.drawAudit(j, id, out)
 	t.Made, t.split, t.Reason, t.Skipped = out.Made, out.Split, "", out.Skipped
 	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
-	slot, stage := t.slot, j.stage(id.kind)
+	slot, stage := t.slot, j.rec.stage(id.kind)
 	now := b.l.e.o.Now()
 	b.add(func(tx *store.Tx) error {
 		return errors.Join(lineage.PutSlot(tx, slot, stage, key), lineage.Touch(tx, key, now))
@@ -94,7 +94,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 	l := b.l
 	res := &f.result
 	o := &lineage.Output{
-		Key: t.Key, Kind: id.kind, Stage: j.stage(id.kind), Split: res.Split, Made: res.Made,
+		Key: t.Key, Kind: id.kind, Stage: j.rec.stage(id.kind), Split: res.Split, Made: res.Made,
 		Input: t.bytes, CPU: res.CPU, Created: l.e.o.Now(),
 		Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt, Counter: res.Counters,
 		Skipped: res.Skipped, Positive: res.Positive,
@@ -169,13 +169,6 @@ func (l *loop) output(key mr.Digest) (out *lineage.Output) {
 		return nil
 	}
 	return out
-}
-
-func (j *job) stage(k plan.Kind) mr.Digest {
-	if k == plan.Map {
-		return j.rec.MapStage
-	}
-	return j.rec.ReduceStage
 }
 
 func (j *job) core(l *loop) *coreJob { return l.core.jobs[j.rec.ID] }

@@ -72,10 +72,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		}
 		return fmt.Sprintf("computed at the same time by job %s", same.Job), nil
 	}
-	stage := r.MapStage
-	if kind == plan.Reduce {
-		stage = r.ReduceStage
-	}
+	stage := r.stage(kind)
 	prev := lineage.GetSlot(tx, slot, stage)
 	if prev.IsZero() {
 		if kind == plan.Reduce {
@@ -408,18 +405,21 @@ func keysOf(tx *store.Tx, r *record, vs mr.JobID) ([]mr.KeyComponent, error) {
 	} else if other, err = predecessor(tx, r, math.MaxInt); err != nil {
 		return nil, err
 	}
-	var keys []mr.KeyComponent
-	for _, stage := range [...]func(*record) mr.Digest{
-		func(r *record) mr.Digest { return r.MapStage },
-		func(r *record) mr.Digest { return r.ReduceStage },
-	} {
-		cs, err := lineage.GetStage(tx, stage(r))
-		if err != nil {
+	var stages [2][]plan.Component
+	for k := range stages {
+		if stages[k], err = lineage.GetStage(tx, r.stage(plan.Kind(k))); err != nil {
 			return nil, err
 		}
+	}
+	return keysBeside(tx, stages, other)
+}
+
+// keysBeside puts the components of a job's stages beside those of another job, nil if there is none.
+func keysBeside(tx *store.Tx, stages [2][]plan.Component, other *record) (keys []mr.KeyComponent, err error) {
+	for k, cs := range stages {
 		var old []plan.Component
 		if other != nil {
-			if old, err = lineage.GetStage(tx, stage(other)); err != nil {
+			if old, err = lineage.GetStage(tx, other.stage(plan.Kind(k))); err != nil {
 				return nil, err
 			}
 		}

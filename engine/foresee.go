@@ -290,19 +290,10 @@ func (e *Engine) dryKeys(r *record, p *planning) (keys []mr.KeyComponent, err er
 	like.ID = newJobID(e.o.Now())
 	err = e.o.Store.View(func(tx *store.Tx) error {
 		other, err := predecessor(tx, &like, math.MaxInt)
-		if err != nil {
-			return err
+		if err == nil {
+			keys, err = keysBeside(tx, [2][]plan.Component{p.stages[plan.Map].Components, p.stages[plan.Reduce].Components}, other)
 		}
-		for i, s := range p.stages {
-			var old []plan.Component
-			if other != nil {
-				if old, err = lineage.GetStage(tx, [2]mr.Digest{other.MapStage, other.ReduceStage}[i]); err != nil {
-					return err
-				}
-			}
-			keys = append(keys, compare(s.Components, old)...)
-		}
-		return nil
+		return err
 	})
 	return keys, err
 }

@@ -305,6 +305,14 @@ func (j *job) phase(k plan.Kind) *mr.PhaseStatus {
 	return &j.rec.Reduce
 }
 
+// stage is the stage of the tasks of one phase.
+func (r *record) stage(k plan.Kind) mr.Digest {
+	if k == plan.Map {
+		return r.MapStage
+	}
+	return r.ReduceStage
+}
+
 // program is what the tasks of one phase execute. Map tasks don't get the arguments
 // that the job declared to be the reducer's alone: not passed, they can't be observed.
 func (r *record) program(k plan.Kind) plan.Program {

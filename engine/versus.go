@@ -112,12 +112,11 @@ func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, at [2]int) (string
 	if a.Key == b.Key {
 		return "the same", nil
 	}
-	stages := [2][2]mr.Digest{{now.rec.MapStage, then.rec.MapStage}, {now.rec.ReduceStage, then.rec.ReduceStage}}[k]
 	why := ""
-	switch {
-	case stages[0] != stages[1]:
+	switch was, is := then.rec.stage(k), now.rec.stage(k); {
+	case is != was:
 		var err error
-		if why, err = stageDifference(tx, stages[0], stages[1]); err != nil {
+		if why, err = stageDifference(tx, is, was); err != nil {
 			return "", err
 		}
 	case k == plan.Reduce:
