@@ -323,7 +323,8 @@ func (l *loop) restamp(j *job, index int) bool {
 		l.logf(j, plan.TaskName(plan.Map, index), "%v", err)
 		return false
 	}
-	if p := was.Pieces[0]; p.Len >= 0 && p.Stamp.Mtime != s.Pieces[0].Stamp.Mtime {
+	p, now := was.Pieces[0], s.Pieces[0].Stamp
+	if p.Len >= 0 && (p.Stamp.Mtime != now.Mtime || p.Stamp.Ino != now.Ino || p.Stamp.Dev != now.Dev) {
 		// Other ranges may have been read before that, and nobody reads what is behind the last one.
 		l.warn(j, p.Path+": the file was replaced or written over while the job read it, so the output may have lines of before beside those of now; run again when nothing writes to it")
 	}

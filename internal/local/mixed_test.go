@@ -22,6 +22,13 @@ func TestRangesOfTwoVersionsAreTold(t *testing.T) {
 		warns  bool
 	}{
 		{"replaced", func(path, aside string) error { return os.Rename(aside, path) }, true},
+		{"replaced by one as old", func(path, aside string) error {
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.Chtimes(aside, info.ModTime(), info.ModTime()), os.Rename(aside, path))
+		}, true},
 		{"linked", func(path, aside string) error { return os.Link(path, path+".link") }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
