@@ -218,7 +218,6 @@ func (s *Store) settle(b *bolt.Tx, txid int, cause error) error {
 	if errors.As(cause, &p) {
 		return errors.Join(s.catalogDamaged(p), s.rollback(b))
 	}
-	s.o.Logger.Warn("catalog commit failed", "store", s.dir, "err", cause)
 	if err := s.revive(); err != nil {
 		return err
 	}
@@ -234,6 +233,7 @@ func (s *Store) settle(b *bolt.Tx, txid int, cause error) error {
 	if err := guard(func() error { return db.Update(func(*bolt.Tx) error { return nil }) }); err != nil {
 		return fmt.Errorf("store %s: %w: %w", s.dir, ErrUncertain, cause)
 	}
+	s.o.Logger.Warn("a commit of the catalog failed and was made good", "store", s.dir, "err", cause)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -18,7 +19,8 @@ import (
 // there is space again. A limit on file sizes stands for the full disk.
 func childFull(dir string) error {
 	signal.Ignore(syscall.SIGXFSZ)
-	s, err := store.Open(dir, store.Options{})
+	var log bytes.Buffer
+	s, err := store.Open(dir, store.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		return err
 	}
@@ -58,7 +60,10 @@ func childFull(dir string) error {
 			return err
 		}
 	}
-	return s.Close()
+	if err := s.Close(); err != nil || log.Len() == 0 {
+		return err
+	}
+	return fmt.Errorf("what callers are told, once for each try, is in the log as well: %.500s", log.String())
 }
 
 // fillCatalog has several callers put large values until each has failed, and verifies
