@@ -303,3 +303,25 @@ func TestDamagedStageIsMended(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// So is a damaged plan, whose name is that of the plan of every job over the same files.
+func TestDamagedPlanIsMended(t *testing.T) {
+	s, plan := open(t), []byte("a list of splits")
+	err := s.Update(func(tx *store.Tx) error {
+		d, err := PutPlan(tx, plan)
+		if err != nil {
+			return err
+		}
+		if err := tx.Put(store.Plans, d[:], []byte("a list of spl!ts")); err != nil {
+			return err
+		}
+		again, err := PutPlan(tx, plan)
+		if got := GetPlan(tx, d); again != d || string(got) != string(plan) {
+			t.Errorf("plan %v is %q", again, got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

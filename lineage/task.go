@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -179,7 +180,7 @@ func GetStage(tx *store.Tx, digest mr.Digest) ([]plan.Component, error) {
 // returns it. An equal plan is recorded once.
 func PutPlan(tx *store.Tx, splits []byte) (mr.Digest, error) {
 	d := plan.Sum("mr/plan", splits)
-	if tx.Get(store.Plans, d[:]) != nil {
+	if bytes.Equal(tx.Get(store.Plans, d[:]), splits) { // a damaged one is replaced
 		return d, nil
 	}
 	return d, wrap("plan", tx.Put(store.Plans, d[:], splits))
