@@ -3,6 +3,7 @@ package store_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,5 +59,27 @@ func TestRestoreMends(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A catalog that somebody has open is not replaced, not by force either, and not where the lock of the store is gone.
+func TestRestoreLeavesWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	dir, path := restorable(t)
+	s := openUnchecked(t, dir, store.Options{})
+	if err := os.Remove(filepath.Join(dir, "lock")); err != nil {
+		t.Fatal(err)
+	}
+	for _, force := range []bool{false, true} {
+		if _, err := store.Restore(dir, force, nil); mr.KindOf(err) != mr.Unreachable || strings.Contains(err.Error(), "--force") {
+			t.Errorf("force %v: %v", force, err)
+		}
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("it left %v", left)
+	}
+	closeStore(t, s)
+	if _, err := store.Restore(dir, true, nil); err != nil || since(t, dir) {
+		t.Errorf("when it is closed: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -126,7 +127,8 @@ func Restore(dir string, force bool, mend func(tx *Tx, taken time.Time) error) (
 		err = mr.Errorf(mr.NotFound, "store %s has no snapshot of its catalog; move the store's folder away and run the jobs again (outputs are not touched)", dir)
 	case err == nil:
 		r.Taken = info.ModTime()
-		if !force {
+		err = catalogInUse(dir)
+		if err == nil && !force {
 			err = refuseRestore(dir, r.Taken)
 		}
 		if err == nil {
@@ -134,6 +136,20 @@ func Restore(dir string, force bool, mend func(tx *Tx, taken time.Time) error) (
 		}
 	}
 	return r, errors.Join(err, lock.release())
+}
+
+// catalogInUse returns an error if somebody has the catalog open who does not hold the store's lock, as after
+// that file was removed. What can't be looked at is nobody's.
+func catalogInUse(dir string) error {
+	f, err := openRegular(filepath.Join(dir, catalogName))
+	if err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if errors.Is(flock(f, syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {
+		return mr.Errorf(mr.Unreachable, "store %s: another program has catalog.db open; close it", dir)
+	}
+	return nil
 }
 
 // refuseRestore returns an error unless the catalog is damaged.
