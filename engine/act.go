@@ -280,12 +280,8 @@ func (l *loop) start(a actStart) {
 		return
 	}
 	f := &flight{task: a.task, worker: a.worker, started: l.e.o.Now(), n: max(t.Starts-1, 0)}
-	f.work = plan.Work{
-		Attempt: a.attempt, Kind: a.task.kind, Index: a.task.index,
-		Program: j.rec.program(a.task.kind), Format: j.rec.Spec.InputFormat,
-		RecordLimit: j.rec.Spec.RecordLimit, Memory: l.members[a.worker].TaskMemory,
-		Unsorted: !j.rec.Traits.Reduce, SkipBadRecords: j.rec.Spec.SkipBadRecords,
-	}
+	f.work = j.rec.work(a.task.kind, a.task.index, l.members[a.worker].TaskMemory)
+	f.work.Attempt = a.attempt
 	if a.task.kind == plan.Map {
 		split := j.splits[a.task.index]
 		f.split, f.settled = split, split.Settled(f.started)

@@ -230,7 +230,6 @@ const auditQueue = 64
 // drawnHit is a hit to be executed again.
 type drawnHit struct {
 	stage mr.Digest
-	key   mr.Digest
 	work  plan.Work
 	made  plan.Made
 	name  string
@@ -241,18 +240,12 @@ func (l *loop) drawAudit(j *job, id taskID, out *lineage.Output) {
 	if id.kind != plan.Map || len(l.audits) >= auditQueue || rand.IntN(auditShare) != 0 {
 		return
 	}
-	split, err := j.splits[id.index].MarshalBinary()
+	w, err := l.e.mapAgain(&j.rec, j.splits[id.index], id.index, out)
 	if err != nil {
 		return
 	}
-	l.audits = append(l.audits, drawnHit{
-		stage: out.Stage, key: out.Key, made: out.Made, name: plan.TaskName(plan.Map, id.index) + " of " + string(j.rec.ID),
-		work: plan.Work{
-			Kind: plan.Map, Index: id.index, Program: j.rec.program(plan.Map), Format: j.rec.Spec.InputFormat,
-			RecordLimit: j.rec.Spec.RecordLimit, Memory: l.e.o.TaskMemory, Split: split, Expect: out.Split,
-			Unsorted: !j.rec.Traits.Reduce, SkipBadRecords: j.rec.Spec.SkipBadRecords,
-		},
-	})
+	name := plan.TaskName(plan.Map, id.index) + " of " + string(j.rec.ID)
+	l.audits = append(l.audits, drawnHit{stage: out.Stage, work: w, made: out.Made, name: name})
 }
 
 // auditInIdleTime executes one drawn hit again while no job is live.

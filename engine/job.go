@@ -323,6 +323,15 @@ func (r *record) program(k plan.Kind) plan.Program {
 	return p
 }
 
+// work is the order to execute a task, but for what it reads and where its part goes.
+func (r *record) work(k plan.Kind, index int, memory int64) plan.Work {
+	return plan.Work{
+		Kind: k, Index: index, Program: r.program(k), Format: r.Spec.InputFormat,
+		RecordLimit: r.Spec.RecordLimit, Memory: memory,
+		Unsorted: !r.Traits.Reduce, SkipBadRecords: r.Spec.SkipBadRecords,
+	}
+}
+
 func mapArgs(t mr.Traits, args []string) []string {
 	some := false
 	for _, p := range t.Params {

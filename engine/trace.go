@@ -58,14 +58,12 @@ func (e *Engine) originOf(output string) (o *origin, err error) {
 	return o, err
 }
 
-// work is the order of map task i, to be done again.
-func (e *Engine) work(o *origin, i int) (plan.Work, error) {
-	b, err := o.splits[i].MarshalBinary()
-	return plan.Work{
-		Kind: plan.Map, Index: i, Program: o.rec.program(plan.Map), Format: o.rec.Spec.InputFormat,
-		RecordLimit: o.rec.Spec.RecordLimit, Memory: e.o.TaskMemory, Unsorted: !o.rec.Traits.Reduce,
-		Split: b, Expect: o.outs[i].Split, SkipBadRecords: o.rec.Spec.SkipBadRecords,
-	}, err
+// mapAgain is the order to make the output of map task i of a job again.
+func (e *Engine) mapAgain(r *record, s input.Split, i int, out *lineage.Output) (w plan.Work, err error) {
+	w = r.work(plan.Map, i, e.o.TaskMemory)
+	w.Expect = out.Split
+	w.Split, err = s.MarshalBinary()
+	return w, err
 }
 
 // ask calls any one worker and waits for its answer.
@@ -197,7 +195,7 @@ func countKey(s *store.Store, id uint64, forms [][]byte, exact bool) (n int64, e
 // searchTask looks for the records in one split.
 func (e *Engine) searchTask(ctx context.Context, o *origin, i int, q *plan.Search, most int, t *mr.Trace) error {
 	var err error
-	if q.Work, err = e.work(o, i); err != nil {
+	if q.Work, err = e.mapAgain(o.rec, o.splits[i], i, o.outs[i]); err != nil {
 		return err
 	}
 	q.Most = most - len(t.Records)
@@ -238,7 +236,7 @@ func (e *Engine) Rerun(ctx context.Context, output string, n int) (list []mr.Rer
 	all = all[:min(n, len(all))]
 	slices.Sort(all)
 	for _, i := range all {
-		w, err := e.work(o, i)
+		w, err := e.mapAgain(o.rec, o.splits[i], i, o.outs[i])
 		if err != nil {
 			return list, err
 		}

@@ -234,7 +234,6 @@ func placeOf(b mr.BadRecord) string {
 // Description is a worker's answer about a job's code.
 type Description struct {
 	Traits mr.Traits
-	Jobs   []string // the jobs the code declares
-	Kind   mr.Kind  // of the error, if Message is not empty
+	Kind   mr.Kind // of the error, if there is one
 	Error  string
 }
