@@ -36,7 +36,7 @@ func eachKey[K, V any](ctx context.Context, p *Program, in RecordReader,
 	g := newGroups[K, V](ctx, p, in)
 	g.traits = &Traits{} // folding is by whole keys, whatever the reducer groups by
 	t.key = g.currentKey
-	err := t.guard("combine", func() error {
+	return t.sums(t.guard("combine", func() error {
 		for g.nextGroup() {
 			if err := each(t, g); err != nil {
 				return err
@@ -44,9 +44,5 @@ func eachKey[K, V any](ctx context.Context, p *Program, in RecordReader,
 		}
 		end(t, g)
 		return g.err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return t.sums(), nil
+	}))
 }

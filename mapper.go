@@ -29,7 +29,7 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 	e := newEmitter[K, V](p, env, out)
 	defer e.discard()
 	defer side.discard()
-	err := t.guard("map", func() error {
+	return t.sums(t.guard("map", func() error {
 		m := newMapTask(ctx, t, f, e)
 		if env.Skip != nil {
 			m.skip = &skipper{report: env.Skip}
@@ -38,11 +38,7 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 			return err
 		}
 		return e.finish(t)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return t.sums(), nil
+	}))
 }
 
 func newMapping(p *Program, env TaskEnv) *Task {

@@ -23,18 +23,14 @@ func (f *reduceFuncs[K, V, K2, V2]) run(ctx context.Context, p *Program, env Tas
 	g := newGroups[K, V](ctx, p, in)
 	t.key = g.currentKey
 	sink := newTextSink[K2, V2](p, out)
-	err := t.guard("reduce", func() error {
+	return t.sums(t.guard("reduce", func() error {
 		if err := f.groups(t, g, sink); err != nil {
 			return err
 		}
 		g.count(t)
 		t.Count(system, "reduce_output_records", sink.n)
 		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return t.sums(), nil
+	}))
 }
 
 func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textSink[K2, V2]) error {

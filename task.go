@@ -87,8 +87,11 @@ func (c *Counter) Add(delta int64) { c.Value += delta }
 // system is the group of the engine's own counters.
 const system = "mr"
 
-// sums returns the task's counters in their canonical order.
-func (t *Task) sums() Counters {
+// sums returns the counters of a task that has ended so, in their canonical order.
+func (t *Task) sums(err error) (Counters, error) {
+	if err != nil {
+		return nil, err
+	}
 	cs := make(Counters, 0, len(t.counters))
 	for _, c := range t.counters {
 		cs = append(cs, *c)
@@ -96,7 +99,7 @@ func (t *Task) sums() Counters {
 	slices.SortFunc(cs, func(a, b Counter) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Name, b.Name))
 	})
-	return cs
+	return cs, nil
 }
 
 // where names the record or group that the author's code was last called with.
