@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -212,18 +213,20 @@ func (l *loop) servesAnother(j *job, out *lineage.Output) bool {
 
 // addCounters adds sign × b to a. Both are sorted, and so is the result.
 func addCounters(a, b mr.Counters, sign int64) mr.Counters {
+	order := func(x, y mr.Counter) int {
+		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Name, y.Name))
+	}
+	known := len(a)
 	for _, c := range b {
-		i, found := slices.BinarySearchFunc(a, c, func(x, y mr.Counter) int {
-			if d := strings.Compare(x.Group, y.Group); d != 0 {
-				return d
-			}
-			return strings.Compare(x.Name, y.Name)
-		})
-		if found {
-			a[i].Value += sign * c.Value
+		c.Value *= sign
+		if i, found := slices.BinarySearchFunc(a[:known], c, order); found {
+			a[i].Value += c.Value
 		} else {
-			a = slices.Insert(a, i, mr.Counter{Group: c.Group, Name: c.Name, Value: sign * c.Value})
+			a = append(a, c)
 		}
+	}
+	if len(a) > known {
+		slices.SortFunc(a, order)
 	}
 	return a
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,6 +47,30 @@ func TestForgottenWhileFound(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Counters of many names are added up in a moment: everything else waits for the loop.
+func TestManyCounters(t *testing.T) {
+	const many = 60_000
+	named := func(from int) (cs mr.Counters) {
+		for i := from; i < many; i += 2 {
+			cs = append(cs, mr.Counter{Group: "own", Name: fmt.Sprintf("%09d", i), Value: int64(i)})
+		}
+		return cs
+	}
+	begin := time.Now()
+	sum := addCounters(addCounters(addCounters(nil, named(0), 1), named(1), 1), named(1), -1)
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(sum) != many {
+		t.Fatalf("%d counters of %d", len(sum), many)
+	}
+	for i, c := range sum {
+		if want := int64(i * (1 - i%2)); c.Name != fmt.Sprintf("%09d", i) || c.Value != want {
+			t.Fatalf("counter %d is %+v, want %d", i, c, want)
 		}
 	}
 }
