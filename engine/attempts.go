@@ -332,7 +332,7 @@ func (j *coreJob) complete() bool {
 
 // redo: a map was computed again and came out different, so its code is not
 // deterministic. Whatever consumed the old output must not be mixed with the new one
-// (SPARK-23207): every reduce task of the job runs again, on new ranges.
+// (SPARK-23207): every reduce task of the job runs again, on what is there now.
 func (c *core) redo(j *coreJob) {
 	if !j.cut && j.phase != phaseCutting {
 		return

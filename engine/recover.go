@@ -124,10 +124,7 @@ func (l *loop) resumeReduces(j *job) ([]planned, error) {
 		return nil, err
 	}
 	j.ranges, j.reduces = s.ranges, s.tasks
-	ps := make([]planned, len(s.tasks))
-	for i := range ps {
-		ps[i].key = s.tasks[i].Key
-	}
+	ps := j.toReduce()
 	return ps, l.adoptReduces(j, ps)
 }
 

@@ -79,13 +79,11 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 	}
 	j.rec.Reduce.Tasks, j.rec.Reduce.BytesTotal = len(s.tasks), 0
 	j.rec.Ranges = nil
-	ps := make([]planned, len(s.tasks))
 	for i := range s.tasks {
 		j.rec.Reduce.BytesTotal += s.tasks[i].bytes
 		j.rec.Ranges = append(j.rec.Ranges, rangeRecord(s.ranges[i]))
-		t := &s.tasks[i]
-		ps[i] = planned{key: t.Key, failures: j.reduces[i].Failures, tiny: (t.keep != 0 || t.link != "") && len(s.tasks) <= mostCopies}
 	}
+	ps := j.toReduce()
 	if len(old) == 0 && j.resumed {
 		if err := l.adoptReduces(j, ps); err != nil {
 			l.e.log.Error("reading the reduce tasks on record", "job", id, "err", err)
@@ -93,6 +91,16 @@ func (l *loop) shuffled(id mr.JobID, s *shuffled) {
 		l.recount(j)
 	}
 	l.queue = append(l.queue, evCut{job: id, reduces: ps})
+}
+
+// toReduce are the reduce tasks of a job that was cut.
+func (j *job) toReduce() []planned {
+	ps := make([]planned, len(j.reduces))
+	for i := range ps {
+		t := &j.reduces[i]
+		ps[i] = planned{key: t.Key, failures: t.Failures, tiny: (t.keep != 0 || t.link != "") && len(ps) <= mostCopies}
+	}
+	return ps
 }
 
 // block is a data block of one run as the shuffle sees it.
