@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 
 	"golang.org/x/sync/errgroup"
 
@@ -114,10 +116,12 @@ type block struct {
 // bytes of records they have there. Many runs have little more than the ends of two blocks in
 // a range, so a block counts where it begins, as it does when the ranges are cut.
 func inRange(blocks []block, r plan.Range) (digests []mr.Digest, raw int64) {
-	for _, b := range blocks {
-		if r.Overlaps(b.first, b.last) {
-			digests = append(digests, b.digest)
+	from := sort.Search(len(blocks), func(i int) bool { return r.Lo == nil || bytes.Compare(blocks[i].last, r.Lo) >= 0 })
+	for _, b := range blocks[from:] {
+		if !r.Overlaps(b.first, b.last) {
+			break // nor do those behind it
 		}
+		digests = append(digests, b.digest)
 		if r.Contains(b.first) {
 			raw += b.raw
 		}

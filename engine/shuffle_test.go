@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mrd-io/mr"
@@ -118,6 +122,67 @@ func TestPartsMadeAgainAreNotForgotten(t *testing.T) {
 		l.e.background.Wait()
 		if out := l.output(key); out.Made.Run != want || j.reduces[0].keep != 0 {
 			t.Errorf("run %d, where %d is lost: %d is on record, want %d", onRecord, lost, out.Made.Run, want)
+		}
+	}
+}
+
+// The blocks of a run that a range reads are found among those in the order of their keys, wherever it begins
+// and ends.
+func TestInRange(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	key := func() []byte {
+		return []byte(strings.Repeat("k", rng.IntN(3)) + string([]byte{byte('a' + rng.IntN(9))}))[rng.IntN(2):]
+	}
+	for range 20_000 {
+		var blocks []block
+		for range rng.IntN(9) {
+			blocks = append(blocks, block{first: key(), raw: int64(rng.IntN(100)), digest: mr.Digest{byte(len(blocks))}})
+		}
+		slices.SortFunc(blocks, func(a, b block) int { return bytes.Compare(a.first, b.first) })
+		for i := range blocks {
+			if blocks[i].last = []byte("z"); i+1 < len(blocks) {
+				blocks[i].last = blocks[i+1].first
+			}
+		}
+		r := plan.Range{Lo: key(), Hi: key()}
+		if bytes.Compare(r.Lo, r.Hi) > 0 {
+			r.Lo, r.Hi = r.Hi, r.Lo
+		}
+		switch rng.IntN(6) {
+		case 0:
+			r.Lo = nil
+		case 1:
+			r.Hi = nil
+		case 2:
+			r = plan.Range{}
+		case 3:
+			r = plan.Range{Lo: []byte{}, Hi: []byte{}}
+		}
+		var want []mr.Digest
+		var size int64
+		for _, b := range blocks {
+			if r.Overlaps(b.first, b.last) {
+				want = append(want, b.digest)
+			}
+			if r.Contains(b.first) {
+				size += b.raw
+			}
+		}
+		if got, raw := inRange(blocks, r); !slices.Equal(got, want) || raw != size {
+			t.Fatalf("range %q of %+v: %d blocks, %d bytes; want %d, %d", r, blocks, len(got), raw, len(want), size)
+		}
+	}
+}
+
+func BenchmarkInRange(b *testing.B) {
+	const blocks, ranges = 8000, 800 // a gigabyte of one run, of a job of a hundred
+	bs := make([]block, blocks)
+	for i := range bs {
+		bs[i].first, bs[i].last = fmt.Appendf(nil, "key %08d", i), fmt.Appendf(nil, "key %08d", i+1)
+	}
+	for b.Loop() {
+		for i := range ranges {
+			inRange(bs, plan.Range{Lo: fmt.Appendf(nil, "key %08d", i*blocks/ranges), Hi: fmt.Appendf(nil, "key %08d", (i+1)*blocks/ranges)})
 		}
 	}
 }

@@ -197,16 +197,11 @@ func isLost(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, r
 // overlap is the uncompressed size of ix's blocks that may hold keys of r, and whether there
 // are some: a block of empty keys and values has no size, and records all the same.
 func overlap(ix *run.Index, r plan.Range) (raw int64, some bool) {
-	for i, b := range ix.Blocks {
-		last := ix.Last
-		if i+1 < len(ix.Blocks) {
-			last = ix.Blocks[i+1].FirstKey
-		}
-		if r.Overlaps(b.FirstKey, last) {
-			raw, some = raw+int64(b.Raw), true
-		}
+	from, to := ix.Range(r.Lo, r.Hi)
+	for _, b := range ix.Blocks[from:to] {
+		raw += int64(b.Raw)
 	}
-	return raw, some
+	return raw, from < to
 }
 
 // share returns a function that says how much of what the runs have in the range has come out
@@ -216,7 +211,8 @@ func (m *openedRuns) share(in *cursorReader, keepMost int64) func() float64 {
 	var raw int64
 	var records float64
 	for _, o := range m.runs {
-		for _, b := range o.ix.Blocks {
+		from, to := o.ix.Range(m.r.Lo, m.r.Hi)
+		for _, b := range o.ix.Blocks[from:to] {
 			if m.r.Contains(b.FirstKey) {
 				raw, records = raw+int64(b.Raw), records+float64(b.Records)
 			}
