@@ -84,6 +84,43 @@ func TestOneOutputByTwoPaths(t *testing.T) {
 	ended()
 }
 
+// A folder in which a live job writes is not replaced, and no job writes in one that is about to be.
+func TestNothingIsWrittenInWhatIsReplaced(t *testing.T) {
+	e, ended := startEngine(t, context.WithoutCancel(t.Context()))
+	top := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(top, "old"), 0o700), os.Symlink("old", filepath.Join(top, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		live, next string
+		made, ok   bool // the live job's folder is its own; the next job may begin
+	}{
+		{"old/sub", "old", true, false},
+		{"old/sub", "link", true, false},
+		{"old/sub", "old/other", true, true},
+		{"old", "link/sub", false, false},
+		{"new", "new/sub", true, true},
+		{"new/sub", "new", true, true},
+		{"older", "old", true, true},
+	} {
+		held := &job{rec: record{ID: "job", Spec: mr.Spec{Output: filepath.Join(top, c.live)}, MadeOutput: c.made}}
+		next := &job{rec: record{Spec: mr.Spec{Output: filepath.Join(top, c.next)}}}
+		err := e.request(t.Context(), func(l *loop) { l.adopt(held) })
+		if err == nil {
+			err = e.reserve(t.Context(), next)
+		}
+		if c.ok && err != nil || !c.ok && !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("%s beside %s: %v", c.next, c.live, err)
+		}
+		err = e.request(t.Context(), func(l *loop) { clear(l.jobs); clear(l.outputs) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Drain()
+	ended()
+}
+
 // No output is made in the store, by whatever path.
 func TestNoOutputInTheStore(t *testing.T) {
 	top := t.TempDir()

@@ -83,17 +83,27 @@ func (e *Engine) record(j *job) error {
 	return nil
 }
 
-// reserve makes sure that no two live jobs write the same output folder, by whatever paths.
+// reserve makes sure that no two live jobs write the same output folder, by whatever paths, and that none
+// replaces a folder in which another writes.
 func (e *Engine) reserve(ctx context.Context, j *job) error {
 	var holder mr.JobID
 	j.rec.ID, j.place = newJobID(e.o.Now()), resolve(j.rec.Spec.Output)
+	which, replaces := "", exists(j.place)
 	err := e.request(ctx, func(l *loop) {
-		if holder = l.outputs[j.place]; holder == "" {
-			l.outputs[j.place] = j.rec.ID
+		if holder = l.outputs[j.place]; holder != "" {
+			return
 		}
+		for place, id := range l.outputs {
+			around := l.jobs[id] != nil && !l.jobs[id].rec.MadeOutput && below(j.place, place)
+			if around || replaces && below(place, j.place) {
+				holder, which = id, ", or one around it or in it,"
+				return
+			}
+		}
+		l.outputs[j.place] = j.rec.ID
 	})
 	if err == nil && holder != "" {
-		return mr.Errorf(mr.Refused, "output folder %s is being written by job %s; wait for it (it goes on while a daemon, mrd, has the store), cancel it with 'mrctl kill %s', or choose another --output", j.rec.Spec.Output, holder, holder)
+		return mr.Errorf(mr.Refused, "output folder %s%s is being written by job %s; wait for it (it goes on while a daemon, mrd, has the store), cancel it with 'mrctl kill %s', or choose another --output", j.rec.Spec.Output, which, holder, holder)
 	}
 	return err
 }
