@@ -167,7 +167,7 @@ func (e *Engine) planFiles(ctx context.Context, rec *record, files []input.File,
 	if !full {
 		cut.Known = e.knownCuts
 	}
-	if p.splits, err = input.CutContext(ctx, files, cut); err != nil {
+	if p.splits, err = input.Cut(ctx, files, cut); err != nil {
 		return nil, err
 	}
 	p.encoded = input.AppendSplits(nil, p.splits)

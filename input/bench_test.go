@@ -140,7 +140,7 @@ func BenchmarkContentCuts(b *testing.B) {
 			b.SetBytes(files[0].Stamp.Size)
 			defer cpu(b)()
 			for b.Loop() {
-				if _, err := Cut(files, CutOptions{Chunking: Content}); err != nil {
+				if _, err := Cut(b.Context(), files, CutOptions{Chunking: Content}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -292,7 +292,7 @@ func TestContentErrors(t *testing.T) {
 	checkFailure(t, err, path, "input/output error")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := CutContext(ctx, files, o); !errors.Is(err, context.Canceled) {
+	if _, err := Cut(ctx, files, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := ParseChunking("contents"); mr.KindOf(err) != mr.Usage {

@@ -32,12 +32,7 @@ type CutOptions struct {
 // [Content] at record ends which are found now. It is opened to see that it is plain. A
 // compressed one, and any file of the whole format, is a split by itself. All other files
 // are not opened but packed, see pack.
-func Cut(files []File, o CutOptions) ([]Split, error) {
-	return cut(context.Background(), files, o, kernel{})
-}
-
-// CutContext is Cut for content-defined cuts, which take time to find.
-func CutContext(ctx context.Context, files []File, o CutOptions) ([]Split, error) {
+func Cut(ctx context.Context, files []File, o CutOptions) ([]Split, error) {
 	return cut(ctx, files, o, kernel{})
 }
 

@@ -51,7 +51,7 @@ func TestCut(t *testing.T) {
 	}
 	files := list(t, dir)
 	files[1].Stamp.Size = 1 << 40
-	if _, err := Cut(files, CutOptions{SplitSize: 1000}); mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), "--split-size") {
+	if _, err := Cut(t.Context(), files, CutOptions{SplitSize: 1000}); mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), "--split-size") {
 		t.Errorf("a billion splits: %v", err)
 	}
 }
@@ -72,7 +72,7 @@ func smallFiles(seed uint64, n int, mean int64) []File {
 
 func mustPack(t testing.TB, files []File, size int64) []Split {
 	t.Helper()
-	splits, err := Cut(files, CutOptions{SplitSize: size})
+	splits, err := Cut(t.Context(), files, CutOptions{SplitSize: size})
 	if err != nil {
 		t.Fatal(err)
 	}

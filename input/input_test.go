@@ -37,7 +37,7 @@ func list(t testing.TB, patterns ...string) []File {
 
 func splitsOf(t testing.TB, o CutOptions, patterns ...string) []Split {
 	t.Helper()
-	splits, err := Cut(list(t, patterns...), o)
+	splits, err := Cut(t.Context(), list(t, patterns...), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -450,7 +450,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 	for _, o := range []CutOptions{{SplitSize: -1}, {Format: mr.Format{Kind: mr.Fixed}}} {
-		if _, err := Cut(nil, o); !errors.Is(err, mr.ErrUsage) {
+		if _, err := Cut(t.Context(), nil, o); !errors.Is(err, mr.ErrUsage) {
 			t.Errorf("%+v: error %v, want usage", o, err)
 		}
 	}

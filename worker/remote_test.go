@@ -457,7 +457,7 @@ func TestFilesOfAnotherHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	splits, err := input.Cut(files, input.CutOptions{})
+	splits, err := input.Cut(t.Context(), files, input.CutOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

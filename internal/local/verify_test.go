@@ -33,7 +33,7 @@ func (l *liar) splits() []input.Split {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	splits, err := input.Cut(files, input.CutOptions{SplitSize: l.size})
+	splits, err := input.Cut(l.t.Context(), files, input.CutOptions{SplitSize: l.size})
 	if err != nil {
 		l.t.Fatal(err)
 	}
