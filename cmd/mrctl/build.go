@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	mr "github.com/mrd-io/mr"
 )
@@ -117,7 +118,7 @@ func (a *app) build(ctx context.Context, job, path string) (binaries, func(), er
 	if t.own, err = t.ownFlags(ctx); err != nil {
 		return binaries{}, none, err
 	}
-	temp, err := os.MkdirTemp("", "mrctl-build-*")
+	temp, err := os.MkdirTemp(a.env("GOTMPDIR"), "mrctl-build-*")
 	if err != nil {
 		return binaries{}, none, mr.Errorf(mr.Failed, "no folder to build %s in: %w", job, err)
 	}
@@ -167,6 +168,10 @@ func (t goTarget) compile(ctx context.Context, job, to string, flags ...string) 
 	cmd.Args = append(append(cmd.Args, "-ldflags="+strings.TrimSpace(t.own.link+" "+linkFlags)), flags...)
 	cmd.Args = append(cmd.Args, "-o", to, t.arg)
 	cmd.Dir = t.dir
+	// Interrupted, it leaves its temporary folder, and compilers that still write there: both go with ours.
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+filepath.Dir(to))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &words, &words
 	if err := cmd.Run(); err != nil {

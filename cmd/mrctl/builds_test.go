@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,5 +92,36 @@ func TestBuilds(t *testing.T) {
 	}
 	if intact(kept.forMap) {
 		t.Error("a binary that was cut short is taken for what was built")
+	}
+}
+
+// A build that is interrupted leaves nothing behind.
+func TestInterruptedBuild(t *testing.T) {
+	dir, temp := t.TempDir(), t.TempDir()
+	t.Setenv("GOCACHE", t.TempDir()) // so that there is much to build
+	t.Setenv("GOTMPDIR", temp)
+	for name, text := range map[string]string{"go.mod": "module example.org/job\n\ngo 1.26.0\n", "main.go": "package main\n\nimport _ \"net/http\"\n\nfunc main() {}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			for _, below := range []string{"go-build*/b*", "*/go-build*/b*"} {
+				if begun, _ := filepath.Glob(filepath.Join(temp, below)); len(begun) > 0 {
+					return
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	a := app{dir: dir, env: func(name string) string { return map[string]string{"GOTMPDIR": temp}[name] }}
+	if _, _, err := a.build(ctx, ".", dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
