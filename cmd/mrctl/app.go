@@ -54,8 +54,8 @@ func (a *app) say(format string, args ...any) {
 // tell is say for a text as it is, in a colour.
 func (a *app) tell(colour, text string) {
 	text = shownText(strings.TrimRight(text, "\n"))
-	if colour != plain {
-		text = a.painted(colour, text)
+	if colour != plain && a.errTerminal && a.env("NO_COLOR") == "" {
+		text = colour + text + plain
 	}
 	// A failed write to stderr has nobody left to be told to.
 	_, _ = fmt.Fprintf(a.err, "mrctl: %s\n", text)

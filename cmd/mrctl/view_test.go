@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,17 @@ func TestSummaryOfAMapOnlyJob(t *testing.T) {
 	}
 	if got := a.summary(s); !strings.Contains(got, "output   3 parts · 7 records · 2.0 kB\n") {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+// What goes to stderr is coloured where that is a terminal, whatever stdout is.
+func TestColourOfWarnings(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		var stderr bytes.Buffer
+		a := app{err: &notes{w: &stderr}, errTerminal: terminal, outTerminal: !terminal, env: func(string) string { return "" }}
+		if a.tell(yellow, "SKIPPED"); strings.Contains(stderr.String(), yellow) != terminal {
+			t.Errorf("stderr is a terminal: %v: %q", terminal, &stderr)
+		}
 	}
 }
 
