@@ -29,8 +29,11 @@ type Definition struct {
 // Types of keys: string, []byte, every integer and float, bool, None, tuples of these,
 // and Desc of these. Types of values: the same, and types with AppendMR and DecodeMR of
 // their own.
-// Output text: see RawOutput, Tuple2 and None; other types' keys and values as Go prints
-// them at their shortest.
+//
+// Output text: strings and bytes as they are, whatever is in them; integers in decimal;
+// floats at their shortest, as Go prints them (0.1, 1e+06); components of a tuple with a TAB
+// between them; None as nothing. A method String is not asked, and AppendText only of a
+// type that also has AppendMR and DecodeMR. See RawOutput as well.
 func Job(name string, opts ...Option) *Definition {
 	return &Definition{name: name, plain: true, build: func(*flag.FlagSet) func([]string) ([]Option, error) {
 		return func([]string) ([]Option, error) { return opts, nil }
