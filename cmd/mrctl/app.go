@@ -93,7 +93,19 @@ It talks to the daemon mrd if one serves the store, and otherwise runs the engin
 	flags.StringVar(&a.auth, "auth", "", "folder `DIR` of the keys for TCP (default $MR_AUTH, else auth in the store)")
 	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Hidden: true, // --help is what the messages tell of
+		RunE: func(_ *cobra.Command, args []string) error {
+			of, rest, err := root.Find(args)
+			if err == nil {
+				err = noArgs(of, rest)
+			}
+			if err != nil {
+				return err
+			}
+			return of.Help()
+		},
+	})
 	jobs := &cobra.Group{ID: "jobs", Title: "Jobs:"}
 	why := &cobra.Group{ID: "why", Title: "What was computed, and why:"}
 	rest := &cobra.Group{ID: "rest", Title: "Others:"}
