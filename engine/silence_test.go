@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
 )
 
 // fences are the attempts that a step has fenced.
@@ -135,5 +137,33 @@ func TestDyingWorkerRests(t *testing.T) {
 	}
 	if b.ended[mr.JobID("a")] != "" {
 		t.Errorf("the job ended: %s", b.ended["a"])
+	}
+}
+
+// Of an attempt that another had overtaken when its worker fell silent it is not said that its task is given to another.
+func TestFencedLosersAreToldAsSuch(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // nothing was written
+	for _, overtaken := range []bool{false, true} {
+		l := &New(Options{Store: s}).loop
+		j := &job{rec: record{ID: "job"}}
+		l.adopt(j)
+		l.core.step(evJoined{1, 1, "far", time.Minute, 0}, time.Now())
+		l.core.step(evAdd{job: "job"}, time.Now())
+		l.core.step(evPlanned{job: "job", maps: make([]planned, 1)}, time.Now())
+		l.members[1] = &member{Member: Member{Name: "far", Lease: time.Minute}}
+		for id, a := range l.core.attempts {
+			l.attempts[id] = &flight{task: a.task, worker: 1}
+			if overtaken {
+				l.core.jobs["job"].maps[0].state = taskDone
+			}
+			l.fence(id)
+		}
+		if len(j.lines) != 1 || strings.Contains(j.lines[0].Text, "given to another") == overtaken {
+			t.Errorf("overtaken %t: %v", overtaken, j.lines)
+		}
 	}
 }

@@ -156,7 +156,11 @@ func (l *loop) fence(id plan.Attempt) {
 	m := l.members[f.worker]
 	name := l.attemptName(f)
 	if j := l.jobs[f.task.job]; j != nil && m != nil {
-		l.logf(j, name, "worker %s was silent for more than %s: its attempt is fenced, and the task is given to another", m.Name, m.Lease)
+		next := ""
+		if c, t := l.core.task(f.task); c != nil && c.phase < phaseEnding && t.state != taskDone { // it was not overtaken
+			next = ", and the task is given to another"
+		}
+		l.logf(j, name, "worker %s was silent for more than %s: its attempt is fenced%s", m.Name, m.Lease, next)
 	}
 	if m != nil && len(l.fencedOff) < maxFenced {
 		l.fencedOff[id] = fenced{f.task.job, name, m.Name}
