@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -21,7 +22,8 @@ import (
 // unchanged package needs no go command. It looks at the stamps of every source file outside of the
 // module cache and the standard library, at the names in the folders they are in, at go.mod and its kin, also
 // where there is none yet, and at the go command itself; and at the environment that the go command heeds.
-// Packages with embedded files or C are always built: their sources can't be listed as simply. What was used
+// Packages with embedded files, C, or headers of their own for assembler are always built: their sources can't be
+// listed as simply. What was used
 // longest ago goes when there is much.
 type builds struct {
 	dir  string // "": remember nothing
@@ -173,7 +175,11 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 		s.Dirs[f.dir] = names
 		folders = append(folders, f.dir)
 		for _, n := range names {
-			paths = append(paths, filepath.Join(f.dir, n))
+			path := filepath.Join(f.dir, n)
+			if filepath.Ext(n) == ".s" && includesMore(path) {
+				return nil
+			}
+			paths = append(paths, path)
 		}
 		if f.mod != "" {
 			paths = append(paths, f.mod)
@@ -190,6 +196,22 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 		return nil
 	}
 	return s
+}
+
+// includesMore reports whether an assembler file includes what may be any file, and not the toolchain's headers alone.
+func includesMore(path string) bool {
+	text, err := os.ReadFile(path)
+	for line := range bytes.Lines(text) {
+		name, is := bytes.CutPrefix(bytes.TrimSpace(line), []byte("#include"))
+		switch string(bytes.TrimSpace(name)) {
+		case `"textflag.h"`, `"funcdata.h"`, `"go_asm.h"`:
+		default:
+			if is {
+				return true
+			}
+		}
+	}
+	return err != nil
 }
 
 // namesFiles reports whether GOFLAGS have flags that bring in what is not listed: files, and programs.
@@ -227,13 +249,13 @@ func (t goTarget) goEnv(ctx context.Context, names ...string) (values []string, 
 // listedSource is a package's folder and the go.mod of its module; or the go.mod of a module alone.
 type listedSource struct {
 	dir, mod string
-	more     bool // than Go files go into it
+	more     bool // than Go and its assembler go into it
 }
 
 // listSources lists the packages that either role is built of: build constraints may tell roles apart. In a
 // workspace the modules go in as well: each has a say in the versions of the others.
 func (t goTarget) listSources(ctx context.Context, workspace bool) (all []listedSource, ok bool) {
-	const format = `{{if not .Standard}}{{.Dir}}{{"\t"}}{{len .CgoFiles}} {{len .EmbedPatterns}} {{len .CFiles}} {{len .SFiles}}{{"\t"}}{{with .Module}}{{.GoMod}}{{end}}{{end}}`
+	const format = `{{if not .Standard}}{{.Dir}}{{"\t"}}{{len .CgoFiles}} {{len .EmbedPatterns}} {{len .CFiles}}{{"\t"}}{{with .Module}}{{.GoMod}}{{end}}{{end}}`
 	lists := [][]string{{"-deps", t.tags("mr_map"), "-f", format, t.arg}, {"-deps", t.tags("mr_reduce"), "-f", format, t.arg}}
 	if workspace {
 		lists = append(lists, []string{"-m", "-f", `{{with .GoMod}}{{"\t"}}{{"\t"}}{{.}}{{end}}`, "all"})
@@ -252,7 +274,7 @@ func (t goTarget) listSources(ctx context.Context, workspace bool) (all []listed
 			case len(f) != 3:
 				return nil, false
 			default:
-				all = append(all, listedSource{dir: f[0], mod: f[2], more: f[0] != "" && f[1] != "0 0 0 0"})
+				all = append(all, listedSource{dir: f[0], mod: f[2], more: f[0] != "" && f[1] != "0 0 0"})
 			}
 		}
 	}
@@ -265,7 +287,7 @@ func sourcesIn(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		switch filepath.Ext(e.Name()) {
-		case ".go", ".s", ".pgo", ".syso":
+		case ".go", ".s", ".h", ".pgo", ".syso":
 			names = append(names, e.Name())
 		}
 	}

@@ -95,6 +95,35 @@ func TestBuilds(t *testing.T) {
 	}
 }
 
+// What is built of this module, with its assembler, is remembered, and what includes files of any name is not.
+func TestBuildsWithAssembler(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := builds{dir: t.TempDir()}
+	own, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cache.begin(t.Context(), goTarget{tool: tool, dir: own, arg: "./bench/jobs/wordcount"}) == nil {
+		t.Error("a package of this module is built in every run")
+	}
+	for include, want := range map[string]bool{`"textflag.h"`: true, `"other.h"`: false, "<textflag.h>": false} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"go.mod": "module example.org/job\n\ngo 1.26.0\n", "main.go": "package main\n\nfunc main() {}\n", "asm.s": "\t#include " + include + "\n"} {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2100 * time.Millisecond) // until the stamps vouch for the sources
+		if got := cache.begin(t.Context(), goTarget{tool: tool, dir: dir, arg: "."}) != nil; got != want {
+			t.Errorf("with #include %s it is remembered: %v", include, got)
+		}
+	}
+}
+
 // A build that is interrupted leaves nothing behind.
 func TestInterruptedBuild(t *testing.T) {
 	dir, temp := t.TempDir(), t.TempDir()
