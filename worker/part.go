@@ -230,7 +230,7 @@ func (s *Service) installPart(a *attempt, rest func(), res *plan.Result) error {
 		}
 	}
 	if len(w.Runs) == 0 {
-		return &taskFailure{kind: plan.LostRun, err: errors.New("the part to be replaced is not what its manifest says")}
+		return &taskFailure{kind: plan.LostRun, err: errors.New("the part to be replaced is not what its manifest says, or its mode is not a new file's")}
 	}
 	return s.copyPart(a, rest, res)
 }

@@ -51,9 +51,11 @@ func (localParts) Create(_ plan.Attempt, path string) (PartFile, error) {
 
 // Link reads the whole of the old file: manifests are hopes. It was synced when it was
 // written. What somebody has put in its place (a symbolic link, whose other name would be as
-// dangling as itself once the old output is gone; a pipe) is left alone.
+// dangling as itself once the old output is gone; a pipe) is left alone, and so is a file of another mode than
+// a new one would have.
 func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int64, ok bool) {
-	if info, err := os.Lstat(from); err != nil || !info.Mode().IsRegular() {
+	info, err := os.Lstat(from)
+	if err != nil || !info.Mode().IsRegular() {
 		return 0, false
 	}
 	f, err := os.Open(from)
@@ -67,8 +69,18 @@ func (localParts) Link(_ plan.Attempt, from, path string, want mr.Digest) (n int
 	if h.Sum(d[:0]); err != nil || d != want {
 		return 0, false
 	}
-	ok = os.MkdirAll(filepath.Dir(path), 0o777) == nil && os.Link(from, path) == nil
+	ok = os.MkdirAll(filepath.Dir(path), 0o777) == nil && modeFor(path) == info.Mode().Perm() && os.Link(from, path) == nil
 	return n, ok
+}
+
+// modeFor is the mode of a file that is made at path, as that of its folder, just made, shows: an old part may
+// have been made under another umask.
+func modeFor(path string) os.FileMode {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return 0
+	}
+	return info.Mode().Perm() & 0o666
 }
 
 // A large part goes past the page cache: writing a gigabyte into fresh pages of it costs as

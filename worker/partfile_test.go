@@ -119,11 +119,12 @@ func TestPartFileDiscarded(t *testing.T) {
 }
 
 // What stands in the place of an old part, but is none, gets no other name: the output would have a
-// link that leads nowhere, or the attempt would wait for a writer of the pipe.
+// link that leads nowhere, or the attempt would wait for a writer of the pipe. Nor does a part that was made
+// under another umask: who may read the output is for the present one to say.
 func TestOnlyFilesAreLinked(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(path("file"), nil, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(path("file"), nil, 0o666), os.WriteFile(path("secret"), nil, 0o400)); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Symlink("file", path("link")), syscall.Mkfifo(path("pipe"), 0o600)); err != nil {
@@ -131,7 +132,7 @@ func TestOnlyFilesAreLinked(t *testing.T) {
 	}
 	var empty mr.Digest
 	blake3.New().Sum(empty[:0])
-	for _, name := range []string{"file", "link", "pipe", "missing"} {
+	for _, name := range []string{"file", "secret", "link", "pipe", "missing"} {
 		if _, ok := (localParts{}).Link(1, path(name), path("new-"+name), empty); ok != (name == "file") {
 			t.Errorf("%s: %t", name, ok)
 		}
