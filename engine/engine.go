@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/rpc"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,7 +195,11 @@ func (e *Engine) describe(ctx context.Context, p plan.Program) (mr.Traits, error
 		return mr.Traits{}, mr.Errorf(mr.Failed, "asking a worker what the job declares: %w", call.Error)
 	}
 	if d.Error != "" {
-		return mr.Traits{}, &mr.Error{Kind: d.Kind, Msg: d.Error, Err: errors.New(d.Error)}
+		msg := d.Error
+		if p.Code.Path != "" && p.Code.Source != "" { // what was typed says more than the store's copy
+			msg = strings.ReplaceAll(msg, p.Code.Path, p.Code.Source)
+		}
+		return mr.Traits{}, &mr.Error{Kind: d.Kind, Msg: msg, Err: errors.New(msg)}
 	}
 	return d.Traits, nil
 }
