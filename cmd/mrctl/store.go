@@ -56,7 +56,7 @@ A catalog in which no damage is found is newer than the snapshot, and is left in
 				return err
 			}
 			if a.json {
-				return printJSON(a.out, restoredJSON{Store: dir, Taken: r.Taken, Kept: r.Kept, Ended: r.Ended})
+				return printJSON(a.out, restoredJSON{Store: dir, Taken: r.Taken, Kept: r.Kept, Ended: append([]mr.JobID{}, r.Ended...)})
 			}
 			_, err = fmt.Fprintf(a.out, "store %s has its catalog of %s again\n", shown(dir), r.Taken.Format(time.DateTime))
 			if err == nil && r.Kept != "" {
