@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -28,6 +29,11 @@ type AuthOptions struct {
 // any yet. See Auth for the files.
 func InitAuth(dir string, o AuthOptions) error {
 	setDefault(&o.Life, 2*365*24*time.Hour)
+	for _, host := range o.Hosts {
+		if net.ParseIP(host) == nil && (host == "" || strings.ContainsAny(host, ":/, []\t\n")) {
+			return mr.Errorf(mr.Usage, "%q is neither the name nor the address of a host; give it without scheme, port or others beside it", host)
+		}
+	}
 	if _, err := os.Lstat(filepath.Join(dir, "ca.key")); !errors.Is(err, os.ErrNotExist) {
 		return mr.Errorf(mr.Refused, "%s holds keys already: remove it, and every copy of its folder client, or choose another folder", dir)
 	}

@@ -56,3 +56,15 @@ func TestWrongCertificates(t *testing.T) {
 		}
 	}
 }
+
+// Keys for a host that nobody can dial are not made.
+func TestKeysAreForHosts(t *testing.T) {
+	for host, good := range map[string]bool{
+		"master": true, "m-1.example.org": true, "*.example.org": true, "10.0.0.1": true, "fe80::1": true,
+		"": false, "master:7070": false, "tcp:master": false, "10.0.0.1:7070": false, "[::1]": false, "a,b": false, "http://a": false,
+	} {
+		if err := InitAuth(filepath.Join(t.TempDir(), "keys"), AuthOptions{Hosts: []string{host}}); good != (err == nil) || !good && !errors.Is(err, mr.ErrUsage) {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
