@@ -186,32 +186,69 @@ func importCode(s *session, path string) (mr.Code, error) {
 	return mr.Code{Kind: mr.Binary, Path: path, Digest: mr.Digest(h.Sum(nil))}, nil
 }
 
-// pattern makes an input pattern absolute. What the current folder's name has of a glob's characters
-// is quoted, so that it stays a name; and a file of just that name is meant before any glob. A slash at the end
-// of a glob is for folders alone.
+// pattern makes an input pattern absolute. What the name of the folder that a glob begins in has of a glob's
+// characters is quoted, so that it stays a name; and a file of just that name is meant before any glob. A slash at
+// the end of a glob is for folders alone.
 func (a *app) pattern(p string) string {
 	const special = `*?[{\`
-	if filepath.IsAbs(p) && strings.HasSuffix(p, "/") && strings.ContainsAny(p, special) && !exists(p) {
-		return filepath.Clean(p) + "/"
-	}
-	if filepath.IsAbs(p) || a.dir == "" || !strings.ContainsAny(p, special) || exists(a.abs(p)) {
+	at := strings.IndexAny(p, special)
+	if at < 0 || a.dir == "" && !filepath.IsAbs(p) || exists(a.abs(p)) {
 		return a.abs(p)
 	}
+	at = strings.LastIndexByte(p[:at], '/') + 1 // behind the folder that the glob begins in
+	glob := filepath.Clean(p[at:])
+	if strings.HasSuffix(p, "/") {
+		glob += "/"
+	}
+	if filepath.IsAbs(p) {
+		return strings.TrimSuffix(plainPath(p[:at]), "/") + "/" + glob
+	}
 	var dir strings.Builder
-	for _, c := range []byte(a.dir) {
+	for _, c := range []byte(a.abs(p[:at])) {
 		if strings.IndexByte(special+"]}", c) >= 0 {
 			dir.WriteByte('\\')
 		}
 		dir.WriteByte(c)
 	}
-	return strings.TrimSuffix(dir.String(), "/") + "/" + strings.TrimPrefix(p, "./")
+	return strings.TrimSuffix(dir.String(), "/") + "/" + glob
 }
 
 func (a *app) abs(path string) string {
-	if filepath.IsAbs(path) {
+	switch {
+	case filepath.IsAbs(path):
+		return plainPath(path)
+	case a.dir == "":
 		return filepath.Clean(path)
 	}
-	return filepath.Join(a.dir, path)
+	return plainPath(a.dir + "/" + path)
+}
+
+// plainPath is filepath.Clean for an absolute path, but that a .. behind a symbolic link leads where it leads the
+// system: to the folder that the link's target is in.
+func plainPath(path string) string {
+	plain := "/"
+	for c := range strings.SplitSeq(path, "/") {
+		if c == ".." {
+			plain = above(plain)
+		} else {
+			plain = filepath.Join(plain, c)
+		}
+	}
+	return plain
+}
+
+// above is the folder that dir is in: by its name, if that is right.
+func above(dir string) string {
+	byName := filepath.Dir(dir)
+	named, err := os.Stat(byName)
+	real, err2 := os.Stat(dir + "/..")
+	if err != nil || err2 != nil || os.SameFile(named, real) {
+		return byName
+	}
+	if target, err := filepath.EvalSymlinks(dir); err == nil {
+		return filepath.Dir(target)
+	}
+	return byName
 }
 
 func (b builtins) names() []string {
