@@ -490,16 +490,17 @@ func (s slowReader) Read(p []byte) (int, error) {
 // A peer that takes a long reply slowly, but takes it, gets all of it.
 func TestSlowReaderGetsItsReply(t *testing.T) {
 	jobs := newFakeJobs()
-	for i := range 64 {
+	const n = 256
+	for i := range n {
 		if _, err := jobs.Submit(t.Context(), mr.SubmitID(strconv.Itoa(i)), mr.Spec{Args: []string{strings.Repeat("x", 64<<10)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, addr := start(t, jobs, ServerOptions{WriteTime: 400 * time.Millisecond})
+	_, addr := start(t, jobs, ServerOptions{WriteTime: 2 * time.Second})
 	c := rpc.NewClient(slowReader{dialUnix(t, addr)})
 	defer c.Close()
 	var reply ListReply
-	if err := c.Call("Jobs.List", &ListRequest{All: true}, &reply); err != nil || len(reply.Jobs) != 64 {
+	if err := c.Call("Jobs.List", &ListRequest{All: true}, &reply); err != nil || len(reply.Jobs) != n {
 		t.Errorf("%d jobs, %v", len(reply.Jobs), err)
 	}
 }
