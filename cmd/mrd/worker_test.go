@@ -148,7 +148,7 @@ func TestMomentsFollowTheDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := w.moment()
-		off := m.Time().Sub(time.Now()) - ahead
+		off := time.Until(m.Time()) - ahead
 		if !m.Known || off.Abs() > time.Minute || m.Bound > time.Minute {
 			t.Errorf("with a daemon that is %v ahead: off by %v ± %v", ahead, off, m.Bound)
 		}
