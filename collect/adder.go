@@ -8,7 +8,7 @@ func (t *Table[V]) Adder(late func()) func(key []byte, v V) {
 	if t.sizer != nil {
 		return t.Add
 	}
-	if t.sums != nil {
+	if t.adds {
 		return t.sumAdder(late)
 	}
 	return func(key []byte, v V) {

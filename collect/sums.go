@@ -53,10 +53,17 @@ const (
 // and which c writes as signed varints, as of encoding/binary. It takes fewer steps and less memory.
 func NewSums[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 	t := NewTable(o, combine, c)
-	t.most = longMost
-	t.sums = &sums{leaving: agingLines}
-	t.sums.resize(minLines)
+	t.most, t.adds = longMost, true
 	return t
+}
+
+// begun returns t.sums. A task that emits nothing goes without.
+func (t *Table[V]) begun() *sums {
+	if t.sums == nil {
+		t.sums = &sums{leaving: agingLines}
+		t.sums.resize(minLines)
+	}
+	return t.sums
 }
 
 func (s *sums) resize(n int) {
@@ -97,7 +104,7 @@ func (t *Table[V]) addSum(key []byte, v V) {
 		w := window(key)
 		hi, mid = w.hi, w.mid
 	}
-	s := t.sums
+	s := t.begun()
 	p := s.next(hashShort(hi, mid, n))
 	p.hi, p.mid, p.x, p.size = hi, mid, int32(x), uint8(n+1)
 	if s.n == batchLen {
@@ -107,7 +114,7 @@ func (t *Table[V]) addSum(key []byte, v V) {
 
 // addSpans is AddSpans.
 func (t *Table[V]) addSpans(text []byte, spans []uint32, v V) {
-	s, x := t.sums, integer(v)
+	s, x := t.begun(), integer(v)
 	small := x == int64(int32(x))
 	for ; len(spans) >= 2; spans = spans[2:] {
 		start := int(spans[0])
@@ -129,12 +136,12 @@ func (t *Table[V]) addSpans(text []byte, spans []uint32, v V) {
 func (t *Table[V]) sumAdder(late func()) func(key []byte, v V) {
 	return func(key []byte, v V) {
 		s := t.sums
-		if s == nil {
+		if t.batch == nil {
 			late()
 			return
 		}
 		n, x := len(key), integer(v)
-		if n > inline || cap(key) < inline || x != int64(int32(x)) {
+		if n > inline || cap(key) < inline || x != int64(int32(x)) || s == nil {
 			t.Add(key, v)
 			return
 		}

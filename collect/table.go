@@ -46,7 +46,8 @@ type Table[V any] struct {
 	keys  []byte    // bytes of the keys longer than 16, and of some that have left
 	heap  int       // Sizer's sum over the values
 
-	sums   *sums // of short keys, which have no slots then; nil but for NewSums
+	adds   bool  // see NewSums
+	sums   *sums // of short keys, which have no slots if the table adds; nil before the first
 	batch  *batch[V]
 	staged []byte // bytes of the batch's longer keys
 
@@ -132,7 +133,7 @@ func (t *Table[V]) Add(key []byte, v V) {
 	case n > longestKey:
 		t.pass(key, v)
 		return
-	case n <= inline && t.sums != nil:
+	case n <= inline && t.adds:
 		t.addSum(key, v)
 		return
 	}
@@ -166,7 +167,7 @@ func (t *Table[V]) Add(key []byte, v V) {
 // AddSpans adds v for each key text[spans[0]:spans[1]], text[spans[2]:spans[3]] and so on.
 // v must not refer to memory.
 func (t *Table[V]) AddSpans(text []byte, spans []uint32, v V) {
-	if t.sums != nil {
+	if t.adds {
 		t.addSpans(text, spans, v)
 		return
 	}
