@@ -114,6 +114,9 @@ func (t *Table[V]) addSum(key []byte, v V) {
 
 // addSpans is AddSpans.
 func (t *Table[V]) addSpans(text []byte, spans []uint32, v V) {
+	if len(spans) == 0 {
+		return
+	}
 	s, x := t.begun(), integer(v)
 	small := x == int64(int32(x))
 	for ; len(spans) >= 2; spans = spans[2:] {

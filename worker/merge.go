@@ -272,18 +272,21 @@ func (p *adding) Next() bool {
 		return true
 	}
 	sum, ok := varint(p.value)
+	if !ok {
+		return true // and let who reads the sums say so
+	}
 	p.odd = p.odd || !small(p.value)
-	for ok && p.more && bytes.Equal(p.Cursor.Key(), p.key) {
+	for p.more && bytes.Equal(p.Cursor.Key(), p.key) {
 		v, ok := varint(p.Cursor.Value())
 		if !ok {
-			break // and let who reads the sums say so
+			break
 		}
 		p.odd = p.odd || !small(p.Cursor.Value())
 		sum += v
 		p.added++
-		p.value = binary.AppendVarint(p.value[:0], sum)
 		p.more = p.Cursor.Next()
 	}
+	p.value = binary.AppendVarint(p.value[:0], sum)
 	return true
 }
 

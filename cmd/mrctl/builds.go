@@ -23,8 +23,7 @@ import (
 // module cache and the standard library, at the names in the folders they are in, at go.mod and its kin, also
 // where there is none yet, and at the go command itself; and at the environment that the go command heeds.
 // Packages with embedded files, C, or headers of their own for assembler are always built: their sources can't be
-// listed as simply. What was used
-// longest ago goes when there is much.
+// listed as simply. What was used longest ago goes when there is much.
 type builds struct {
 	dir  string // "": remember nothing
 	env  []string
@@ -198,20 +197,14 @@ func (b builds) begin(ctx context.Context, t goTarget) *sources {
 	return s
 }
 
-// includesMore reports whether an assembler file includes what may be any file, and not the toolchain's headers alone.
+// includesMore reports whether an assembler file may include more than the toolchain's headers. The word anywhere
+// else is enough: the assembler reads a # in many ways.
 func includesMore(path string) bool {
 	text, err := os.ReadFile(path)
-	for line := range bytes.Lines(text) {
-		name, is := bytes.CutPrefix(bytes.TrimSpace(line), []byte("#include"))
-		switch string(bytes.TrimSpace(name)) {
-		case `"textflag.h"`, `"funcdata.h"`, `"go_asm.h"`:
-		default:
-			if is {
-				return true
-			}
-		}
+	for _, header := range [...]string{"textflag.h", "funcdata.h", "go_asm.h"} {
+		text = bytes.ReplaceAll(text, []byte(`#include "`+header+`"`), nil)
 	}
-	return err != nil
+	return err != nil || bytes.Contains(text, []byte("include"))
 }
 
 // namesFiles reports whether GOFLAGS have flags that bring in what is not listed: files, and programs.
