@@ -3,7 +3,6 @@ package worker
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -410,8 +409,8 @@ func (c *change) step() (err error) {
 func (c *change) next() error {
 	c.ok, c.sum, c.key = c.ahead, 0, append(c.key[:0], c.aheadK...)
 	for c.ahead && bytes.Equal(c.aheadK, c.key) {
-		v, n := binary.Varint(c.aheadV)
-		if n != len(c.aheadV) {
+		v, ok := varint(c.aheadV)
+		if !ok {
 			return fmt.Errorf("a value of %d bytes is no sum", len(c.aheadV))
 		}
 		c.sum += v
