@@ -311,10 +311,9 @@ func (c *memoryCursor) Next() bool {
 	c.same = len(c.entries) > 0 && e.hi == c.entries[0].hi && e.mid == c.entries[0].mid && e.size == c.entries[0].size
 	c.lone = !before && !c.same
 	if e.small != 0 {
-		binary.BigEndian.PutUint64(c.small[:], e.hi)
-		binary.BigEndian.PutUint64(c.small[8:], e.mid)
+		c.key = e.key((*[windowLen]byte)(c.small[:]))
 		binary.LittleEndian.PutUint32(c.small[windowLen:], e.ref)
-		c.key, c.value = c.small[:e.size], c.small[windowLen:windowLen+int(e.small)-1]
+		c.value = c.small[windowLen : windowLen+int(e.small)-1]
 		return true
 	}
 	b := c.arena.at(e.ref)

@@ -54,5 +54,12 @@ func (e *entry) hold(value []byte) {
 	}
 }
 
+// key returns the key that is e's window, in to.
+func (e *entry) key(to *[windowLen]byte) []byte {
+	binary.BigEndian.PutUint64(to[:], e.hi)
+	binary.BigEndian.PutUint64(to[8:], e.mid)
+	return to[:e.size]
+}
+
 // more reports whether the key goes on behind the window.
 func (e *entry) more() bool { return e.size == windowMore }

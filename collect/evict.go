@@ -1,7 +1,5 @@
 package collect
 
-import "encoding/binary"
-
 // growth is how many times as many slots a table gets that is not yet of its size.
 const growth = 8
 
@@ -46,14 +44,7 @@ func (t *Table[V]) out(s *slot[V]) {
 		t.buf.addSmall(e)
 		return
 	}
-	t.buf.add(e, t.shortKey(&e), t.enc)
-}
-
-// shortKey returns the key that is e's window, valid until the next one.
-func (t *Table[V]) shortKey(e *entry) []byte {
-	binary.BigEndian.PutUint64(t.short[:], e.hi)
-	binary.BigEndian.PutUint64(t.short[8:], e.mid)
-	return t.short[:e.size]
+	t.buf.add(e, e.key(&t.short), t.enc)
 }
 
 // evictAll empties the table.

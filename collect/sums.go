@@ -13,6 +13,9 @@ import (
 // lines fit in the memory that a core has of its own, so a record waits for one line where a
 // row of slots takes two that are farther away. What leaves goes to the Buffer, and so does a
 // sum that outgrows its 32 bits: integers may be added in any order and in parts.
+//
+// It is no method of Table's, and has no type of its values: the compiler makes every call in
+// generic code a real one, and there is little else to do for a record.
 type sums struct {
 	lines   []line // length a power of two
 	shift   uint   // 64 minus the logarithm of that
@@ -20,6 +23,10 @@ type sums struct {
 	leaving int    // evictions until all keys are
 	n       int    // of waiting
 	waiting [batchLen]addend
+	buf     *Buffer // where what leaves goes
+	stats   *Sizes
+	enc     []byte // scratch: an encoded sum
+	short   [inline]byte
 }
 
 // line is a line of the processor's cache, of 64 bytes.
@@ -60,7 +67,7 @@ func NewSums[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 // begun returns t.sums. A task that emits nothing goes without.
 func (t *Table[V]) begun() *sums {
 	if t.sums == nil {
-		t.sums = &sums{leaving: agingLines}
+		t.sums = &sums{leaving: agingLines, buf: t.buf, stats: &t.stats}
 		t.sums.resize(minLines)
 	}
 	return t.sums
@@ -79,14 +86,39 @@ func (s *sums) resize(n int) {
 // integer returns v, which is a signed integer of 8 bytes.
 func integer[V any](v V) int64 { return *(*int64)(unsafe.Pointer(&v)) }
 
-// next returns where the record whose key has that hash is to wait. Its line is fetched while
-// others come.
-func (s *sums) next(hash uint64) *addend {
+// note lets a record wait whose key is short, and has 16 bytes of memory.
+func (s *sums) note(key []byte, x int32) {
+	n := len(key)
+	hi, mid := halves(key[:inline], n)
+	s.wait(hi, mid, n, x)
+}
+
+func (s *sums) wait(hi, mid uint64, n int, x int32) {
 	p := &s.waiting[s.n&(batchLen-1)]
-	p.at = uint32(hash >> (64 - lineBits))
-	prefetch.Line(unsafe.Pointer(&s.lines[hash>>(s.shift&63)]))
+	p.at = uint32(hashShort(hi, mid, n) >> (64 - lineBits))
+	p.hi, p.mid, p.x, p.size = hi, mid, x, uint8(n+1)
 	s.n++
-	return p
+}
+
+// noteSpans lets records wait whose keys are spans of text, as many as there is room for, but none
+// from the first that is not short or lies at the end of the text. It returns the spans that are left.
+func (s *sums) noteSpans(text []byte, spans []uint32, x int32) []uint32 {
+	n := s.n
+	for len(spans) >= 2 && n < batchLen {
+		start := int(spans[0])
+		size := int(spans[1]) - start
+		if uint(size) > inline || start+inline > len(text) {
+			break
+		}
+		spans = spans[2:]
+		hi, mid := halves(text[start:start+inline], size)
+		p := &s.waiting[n&(batchLen-1)]
+		p.at = uint32(hashShort(hi, mid, size) >> (64 - lineBits))
+		p.hi, p.mid, p.x, p.size = hi, mid, x, uint8(size+1)
+		n++
+	}
+	s.n = n
+	return spans
 }
 
 // addSum is Add for a key of at most 16 bytes.
@@ -96,19 +128,15 @@ func (t *Table[V]) addSum(key []byte, v V) {
 		t.pass(key, v)
 		return
 	}
-	var hi, mid uint64
-	n := len(key)
+	s := t.begun()
 	if cap(key) >= inline {
-		hi, mid = halves(key[:inline], n)
+		s.note(key, int32(x))
 	} else {
 		w := window(key)
-		hi, mid = w.hi, w.mid
+		s.wait(w.hi, w.mid, len(key), int32(x))
 	}
-	s := t.begun()
-	p := s.next(hashShort(hi, mid, n))
-	p.hi, p.mid, p.x, p.size = hi, mid, int32(x), uint8(n+1)
 	if s.n == batchLen {
-		t.settle()
+		s.settle()
 	}
 }
 
@@ -119,18 +147,15 @@ func (t *Table[V]) addSpans(text []byte, spans []uint32, v V) {
 	}
 	s, x := t.begun(), integer(v)
 	small := x == int64(int32(x))
-	for ; len(spans) >= 2; spans = spans[2:] {
-		start := int(spans[0])
-		n := int(spans[1]) - start
-		if uint(n) > inline || start+inline > len(text) || !small {
-			t.Add(text[start:start+n], v)
-			continue
+	for len(spans) >= 2 {
+		if small {
+			spans = s.noteSpans(text, spans, int32(x))
 		}
-		hi, mid := halves(text[start:start+inline], n)
-		p := s.next(hashShort(hi, mid, n))
-		p.hi, p.mid, p.x, p.size = hi, mid, int32(x), uint8(n+1)
 		if s.n == batchLen {
-			t.settle()
+			s.settle()
+		} else if len(spans) >= 2 {
+			t.Add(text[spans[0]:spans[1]], v)
+			spans = spans[2:]
 		}
 	}
 }
@@ -143,24 +168,21 @@ func (t *Table[V]) sumAdder(late func()) func(key []byte, v V) {
 			late()
 			return
 		}
-		n, x := len(key), integer(v)
-		if n > inline || cap(key) < inline || x != int64(int32(x)) || s == nil {
+		x := integer(v)
+		if len(key) > inline || cap(key) < inline || x != int64(int32(x)) || s == nil {
 			t.Add(key, v)
 			return
 		}
-		hi, mid := halves(key[:inline], n)
-		p := s.next(hashShort(hi, mid, n))
-		p.hi, p.mid, p.x, p.size = hi, mid, int32(x), uint8(n+1)
-		if s.n == batchLen {
-			t.settle()
+		if s.note(key, int32(x)); s.n == batchLen {
+			s.settle()
 		}
 	}
 }
 
 // settle adds what waits to the sums of its keys.
-func (t *Table[V]) settle() {
-	s := t.sums
+func (s *sums) settle() {
 	lines, down := s.lines, s.shift-(64-lineBits)
+	prefetch.Lines(unsafe.Pointer(&lines[0]), &s.waiting[0].at, unsafe.Sizeof(addend{}), uintptr(s.n), down)
 	bytes := 0
 	for i := range s.waiting[:s.n] {
 		p := &s.waiting[i]
@@ -174,12 +196,12 @@ func (t *Table[V]) settle() {
 		case l.hi[2] == p.hi && l.mid[2] == p.mid && l.size[2] == p.size:
 			way = 2
 		default:
-			t.insertSum(l, p)
+			s.insert(l, p)
 			continue
 		}
 		sum := int64(l.sum[way]) + int64(p.x)
 		if sum != int64(int32(sum)) {
-			t.outSum(l, way)
+			s.out(l, way)
 			sum = int64(p.x)
 		}
 		l.sum[way] = int32(sum)
@@ -188,11 +210,11 @@ func (t *Table[V]) settle() {
 			l.swap(way-1, way)
 		}
 	}
-	t.stats.RecordsIn += int64(s.n)
-	t.stats.BytesIn += int64(bytes)
+	s.stats.RecordsIn += int64(s.n)
+	s.stats.BytesIn += int64(bytes)
 	s.n = 0
 	if s.leaving <= 0 {
-		t.evictSums()
+		s.evict()
 		s.leaving = agingLines
 	}
 	for len(s.lines) < 1<<lineBits && s.count > len(s.lines) {
@@ -200,18 +222,18 @@ func (t *Table[V]) settle() {
 	}
 }
 
-// insertSum puts a key that is missing into its line.
-func (t *Table[V]) insertSum(l *line, p *addend) {
+// insert puts a key that is missing into its line.
+func (s *sums) insert(l *line, p *addend) {
 	way := 0
 	for way < perLine-1 && l.size[way] != 0 {
 		way++
 	}
 	if l.size[way] != 0 {
-		t.outSum(l, way)
-		t.sums.leaving--
+		s.out(l, way)
+		s.leaving--
 	}
 	l.hi[way], l.mid[way], l.sum[way], l.size[way] = p.hi, p.mid, p.x, p.size
-	t.sums.count++
+	s.count++
 }
 
 func (l *line) swap(i, j int) {
@@ -243,26 +265,26 @@ func (s *sums) enlarge() {
 	}
 }
 
-// outSum appends a key and its sum to the Buffer.
-func (t *Table[V]) outSum(l *line, way int) {
-	t.stats.Evicted++
+// out appends a key and its sum to the Buffer.
+func (s *sums) out(l *line, way int) {
+	s.stats.Evicted++
 	e := entry{hi: l.hi[way], mid: l.mid[way], size: l.size[way] - 1}
 	if v, n := putVarint(int64(l.sum[way])); n > 0 {
 		e.ref, e.small = v, n+1
-		t.buf.addSmall(e)
+		s.buf.addSmall(e)
 		return
 	}
-	t.enc = binary.AppendVarint(t.enc[:0], int64(l.sum[way]))
-	t.buf.add(e, t.shortKey(&e), t.enc)
+	s.enc = binary.AppendVarint(s.enc[:0], int64(l.sum[way]))
+	s.buf.add(e, e.key(&s.short), s.enc)
 }
 
-// evictSums empties the lines.
-func (t *Table[V]) evictSums() {
-	lines := t.sums.lines
+// evict empties the lines.
+func (s *sums) evict() {
+	lines := s.lines
 	for i := range lines {
 		for way, size := range lines[i].size {
 			if size != 0 {
-				t.outSum(&lines[i], way)
+				s.out(&lines[i], way)
 			}
 		}
 	}

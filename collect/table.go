@@ -347,8 +347,8 @@ func (t *Table[V]) empty() {
 	t.flush()
 	t.evictAll()
 	if t.sums != nil {
-		t.settle()
-		t.evictSums()
+		t.sums.settle()
+		t.sums.evict()
 		memory.keepLines(t.sums.lines)
 	}
 	if slots := t.slots; len(slots) == t.most {

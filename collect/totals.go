@@ -106,8 +106,7 @@ func (b *Batch) putTotals() {
 // putRecord makes a record of an entry whose key is its window.
 func (b *Batch) putRecord(e *entry, value []byte) {
 	var key [windowLen]byte
-	binary.BigEndian.PutUint64(key[:], e.hi)
-	binary.BigEndian.PutUint64(key[8:], e.mid)
+	e.key(&key)
 	var dst []byte
 	e.small = 0
 	e.ref, dst = b.arena.alloc(recordSize(int(e.size), len(value)))

@@ -11,3 +11,9 @@ import "unsafe"
 //
 //go:noescape
 func Line(p unsafe.Pointer)
+
+// Lines asks for n lines: those of 64 bytes behind base whose numbers are the uint32 at at, and the next
+// ones stride bytes on each, shifted to the right.
+//
+//go:noescape
+func Lines(base unsafe.Pointer, at *uint32, stride, n uintptr, shift uint)

@@ -8,3 +8,6 @@ import "unsafe"
 
 // Line does nothing on this processor.
 func Line(unsafe.Pointer) {}
+
+// Lines does nothing on this processor.
+func Lines(base unsafe.Pointer, at *uint32, stride, n uintptr, shift uint) {}
