@@ -262,10 +262,10 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 			e.table.Add(e.encode(&k), e.value.OwnAll(v))
 		}
 	case e.key.single == partString:
+		add := e.table.Adder(e.inTime)
 		return func(k K, v V) {
-			e.inTime()
 			s := *(*string)(unsafe.Pointer(&k))
-			e.table.Add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
+			add(unsafe.Slice(unsafe.StringData(s), len(s)), v)
 		}
 	case e.key.single == partBytes:
 		if emit, ok := any(Emit[[]byte, V](e.table.Adder(e.inTime))).(Emit[K, V]); ok {

@@ -34,12 +34,8 @@ func window(key []byte) entry {
 	if n >= windowLen {
 		return entry{hi: binary.BigEndian.Uint64(key), mid: binary.BigEndian.Uint64(key[8:]), size: uint8(min(n, windowMore))}
 	}
-	e := entry{hi: head(key), size: uint8(n)}
-	if n > 8 {
-		// The last 8 bytes overlap the first.
-		e.mid = binary.BigEndian.Uint64(key[n-8:]) << (8 * uint(16-n) & 63)
-	}
-	return e
+	hi, mid := short(key)
+	return entry{hi: hi, mid: mid, size: uint8(n)}
 }
 
 // smallValue is the length of values that fit in an entry. Counts of words mostly do:

@@ -86,14 +86,15 @@ func (s *sums) resize(n int) {
 // integer returns v, which is a signed integer of 8 bytes.
 func integer[V any](v V) int64 { return *(*int64)(unsafe.Pointer(&v)) }
 
-// note lets a record wait whose key is short, and has 16 bytes of memory.
+// note lets a record wait whose key is short.
 func (s *sums) note(key []byte, x int32) {
 	n := len(key)
-	hi, mid := halves(key[:inline], n)
-	s.wait(hi, mid, n, x)
-}
-
-func (s *sums) wait(hi, mid uint64, n int, x int32) {
+	var hi, mid uint64
+	if cap(key) >= inline {
+		hi, mid = halves(key[:inline], n)
+	} else {
+		hi, mid = short(key)
+	}
 	p := &s.waiting[s.n&(batchLen-1)]
 	p.at = uint32(hashShort(hi, mid, n) >> (64 - lineBits))
 	p.hi, p.mid, p.x, p.size = hi, mid, x, uint8(n+1)
@@ -129,12 +130,7 @@ func (t *Table[V]) addSum(key []byte, v V) {
 		return
 	}
 	s := t.begun()
-	if cap(key) >= inline {
-		s.note(key, int32(x))
-	} else {
-		w := window(key)
-		s.wait(w.hi, w.mid, len(key), int32(x))
-	}
+	s.note(key, int32(x))
 	if s.n == batchLen {
 		s.settle()
 	}
@@ -169,7 +165,7 @@ func (t *Table[V]) sumAdder(late func()) func(key []byte, v V) {
 			return
 		}
 		x := integer(v)
-		if len(key) > inline || cap(key) < inline || x != int64(int32(x)) || s == nil {
+		if len(key) > inline || x != int64(int32(x)) || s == nil {
 			t.Add(key, v)
 			return
 		}

@@ -98,6 +98,17 @@ const (
 	agingLen   = 8         // hits are halved after so many times maxSlots evictions
 )
 
+// short is for a key of at most 16 bytes. It is no method of Table's: see sums.
+func (p *pending) short(key []byte) {
+	n := len(key)
+	if cap(key) >= inline {
+		p.a, p.b = halves(key[:inline], n)
+	} else {
+		p.a, p.b = short(key)
+	}
+	p.size, p.at, p.hash = uint16(n+1), 0, hashShort(p.a, p.b, n)
+}
+
 // NewTable returns an empty Table. combine must not be nil; its first argument is
 // the older one, and it may change and return either.
 func NewTable[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
@@ -139,16 +150,11 @@ func (t *Table[V]) Add(key []byte, v V) {
 	}
 	i := b.n & (batchLen - 1)
 	p := &b.key[i]
-	p.size = uint16(n + 1)
 	switch {
-	case n <= inline && cap(key) >= inline:
-		p.a, p.b = halves(key[:inline], n)
-		p.at, p.hash = 0, hashShort(p.a, p.b, n)
 	case n <= inline:
-		w := window(key)
-		p.a, p.b, p.at = w.hi, w.mid, 0
-		p.hash = hashShort(w.hi, w.mid, n)
+		p.short(key)
 	default:
+		p.size = uint16(n + 1)
 		p.hash = hashLong(key)
 		p.a, p.b = binary.BigEndian.Uint64(key), p.hash
 		p.at = uint32(len(t.staged))
@@ -180,10 +186,7 @@ func (t *Table[V]) AddSpans(text []byte, spans []uint32, v V) {
 			continue
 		}
 		i := b.n & (batchLen - 1)
-		p := &b.key[i]
-		p.size = uint16(n + 1)
-		p.a, p.b = halves(text[start:start+inline], n)
-		p.hash = hashShort(p.a, p.b, n)
+		b.key[i].short(text[start : start+n])
 		b.val[i] = v
 		if b.n = i + 1; i+1 == batchLen {
 			t.flush()
