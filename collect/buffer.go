@@ -20,6 +20,7 @@ type Buffer struct {
 	last    []entry   // the chunk being filled
 	spill   *spill
 	spare   func() (done func(), ok bool)
+	adds    bool      // values in entries are signed varints, and those of a key are handed out added up
 	segs    []segment // in the order of their records
 	stats   Sizes
 	err     error // the first failure of the spill file
@@ -210,7 +211,7 @@ func drain(bufs []*Buffer, s Sink) error {
 func (b *Buffer) drainMemory(s Sink) error {
 	sorted := b.sorted()
 	defer memory.keepSortable(sorted)
-	c := memoryCursor{entries: sorted, arena: &b.arena}
+	c := memoryCursor{entries: sorted, arena: &b.arena, adds: b.adds}
 	lone, _ := s.(loneSink)
 	for c.Next() {
 		b.stats.RecordsOut++
@@ -254,7 +255,7 @@ func (b *Buffer) merged() (Cursor, error) {
 		cs = append(cs, b.spill.cursor(seg))
 	}
 	if b.count() > 0 {
-		cs = append(cs, &memoryCursor{entries: b.sorted(), arena: &b.arena})
+		cs = append(cs, &memoryCursor{entries: b.sorted(), arena: &b.arena, adds: b.adds})
 	}
 	return Merge(cs), nil
 }
@@ -283,9 +284,10 @@ type memoryCursor struct {
 	near       int     // how many of them have been asked for
 	lone       bool    // no other record has the current one's key; false may be wrong
 	same       bool    // the current entry's window is the next one's
+	adds       bool    // see Buffer
 	arena      *arena
 	key, value []byte
-	small      [windowLen + smallValue]byte // of an entry that has no record
+	small      [windowLen + binary.MaxVarintLen64]byte // of an entry that has no record
 }
 
 // A record's first nearBytes are asked for when nearLen others are to come before it: the
@@ -304,22 +306,54 @@ func (c *memoryCursor) Next() bool {
 		c.near++
 	}
 	e := &c.entries[0]
-	c.entries = c.entries[1:]
-	c.near--
+	c.pass()
 	// Equal keys have equal windows, at whatever depth.
 	before := c.same
-	c.same = len(c.entries) > 0 && e.hi == c.entries[0].hi && e.mid == c.entries[0].mid && e.size == c.entries[0].size
-	c.lone = !before && !c.same
+	c.same = c.goesOn(e)
 	if e.small != 0 {
 		c.key = e.key((*[windowLen]byte)(c.small[:]))
-		binary.LittleEndian.PutUint32(c.small[windowLen:], e.ref)
-		c.value = c.small[windowLen : windowLen+int(e.small)-1]
+		value := c.small[windowLen:]
+		if c.adds && c.same {
+			c.value = binary.AppendVarint(value[:0], c.addUp(e))
+		} else {
+			binary.LittleEndian.PutUint32(value, e.ref)
+			c.value = value[:e.small-1]
+		}
+		c.lone = !before && !c.same
 		return true
 	}
+	c.lone = !before && !c.same
 	b := c.arena.at(e.ref)
 	k, v, end := lengths(b)
 	c.key, c.value = b[k:v:v], b[v:end:end]
 	return true
+}
+
+// pass steps over an entry.
+func (c *memoryCursor) pass() {
+	c.entries = c.entries[1:]
+	c.near = max(c.near-1, 0)
+}
+
+// goesOn reports whether the next entry's window is e's.
+func (c *memoryCursor) goesOn(e *entry) bool {
+	if len(c.entries) == 0 {
+		return false
+	}
+	n := &c.entries[0]
+	return e.hi == n.hi && e.mid == n.mid && e.size == n.size
+}
+
+// addUp returns the sum of e's value and those behind it of the same key, up to the first that is a record.
+func (c *memoryCursor) addUp(e *entry) int64 {
+	sum, _ := varint(e.ref, e.small-1)
+	for c.same && c.entries[0].small != 0 {
+		x, _ := varint(c.entries[0].ref, c.entries[0].small-1)
+		sum += x
+		c.pass()
+		c.same = c.goesOn(e)
+	}
+	return sum
 }
 
 // fetch asks for e's record.

@@ -302,7 +302,7 @@ func (s *sorter) leaf(a, from []entry, depth int) {
 // insertion sorts a short range.
 func (s *sorter) insertion(a []entry, depth int) {
 	for i := 1; i < len(a); i++ {
-		if a[i].hi > a[i-1].hi || !s.less(&a[i], &a[i-1], depth) {
+		if p, e := &a[i-1], &a[i]; e.hi > p.hi || e.hi == p.hi && (e.mid > p.mid || e.mid == p.mid && e.size >= p.size && !e.more()) || !s.less(e, p, depth) {
 			continue
 		}
 		e := a[i]

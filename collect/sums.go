@@ -60,7 +60,7 @@ const (
 // and which c writes as signed varints, as of encoding/binary. It takes fewer steps and less memory.
 func NewSums[V any](o Options, combine func(a, b V) V, c Codec[V]) *Table[V] {
 	t := NewTable(o, combine, c)
-	t.most, t.adds = longMost, true
+	t.most, t.adds, t.buf.adds = longMost, true, true
 	return t
 }
 
