@@ -147,12 +147,19 @@ func (s *sorter) sort(a, b []entry, inB bool, depth int) {
 	}
 }
 
-// differing returns the bits of the windows in which entries differ.
+// differing returns the bits of the windows in which entries differ, of the first field where some do.
 func differing(parts [][]entry) (d entry) {
 	first := parts[0][0]
 	for _, a := range parts {
 		for i := range a {
 			d.hi |= a[i].hi ^ first.hi
+		}
+	}
+	if d.hi != 0 {
+		return d
+	}
+	for _, a := range parts {
+		for i := range a {
 			d.mid |= a[i].mid ^ first.mid
 			d.size |= a[i].size ^ first.size
 		}
