@@ -1,6 +1,9 @@
 package words
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // slowBits is Bits where there are no instructions for sixteen bytes at once.
 func slowBits(b []byte) (m uint64) {
@@ -25,4 +28,24 @@ func spaces(x uint64) uint64 {
 	from14 := low + ones*(0x80-14)
 	blank := (low ^ ones*' ') + lows // high bit unless the low bits are a blank's
 	return (from9&^from14 | ^blank) &^ x & highs
+}
+
+// slowPlace is place where there is no instruction for it that is written down here.
+func slowPlace(to *[Len]uint32, set uint64, base uint32) {
+	n := bits.OnesCount64(set)
+	// Sixteen without asking: a branch for each would be guessed wrongly too often.
+	for k := 0; k < 16; k += 4 {
+		to[k] = base + uint32(bits.TrailingZeros64(set))
+		set &= set - 1
+		to[k+1] = base + uint32(bits.TrailingZeros64(set))
+		set &= set - 1
+		to[k+2] = base + uint32(bits.TrailingZeros64(set))
+		set &= set - 1
+		to[k+3] = base + uint32(bits.TrailingZeros64(set))
+		set &= set - 1
+	}
+	for k := 16; k < n; k++ {
+		to[k] = base + uint32(bits.TrailingZeros64(set))
+		set &= set - 1
+	}
 }

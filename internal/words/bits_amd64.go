@@ -6,3 +6,8 @@ func Bits(b []byte) uint64 { return bitsOf((*[Len]byte)(b)) }
 
 //go:noescape
 func bitsOf(b *[Len]byte) uint64
+
+// place puts the places of the bits that are set, counted from base, into to.
+//
+//go:noescape
+func place(to *[Len]uint32, set uint64, base uint32)

@@ -43,3 +43,46 @@ TEXT ·bitsOf(SB), NOSPLIT, $0-16
 	NOTQ  AX
 	MOVQ  AX, ret+8(FP)
 	RET
+
+// one puts the place of the lowest bit of CX at off(DI), and clears that bit. TZCNTQ is BSFQ where there
+// is no TZCNTQ, and the same, but where no bit is left: then the place has no meaning.
+#define one(off) \
+	TZCNTQ CX, AX      \
+	ADDL   DX, AX      \
+	MOVL   AX, off(DI) \
+	LEAQ   -1(CX), BX  \
+	ANDQ   BX, CX
+
+// func place(to *[Len]uint32, set uint64, base uint32)
+TEXT ·place(SB), NOSPLIT, $0-20
+	MOVQ  to+0(FP), DI
+	MOVQ  set+8(FP), CX
+	MOVL  base+16(FP), DX
+	MOVQ  $4, SI
+
+	// Sixteen without asking: a branch for each would be guessed wrongly too often. There are at most 64.
+next:
+	one(0)
+	one(4)
+	one(8)
+	one(12)
+	one(16)
+	one(20)
+	one(24)
+	one(28)
+	one(32)
+	one(36)
+	one(40)
+	one(44)
+	one(48)
+	one(52)
+	one(56)
+	one(60)
+	TESTQ CX, CX
+	JEQ   done
+	ADDQ  $64, DI
+	DECQ  SI
+	JNE   next
+
+done:
+	RET

@@ -2,6 +2,9 @@
 
 package words
 
+// place puts the places of the bits that are set, counted from base, into to.
+func place(to *[Len]uint32, set uint64, base uint32) { slowPlace(to, set, base) }
+
 // Bits returns a bit for each of the first Len bytes of b that is none of white space, the
 // first byte's lowest.
 func Bits(b []byte) uint64 { return slowBits(b) }

@@ -13,20 +13,6 @@ const Len = 64
 func Edges(to *[Len]uint32, m uint64, base uint32, in uint64) (n int, out uint64) {
 	edges := m ^ (m<<1 | in)
 	n = bits.OnesCount64(edges)
-	// Sixteen without asking: a branch for each would be guessed wrongly too often.
-	for k := 0; k < 16; k += 4 {
-		to[k] = base + uint32(bits.TrailingZeros64(edges))
-		edges &= edges - 1
-		to[k+1] = base + uint32(bits.TrailingZeros64(edges))
-		edges &= edges - 1
-		to[k+2] = base + uint32(bits.TrailingZeros64(edges))
-		edges &= edges - 1
-		to[k+3] = base + uint32(bits.TrailingZeros64(edges))
-		edges &= edges - 1
-	}
-	for k := 16; k < n; k++ {
-		to[k] = base + uint32(bits.TrailingZeros64(edges))
-		edges &= edges - 1
-	}
+	place(to, edges, base)
 	return n, m >> 63
 }

@@ -2,6 +2,7 @@ package words
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -26,6 +27,37 @@ func TestBits(t *testing.T) {
 			}
 			if got := slowBits(b); got != want {
 				t.Fatalf("%q, eight at a time: %064b, want %064b", b, got, want)
+			}
+		}
+	}
+}
+
+// TestPlace: few bits, many and all.
+func TestPlace(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for i := range 100_000 {
+		set := rng.Uint64()
+		for range i % 8 {
+			set &= rng.Uint64()
+		}
+		switch i % 5 {
+		case 0:
+			set = ^set
+		case 1:
+			set = 1<<(i%64) - 1
+		}
+		base := rng.Uint32()
+		var want []uint32
+		for at := range Len {
+			if set>>at&1 != 0 {
+				want = append(want, base+uint32(at))
+			}
+		}
+		for name, f := range map[string]func(*[Len]uint32, uint64, uint32){"place": place, "slowPlace": slowPlace} {
+			var around [3][Len]uint32 // nothing beyond the array is written
+			f(&around[1], set, base)
+			if got := around[1][:len(want)]; !slices.Equal(got, want) || around[0] != [Len]uint32{} || around[2] != [Len]uint32{} {
+				t.Fatalf("%s of %064b from %d: %v, want %v", name, set, base, got, want)
 			}
 		}
 	}
