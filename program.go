@@ -141,6 +141,8 @@ func (p *Program) Map(ctx context.Context, t TaskEnv, in BlockReader, out Record
 func (p *Program) Reduce(ctx context.Context, t TaskEnv, in RecordReader, out RecordSink) (Counters, error) {
 	s := p.reduceStages
 	switch {
+	case p.traits.Totals != "":
+		return p.addUp(ctx, in, out)
 	case s.reducer == nil:
 		return s.mapper.emitText(ctx, p, t, in, out)
 	case s.reducer.run == nil:

@@ -3,7 +3,10 @@ package mr
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
+	"errors"
+	"io"
 	"strconv"
 )
 
@@ -110,4 +113,55 @@ func totalsOf[K any](t Traits) *Program {
 	}
 	p.traits = t
 	return p
+}
+
+// addUp is Reduce of a job that has totals.
+func (p *Program) addUp(ctx context.Context, in RecordReader, out RecordSink) (Counters, error) {
+	lines := Lines{p.traits.Totals}
+	var key, text []byte
+	var sum, records, groups int64
+	var digits [len("-9223372036854775808")]byte
+	put := func() (err error) {
+		if text, err = lines.AppendKey(text[:0], key); err != nil {
+			return err
+		}
+		return out.Record(text, strconv.AppendInt(digits[:0], sum, 10))
+	}
+	for {
+		k, v, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if records++; records&0xfff == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		x, n := binary.Varint(v)
+		if n != len(v) || n == 0 {
+			return nil, errValue
+		}
+		if groups > 0 && bytes.Equal(k, key) {
+			sum += x
+			continue
+		}
+		if groups > 0 {
+			if err := put(); err != nil {
+				return nil, err
+			}
+		}
+		groups++
+		key, sum = append(key[:0], k...), x
+	}
+	if groups > 0 {
+		if err := put(); err != nil {
+			return nil, err
+		}
+	}
+	t := newTask(p.traits.Job)
+	t.Count(system, "reduce_input_groups", groups)
+	t.Count(system, "reduce_input_records", records)
+	t.Count(system, "reduce_output_records", groups)
+	return t.sums(nil)
 }
