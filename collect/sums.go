@@ -164,7 +164,7 @@ func (t *Table[V]) sumAdder(late func()) func(key []byte, v V) {
 			late()
 			return
 		}
-		x := integer(v)
+		x := *(*int64)(unsafe.Pointer(&v)) // integer would be a call for each record
 		if len(key) > inline || x != int64(int32(x)) || s == nil {
 			t.Add(key, v)
 			return
