@@ -47,6 +47,7 @@ type addend struct {
 
 const (
 	perLine  = 3
+	askLen   = 32
 	lineBits = 14      // logarithm of the most lines: 1 MiB
 	minLines = 1 << 8  // a table begins with so many
 	longMost = 1 << 13 // slots for longer keys: they are to leave the cache to the lines
@@ -178,9 +179,18 @@ func (t *Table[V]) sumAdder(late func()) func(key []byte, v V) {
 // settle adds what waits to the sums of its keys.
 func (s *sums) settle() {
 	lines, down := s.lines, s.shift-(64-lineBits)
-	prefetch.Lines(unsafe.Pointer(&lines[0]), &s.waiting[0].at, unsafe.Sizeof(addend{}), uintptr(s.n), down)
+	// Their lines are asked for some at a time, one such group ahead: more would have to wait for each other.
+	ask := func(from int) {
+		if n := min(s.n-from, askLen); n > 0 {
+			prefetch.Lines(unsafe.Pointer(&lines[0]), &s.waiting[from].at, unsafe.Sizeof(addend{}), uintptr(n), down)
+		}
+	}
+	ask(0)
 	bytes := 0
 	for i := range s.waiting[:s.n] {
+		if i%askLen == 0 {
+			ask(i + askLen)
+		}
 		p := &s.waiting[i]
 		l := &lines[p.at>>(down&31)]
 		bytes += int(p.size) - 1
