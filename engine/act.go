@@ -20,11 +20,13 @@ func (l *loop) persist(acts []action) error {
 	for _, a := range acts {
 		b.stage(a)
 	}
-	if len(b.writes) == 0 {
+	writes := append(l.owed, b.writes...)
+	l.owed = nil
+	if len(writes) == 0 {
 		return nil
 	}
 	for wait := firstPause; ; wait = min(2*wait, mostPause) {
-		err := l.write(b.writes)
+		err := l.write(writes)
 		if err == nil {
 			l.unpause()
 			return nil

@@ -126,17 +126,14 @@ func (l *loop) verdict(stage mr.Digest) (known verdict, err error) {
 	return known, err
 }
 
-// setVerdict records a verdict on a stage. A worse one replaces a better one.
+// setVerdict records a verdict on a stage, with what is recorded next. A worse one replaces a better one.
 func (l *loop) setVerdict(stage mr.Digest, v verdict) {
-	err := l.e.o.Store.Update(func(tx *store.Tx) error {
+	l.owed = append(l.owed, func(tx *store.Tx) error {
 		if verdictOf(tx, stage) >= v {
 			return nil
 		}
 		return putVerdict(tx, stage, v)
 	})
-	if err != nil {
-		l.e.log.Error("recording a verdict", "stage", stage.Short(), "err", err)
-	}
 }
 
 // judge records a verdict on a stage of a job.

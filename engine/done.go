@@ -132,7 +132,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		b.after(l.e.kick)
 	}
 	if old != nil && !old.Made.Digest.IsZero() && old.Made.Digest != o.Made.Digest { // zero: its record was damaged
-		b.after(func() { l.cameOutDifferent(j, id, old.Made, o.Made) })
+		l.cameOutDifferent(j, id, old.Made, o.Made)
 	}
 	b.add(func(tx *store.Tx) error {
 		if err := lineage.Forget(tx, o.Key, lineage.Replaced, o.Created); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/rpc"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,11 +63,10 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 					f := &flight{task: taskID{j.rec.ID, plan.Map, i}, started: time.Now(), result: plan.Result{Made: c.now}}
 					b.putOutput(j, f.task, &j.maps[i], f)
 				}
-				for _, fn := range l.after {
-					fn()
-				}
-				l.after = nil
 				delete(l.jobs, j.rec.ID)
+				if err := l.persist(nil); err != nil {
+					t.Error(err)
+				}
 			}), e.o.Store.View(func(tx *store.Tx) error {
 				got = verdictOf(tx, stage)
 				return nil
@@ -78,6 +78,36 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 				t.Errorf("the code is %v and was to be %v; warnings: %q", got, c.want, j.rec.Warnings)
 			}
 		})
+	}
+}
+
+// A verdict for which there is no room is on record once there is.
+func TestVerdictWaitsForRoom(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	stage, tries := mr.Digest{9}, 0
+	known := make(chan verdict, 1)
+	err := e.request(ctx, func(l *loop) {
+		l.setVerdict(stage, indeterminate)
+		l.owed = append(l.owed, func(tx *store.Tx) error {
+			if tries++; tries < 3 {
+				return syscall.ENOSPC
+			}
+			known <- verdictOf(tx, stage)
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case v := <-known:
+		if v != indeterminate {
+			t.Errorf("the code is %v", v)
+		}
+	case <-ctx.Done():
+		t.Error("it was not tried again")
 	}
 }
 

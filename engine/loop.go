@@ -12,6 +12,7 @@ import (
 	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/internal/failpoint"
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/store"
 )
 
 // loop owns the engine's state. Everything in it is touched by Run's goroutine only.
@@ -31,8 +32,9 @@ type loop struct {
 
 	fencedOff map[plan.Attempt]fenced // whose answers are still to come; see workers.go
 
-	queue   []event // to be stepped in this turn
-	paused  bool    // the store has no room: what the core has done is not on record yet
+	queue   []event                    // to be stepped in this turn
+	owed    []func(tx *store.Tx) error // what the next transaction is to hold besides
+	paused  bool                       // the store has no room: what the core has done is not on record yet
 	after   []func()
 	settled []chan struct{} // closed when all that has come is on record
 }
@@ -113,7 +115,7 @@ func (l *loop) gather() {
 // turn steps the core over the queued events, makes the result durable, and carries
 // out the rest. Lookups answer at once and are stepped in the same turn.
 func (l *loop) turn() error {
-	for len(l.queue) > 0 {
+	for len(l.queue)+len(l.owed) > 0 {
 		evs := l.queue
 		l.queue = nil
 		now := l.e.o.Now()
