@@ -117,11 +117,15 @@ func (l *loop) resumeMaps(j *job) ([]planned, error) {
 }
 
 // resumeReduces rebuilds the reduce tasks of a job that was cut. It returns nil if the
-// job must be cut again because a map output can't be read.
+// job must be cut again because a map output can't be read. If that fails again, it is the job that
+// fails, and not the engine's start.
 func (l *loop) resumeReduces(j *job) ([]planned, error) {
 	s, err := l.e.shuffle(&j.rec, j.mapped())
+	if err != nil {
+		l.e.log.Error("reading what the map tasks of a job have made", "job", j.rec.ID, "err", err)
+	}
 	if err != nil || len(s.lost) > 0 {
-		return nil, err
+		return nil, nil
 	}
 	j.ranges, j.reduces = s.ranges, s.tasks
 	ps := j.toReduce()

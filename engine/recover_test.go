@@ -3,6 +3,10 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -136,5 +140,40 @@ func TestEveryFlippedBitOfAJobIsFound(t *testing.T) {
 	old := append(want[:bytes.LastIndex(want, []byte(jobSum))], '}')
 	if got, err := openJob(old); err != nil || got.Spec.Args[0] != "foo" {
 		t.Errorf("of an earlier version: %+v, %v", got, err)
+	}
+}
+
+// A volume that can't be read for now fails the job whose map outputs are in it. The engine starts.
+func TestUnreadableVolumeEndsOneJob(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, store.Options{InlineLimit: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := underWay(t, s)
+	r.Cut = true
+	err = errors.Join(s.Update(func(tx *store.Tx) error { return putJob(tx, r) }), s.Close())
+	volumes, _ := filepath.Glob(filepath.Join(dir, "volumes", "*"))
+	for _, path := range volumes { // links to themselves
+		err = errors.Join(err, os.Remove(path), os.Symlink(path, path))
+	}
+	if err != nil || len(volumes) == 0 {
+		t.Fatal(volumes, err)
+	}
+	if s, err = store.Open(dir, store.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	e, ran := New(Options{Store: s}), make(chan error, 1)
+	go func() { ran <- e.Run(ctx) }()
+	var status mr.Status
+	for err == nil && !status.State.Done() {
+		status, err = e.Wait(ctx, r.ID, status.Version)
+	}
+	e.Drain()
+	if err := errors.Join(err, <-ran); err != nil || status.State != mr.FailedJob || !strings.Contains(status.Error, "reading the index") {
+		t.Errorf("the job is %s (%s); %v", status.State, status.Error, err)
 	}
 }
