@@ -199,13 +199,19 @@ func (l *loop) kill(id mr.JobID) {
 	l.queue = append(l.queue, ev)
 }
 
+// published reports whether a job's output is in place, so that the job has succeeded.
+func published(r *record) bool {
+	m, err := ReadManifest(r.Spec.Output)
+	return err == nil && m.Job == r.ID && exists(filepath.Join(r.Spec.Output, successName))
+}
+
 // publish moves the parts at src into place. It may have been interrupted at any point
 // before, and be called again.
 func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
-	out := r.Spec.Output
-	if done, err := ReadManifest(out); err == nil && done.Job == r.ID && exists(filepath.Join(out, successName)) {
-		return nil // it was done
+	if published(r) {
+		return nil
 	}
+	out := r.Spec.Output
 	dst := out
 	if !r.MadeOutput {
 		dst = siblingDir(r)

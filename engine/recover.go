@@ -54,6 +54,11 @@ func (l *loop) resume(j *job) error {
 		return nil
 	}
 	maps, err := l.resumeMaps(j)
+	if published(&j.rec) { // what it was made of need not be there any more
+		l.logf(j, "", "resumed: its output is in place")
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanned{job: j.rec.ID, resumed: true, cut: true})
+		return nil
+	}
 	if s := stagesOf(&j.rec); err == nil && j.rec.Phase != "commit" && (s[plan.Map].Digest != j.rec.MapStage || s[plan.Reduce].Digest != j.rec.ReduceStage) {
 		err = fmt.Errorf("it was planned by another version of mr, whose outputs this one must not mix with its own: %w", errPlan)
 	}
@@ -135,10 +140,8 @@ func (l *loop) resumeReduces(j *job) ([]planned, error) {
 // adoptReduces takes over the reduce tasks that were done: the same blocks, and the part
 // that was written is still there.
 func (l *loop) adoptReduces(j *job, ps []planned) error {
-	published := false
-	if m, err := ReadManifest(j.rec.Spec.Output); err == nil {
-		published = m.Job == j.rec.ID
-	}
+	m, err := ReadManifest(j.rec.Spec.Output)
+	moved := err == nil && m.Job == j.rec.ID // all parts are where it is
 	return l.e.o.Store.View(func(tx *store.Tx) error {
 		return lineage.ScanTasks(tx, j.rec.ID, plan.Reduce, func(i int, t *lineage.Task) error {
 			if i >= len(ps) {
@@ -148,7 +151,7 @@ func (l *loop) adoptReduces(j *job, ps []planned) error {
 			j.reduces[i].Task = *t
 			j.reduces[i].Key = key
 			ps[i].failures = t.Failures
-			if t.State == lineage.TaskDone && t.Key == key && (published || partExists(&j.rec, i, t.Attempt, t.Made.Raw)) {
+			if t.State == lineage.TaskDone && t.Key == key && (moved || partExists(&j.rec, i, t.Attempt, t.Made.Raw)) {
 				ps[i].done, ps[i].cached, ps[i].run, ps[i].out = true, t.Cached, t.Made.Run, t.Made.Digest
 			} else if t.State == lineage.TaskDone {
 				j.reduces[i].State = lineage.TaskLost

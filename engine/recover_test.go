@@ -164,16 +164,47 @@ func TestUnreadableVolumeEndsOneJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close() //nolint:errcheck // the test is over
+	if end := goesOn(t, s, r.ID); end.State != mr.FailedJob || !strings.Contains(end.Error, "reading the index") {
+		t.Errorf("the job is %s (%s)", end.State, end.Error)
+	}
+}
+
+// goesOn runs an engine until a job on record has ended.
+func goesOn(t *testing.T, s *store.Store, id mr.JobID) (end mr.Status) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	e, ran := New(Options{Store: s}), make(chan error, 1)
 	go func() { ran <- e.Run(ctx) }()
-	var status mr.Status
-	for err == nil && !status.State.Done() {
-		status, err = e.Wait(ctx, r.ID, status.Version)
+	var err error
+	for err == nil && !end.State.Done() {
+		end, err = e.Wait(ctx, id, end.Version)
 	}
 	e.Drain()
-	if err := errors.Join(err, <-ran); err != nil || status.State != mr.FailedJob || !strings.Contains(status.Error, "reading the index") {
-		t.Errorf("the job is %s (%s); %v", status.State, status.Error, err)
+	if err := errors.Join(err, <-ran); err != nil {
+		t.Fatal(err)
+	}
+	return end
+}
+
+// A job whose output is in place has succeeded, whatever has become of what it was made of.
+func TestWhatIsPublishedStays(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	r := underWay(t, s)
+	r.Phase, r.Cut, r.Reduce.Tasks = "commit", true, 1
+	part := filepath.Join(r.Spec.Output, "part-r-00000")
+	err = errors.Join(os.Mkdir(r.Spec.Output, 0o700), os.WriteFile(part, []byte("a\t1\n"), 0o600),
+		publish(r, &Manifest{Job: r.ID}, nil, nil), // and then the daemon is killed
+		s.Update(func(tx *store.Tx) error { return errors.Join(putJob(tx, r), tx.Delete(store.Plans, r.Plan[:])) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := goesOn(t, s, r.ID)
+	if b, err := os.ReadFile(part); end.State != mr.Succeeded || string(b) != "a\t1\n" {
+		t.Errorf("the job is %s (%s); its part: %q, %v", end.State, end.Error, b, err)
 	}
 }
