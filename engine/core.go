@@ -136,6 +136,7 @@ type core struct {
 
 	smallSlots int  // attempts at small tasks that a worker takes beside its slots
 	speculate  bool // start twins of attempts that are well behind their peers
+	idle       bool // start nothing
 }
 
 func newCore(epoch uint64) *core {

@@ -87,7 +87,7 @@ func New(o Options) *Engine {
 	e.keep.kicked = make(chan struct{}, 1)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	core := newCore(o.Store.Epoch())
-	core.speculate, core.smallSlots = !o.NoTwins, smallFor(o.TaskMemory)
+	core.speculate, core.smallSlots, core.idle = !o.NoTwins, smallFor(o.TaskMemory), o.Idle
 	e.loop = loop{
 		e:         e,
 		core:      core,

@@ -357,6 +357,22 @@ func (e *Engine) resumeOrPark() error {
 	})
 }
 
+// unpark takes up one of the jobs that were left alone, so that it can be ended. Nothing of it is started.
+func (l *loop) unpark(id mr.JobID) error {
+	if !l.e.o.Idle || l.jobs[id] != nil {
+		return nil
+	}
+	var r *record
+	err := l.e.o.Store.View(func(tx *store.Tx) (err error) {
+		r, err = openJob(tx.Get(store.Jobs, []byte(id)))
+		return err
+	})
+	if err != nil || r == nil {
+		return err
+	}
+	return l.takeUp(r)
+}
+
 // whereLost is whyLost of the first of some runs.
 func (l *loop) whereLost(runs []uint64) string {
 	if len(runs) == 0 {

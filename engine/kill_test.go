@@ -3,6 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/rpc"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,5 +96,39 @@ func TestKilledWhileItWaitsForRoom(t *testing.T) {
 	}
 	if _, err := os.Lstat(out); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("there is an output: %v", err)
+	}
+}
+
+// An engine that leaves unfinished jobs alone ends the one that it is asked to end, and starts nothing of the others,
+// nor of that one.
+func TestKilledWhereNothingRuns(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	ended, other := underWay(t, s), underWay(t, s)
+	key := append([]byte(ended.ID), '/', byte(plan.Map), 0, 0, 0, 1) // of a task that is to be done again
+	if err := s.Update(func(tx *store.Tx) error { return tx.Delete(store.Tasks, key) }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	e, ran := New(Options{Store: s, Idle: true}), make(chan error, 1)
+	go func() { ran <- e.Run(ctx) }()
+	ours, theirs := net.Pipe()
+	go io.Copy(io.Discard, theirs) //nolint:errcheck // it ends with the test
+	err = e.AddWorker(rpc.NewClient(ours), 1)
+	killing, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	err = errors.Join(err, e.Kill(killing, ended.ID))
+	first, err1 := e.Status(ctx, ended.ID)
+	second, err2 := e.Status(ctx, other.ID)
+	e.Drain()
+	if err := errors.Join(err, err1, err2, <-ran); err != nil {
+		t.Fatal(err)
+	}
+	if first.State != mr.Killed || first.Map.Attempts != 0 || second.State != mr.Running {
+		t.Errorf("it is %s after %d attempts, and the other one %s", first.State, first.Map.Attempts, second.State)
 	}
 }

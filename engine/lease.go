@@ -15,6 +15,9 @@ import (
 // where there are more jobs than slots. Within a job reduce tasks come
 // before maps (there are maps beside them only when some were lost), by index.
 func (c *core) schedule() {
+	if c.idle {
+		return
+	}
 	var waiting []taskID
 	for {
 		w, small := c.freeWorker(), c.freeForSmall()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,7 +117,13 @@ func (e *Engine) Kill(ctx context.Context, id mr.JobID) error {
 	if s.State.Done() {
 		return nil
 	}
-	if err := e.request(ctx, func(l *loop) { l.kill(id) }); err != nil {
+	var failed error
+	err = e.request(ctx, func(l *loop) {
+		if failed = l.unpark(id); failed == nil {
+			l.kill(id)
+		}
+	})
+	if err = cmp.Or(err, failed); err != nil {
 		return err
 	}
 	for !s.State.Done() {

@@ -28,11 +28,18 @@ func (l *loop) recover() error {
 		return fmt.Errorf("engine: reading the jobs on record: %w", err)
 	}
 	for _, r := range open {
-		l.e.locate(&r.Spec.Code)
-		j := &job{rec: *r}
-		if err := l.resume(j); err != nil {
-			return fmt.Errorf("engine: resuming job %s: %w", r.ID, err)
+		if err := l.takeUp(r); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// takeUp takes up an unfinished job on record.
+func (l *loop) takeUp(r *record) error {
+	l.e.locate(&r.Spec.Code)
+	if err := l.resume(&job{rec: *r}); err != nil {
+		return fmt.Errorf("engine: resuming job %s: %w", r.ID, err)
 	}
 	return nil
 }

@@ -39,9 +39,9 @@ func jobID(ctx context.Context, s *session, typed string) (mr.JobID, error) {
 	}
 }
 
-// withJob opens a session and finds the job that was typed.
+// withJob opens a session and finds the job that was typed. Other jobs of the store are left alone.
 func (a *app) withJob(ctx context.Context, r reach, typed string, f func(*session, mr.JobID) error) error {
-	return a.with(ctx, r, nodeOptions{}, func(s *session) error {
+	return a.with(ctx, r, nodeOptions{Idle: true}, func(s *session) error {
 		job, err := jobID(ctx, s, typed)
 		if err != nil {
 			return err
