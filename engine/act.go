@@ -79,6 +79,8 @@ func (b *batchWriter) stage(a action) {
 		b.jobPhase(a.job)
 	case actJobEnd:
 		b.jobEnd(a)
+	case actAbandon:
+		b.abandoned(a)
 	}
 }
 
@@ -246,7 +248,6 @@ func (l *loop) abandon(id plan.Attempt) {
 		l.logf(l.jobs[f.task.job], l.attemptName(f), "fenced: another attempt was first, and nothing of this one is used")
 	}
 	if f.held && l.core.attempts[id] == nil { // nothing will answer: see step
-		l.uncount(f)
 		l.drop(f)
 	}
 }
@@ -256,16 +257,6 @@ func (l *loop) abandon(id plan.Attempt) {
 func (l *loop) orderEnd(f *flight) {
 	if c := l.workers[f.worker]; c != nil {
 		c.Go("Worker.Abandon", f.work.Attempt, &struct{}{}, make(chan *rpc.Call, 1))
-	}
-}
-
-// uncount takes an attempt out of the count that has only identified its split: it has
-// executed nothing.
-func (l *loop) uncount(f *flight) {
-	if j, t := l.taskOf(f.task); t != nil && !f.uncounted {
-		f.uncounted = true
-		t.Starts--
-		j.phase(f.task.kind).Attempts--
 	}
 }
 

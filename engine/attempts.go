@@ -266,6 +266,10 @@ func (c *core) requeue(j *coreJob, t *task, id taskID) {
 // again, and reports whether there was one. A task whose output is lost again and again fails
 // its job.
 func (c *core) lose(runs []uint64, where string) (found bool) {
+	lost := make(map[uint64]bool, len(runs))
+	for _, run := range runs {
+		lost[run] = true
+	}
 	for _, j := range c.order {
 		if j.phase >= phaseCommit || j.complete() {
 			continue
@@ -273,7 +277,7 @@ func (c *core) lose(runs []uint64, where string) (found bool) {
 		some, hopeless := false, ""
 		for i := range j.maps {
 			t := &j.maps[i]
-			if t.state == taskDone && slices.Contains(runs, t.run) {
+			if t.state == taskDone && lost[t.run] {
 				some = true
 				if t.losses++; t.losses >= maxLosses {
 					hopeless = fmt.Sprintf("%s: storage has lost its output %d times (%s); check the disk below the store, then submit the job again",

@@ -81,13 +81,22 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 	b.add(func(tx *store.Tx) error {
 		return errors.Join(lineage.PutSlot(tx, slot, stage, key), lineage.Touch(tx, key, now))
 	})
-	for _, f := range b.l.attempts {
-		if f.task == id && f.held { // it was read to be looked up: not again
-			b.l.uncount(f)
-			spec, f, res := &j.rec.Spec, f, f.result
-			b.add(func(tx *store.Tx) error { return remember(tx, spec, f, &res) })
-		}
+}
+
+// abandoned stages what becomes of an attempt that was held: it has executed nothing and does not count, but what
+// it has read need not be read again.
+func (b *batchWriter) abandoned(a actAbandon) {
+	f := b.l.attempts[a.attempt]
+	if f == nil || !f.held {
+		return
 	}
+	j, t := b.l.taskOf(f.task)
+	if t == nil {
+		return
+	}
+	t.Starts--
+	j.phase(f.task.kind).Attempts--
+	b.add(func(tx *store.Tx) error { return remember(tx, &j.rec.Spec, f, &f.result) })
 }
 
 // putOutput stages the record of a computed (or copied) output.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -72,5 +73,32 @@ func TestManyCounters(t *testing.T) {
 		if want := int64(i * (1 - i%2)); c.Name != fmt.Sprintf("%09d", i) || c.Value != want {
 			t.Fatalf("counter %d is %+v, want %d", i, c, want)
 		}
+	}
+}
+
+// Of two splits with equal bytes one is mapped, and the other's attempt is given up when it has read its own: what
+// that has shown is remembered, so that the next job need not read it again.
+func TestWhatWasReadIsRemembered(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	l := &New(Options{Store: s}).loop
+	j := &job{rec: record{ID: "job"}, maps: make([]taskInfo, 2)}
+	l.adopt(j)
+	split := input.Split{Pieces: []input.Piece{{Path: "/in/copy", Len: 1 << 20}}}
+	f := &flight{task: taskID{"job", plan.Map, 1}, split: split, settled: true, held: true, result: plan.Result{Identified: true, Split: mr.Digest{7}}}
+	l.attempts[1] = f
+	b := &batchWriter{l: l}
+	b.stage(actTaskStart{task: f.task, attempt: 1})
+	b.stage(actAbandon{1})
+	var known mr.Digest
+	err = errors.Join(l.write(b.writes), s.View(func(tx *store.Tx) error {
+		known, _ = lineage.GetStamp(tx, stampKey(&j.rec.Spec, split))
+		return nil
+	}))
+	if err != nil || known != f.result.Split || j.rec.Map.Attempts != 0 || j.maps[1].Starts != 0 {
+		t.Errorf("known as %v, %v; %d attempts", known.Short(), err, j.rec.Map.Attempts)
 	}
 }

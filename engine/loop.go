@@ -50,9 +50,7 @@ type flight struct {
 	held    bool // identified: no call is pending
 	done    bool // its success is on the core's queue
 	n       int  // which attempt of its task it is, from 0
-
-	uncounted bool // it has only identified its split, and is no attempt in the counts
-	settled   bool // the split's files had been quiet long enough when it was ordered
+	settled bool // the split's files had been quiet long enough when it was ordered
 }
 
 // batch bounds how many events share one transaction.
