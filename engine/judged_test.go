@@ -25,14 +25,16 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 		now         plan.Made
 		damaged     bool // the record of what was made before
 		warnings    int
+		split       mr.Digest // of which it is made now
 	}{
-		"the same":                 {deterministic, deterministic, made, false, 0},
-		"other records":            {deterministic, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1},
-		"known to differ":          {indeterminate, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1},
-		"another order":            {unordered, unordered, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 0},
-		"more than another order":  {unordered, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 11, Raw: 100}, false, 1},
-		"nobody knows from what":   {untried, untried, made, true, 0},
-		"and its code is unsteady": {unordered, unordered, made, true, 0},
+		"the same":                 {deterministic, deterministic, made, false, 0, mr.Digest{}},
+		"other records":            {deterministic, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1, mr.Digest{}},
+		"known to differ":          {indeterminate, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 1, mr.Digest{}},
+		"another order":            {unordered, unordered, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 0, mr.Digest{}},
+		"more than another order":  {unordered, indeterminate, plan.Made{Digest: mr.Digest{2}, Records: 11, Raw: 100}, false, 1, mr.Digest{}},
+		"nobody knows from what":   {untried, untried, made, true, 0, mr.Digest{}},
+		"and its code is unsteady": {unordered, unordered, made, true, 0, mr.Digest{}},
+		"of another input":         {deterministic, deterministic, plan.Made{Digest: mr.Digest{2}, Records: 10, Raw: 100}, false, 0, mr.Digest{5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -60,7 +62,7 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 				l.adopt(j)
 				b := &batchWriter{l: l}
 				for i := range j.maps {
-					f := &flight{task: taskID{j.rec.ID, plan.Map, i}, started: time.Now(), result: plan.Result{Made: c.now}}
+					f := &flight{task: taskID{j.rec.ID, plan.Map, i}, started: time.Now(), result: plan.Result{Made: c.now, Split: c.split}}
 					b.putOutput(j, f.task, &j.maps[i], f)
 				}
 				delete(l.jobs, j.rec.ID)
