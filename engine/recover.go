@@ -66,22 +66,29 @@ func (l *loop) resume(j *job) error {
 		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanned{job: j.rec.ID, resumed: true, cut: true})
 		return nil
 	}
-	if s := stagesOf(&j.rec); err == nil && j.rec.Phase != "commit" && (s[plan.Map].Digest != j.rec.MapStage || s[plan.Reduce].Digest != j.rec.ReduceStage) {
+	ev := evPlanned{job: j.rec.ID, maps: maps, resumed: true}
+	if err == nil && j.rec.Cut && allDone(maps) {
+		ev.reduces, err = l.resumeReduces(j)
+		ev.cut = ev.reduces != nil
+	}
+	s := stagesOf(&j.rec)
+	ours := s[plan.Map].Digest == j.rec.MapStage && s[plan.Reduce].Digest == j.rec.ReduceStage
+	if err == nil && !ours && !(j.rec.Moved && ev.cut && allDone(ev.reduces)) {
 		err = fmt.Errorf("it was planned by another version of mr, whose outputs this one must not mix with its own: %w", errPlan)
 	}
-	if errors.Is(err, errPlan) {
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanFailed{j.rec.ID, err.Error()})
+	if errors.Is(err, errPlan) && !j.rec.Moved {
+		l.logf(j, "", "resumed, to be planned anew: %v", err)
+		l.forgetPlan(j)
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone})
+		return nil
+	}
+	if errors.Is(err, errPlan) { // parts of it may be in their place already
+		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true},
+			evPlanFailed{j.rec.ID, err.Error() + "; run it again, which uses what it has left in the store"})
 		return nil
 	}
 	if err != nil {
 		return err
-	}
-	ev := evPlanned{job: j.rec.ID, maps: maps, resumed: true}
-	if j.rec.Cut && allDone(maps) {
-		if ev.reduces, err = l.resumeReduces(j); err != nil {
-			return err
-		}
-		ev.cut = ev.reduces != nil
 	}
 	l.recount(j)
 	l.logf(j, "", "resumed: %d of %d map tasks and %d of %d reduce tasks were done",
@@ -90,8 +97,21 @@ func (l *loop) resume(j *job) error {
 	return nil
 }
 
-// errPlan ends a job that cannot go on as it was planned. The others do.
-var errPlan = errors.New("the job cannot go on; run it again, which uses what it has left in the store")
+// forgetPlan has a job begin again: nothing is on record of what was done of it but the outputs, under their keys.
+func (l *loop) forgetPlan(j *job) {
+	r := &j.rec
+	r.Plan, r.Maps, r.MapStage, r.ReduceStage, r.Cut, r.Ranges, r.Base = mr.Digest{}, 0, mr.Digest{}, mr.Digest{}, false, nil, ""
+	r.Map, r.Reduce, r.Merge, r.Counters = mr.PhaseStatus{}, mr.PhaseStatus{}, mr.MergeStatus{}, nil
+	r.Bytes = mr.Bytes{Input: r.Bytes.Input, Read: r.Bytes.Read}
+	r.Phase, j.splits, j.maps, j.ranges, j.reduces = "planning", nil, nil, nil, nil
+	rec := *r
+	l.owed = append(l.owed, func(tx *store.Tx) error {
+		return errors.Join(lineage.DeleteTasks(tx, rec.ID), putJob(tx, &rec))
+	})
+}
+
+// errPlan says that a job cannot go on as it was planned.
+var errPlan = errors.New("the job cannot go on as it was planned")
 
 // resumeMaps rebuilds the map tasks from the plan and the tasks on record.
 func (l *loop) resumeMaps(j *job) ([]planned, error) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
+	"github.com/mrd-io/mr/run"
 	"github.com/mrd-io/mr/store"
 )
 
@@ -32,19 +34,16 @@ func underWay(t *testing.T, s *store.Store) *record {
 	}
 	stages := stagesOf(r)
 	r.MapStage, r.ReduceStage = stages[plan.Map].Digest, stages[plan.Reduce].Digest
-	var runs []uint64
-	for range splits {
-		runs = append(runs, smallRun(t, s))
+	var made []plan.Made
+	for i := range splits {
+		made = append(made, runOf(t, s, fmt.Sprint("word", i)))
 	}
 	err := s.Update(func(tx *store.Tx) (err error) {
 		if r.Plan, err = lineage.PutPlan(tx, input.AppendSplits(nil, splits)); err != nil {
 			return err
 		}
-		for i, run := range runs {
-			if err := tx.CommitRun(store.RunID(run)); err != nil {
-				return err
-			}
-			if err := lineage.PutTask(tx, r.ID, plan.Map, i, &lineage.Task{State: lineage.TaskDone, Key: mr.Digest{byte(i)}, Made: plan.Made{Run: run}}); err != nil {
+		for i, m := range made {
+			if err := lineage.PutTask(tx, r.ID, plan.Map, i, &lineage.Task{State: lineage.TaskDone, Key: mr.Digest{byte(i)}, Made: m}); err != nil {
 				return err
 			}
 		}
@@ -56,34 +55,54 @@ func underWay(t *testing.T, s *store.Store) *record {
 	return r
 }
 
-// Damage to what is on record of a job under way costs no more than that job: a task of it runs again, or it
-// fails and says why. And what was planned by another version goes on with that or not at all.
+// runOf makes a run of one record.
+func runOf(t *testing.T, s *store.Store, key string) (m plan.Made) {
+	t.Helper()
+	sink := s.CreateRun()
+	w := run.NewWriter(sink, run.Options{})
+	err := w.Record([]byte(key), nil)
+	if err == nil {
+		_, err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := sink.Seal(t.Context())
+	if err == nil {
+		err = s.Update(func(tx *store.Tx) error { return tx.CommitRun(id) })
+	}
+	if err == nil {
+		m.Run, m.Records = uint64(id), 1
+		_, m.Digest, err = blocksOf(s, m.Run)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Damage to what is on record of a job under way costs time: a task of it runs again, or it is planned anew, as is
+// what another version has planned.
 func TestDamageToAJobUnderWay(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(tx *store.Tx, r *record) error
 		done   []bool
-		failed string
 	}{
-		"none": {func(*store.Tx, *record) error { return nil }, []bool{true, true, true}, ""},
+		"none": {func(*store.Tx, *record) error { return nil }, []bool{true, true, true}},
 		"a task": {func(tx *store.Tx, r *record) error {
 			key := append([]byte(r.ID), '/', byte(plan.Map), 0, 0, 0, 1)
 			b := append([]byte{}, tx.Get(store.Tasks, key)...)
 			b[len(b)/2] ^= 1
 			return tx.Put(store.Tasks, key, b)
-		}, []bool{true, false, true}, ""},
+		}, []bool{true, false, true}},
 		"the plan": {func(tx *store.Tx, r *record) error {
 			return tx.Put(store.Plans, r.Plan[:], []byte("no plan"))
-		}, nil, "its plan"},
-		"no plan": {func(tx *store.Tx, r *record) error { return tx.Delete(store.Plans, r.Plan[:]) }, nil, "its plan"},
+		}, nil},
+		"no plan": {func(tx *store.Tx, r *record) error { return tx.Delete(store.Plans, r.Plan[:]) }, nil},
 		"another version": {func(tx *store.Tx, r *record) error {
 			r.MapStage[0] ^= 1
 			return putJob(tx, r)
-		}, nil, "another version"},
-		"another version's parts, all made": {func(tx *store.Tx, r *record) error {
-			r.MapStage[0] ^= 1
-			r.Phase = "commit"
-			return putJob(tx, r)
-		}, []bool{true, true, true}, ""},
+		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := store.Open(t.TempDir(), store.Options{})
@@ -100,19 +119,31 @@ func TestDamageToAJobUnderWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			var done []bool
-			failed := ""
+			anew := false
 			for _, ev := range l.queue {
 				switch ev := ev.(type) {
+				case evAdd:
+					anew = !ev.resumed
 				case evPlanned:
 					for _, p := range ev.maps {
 						done = append(done, p.done)
 					}
 				case evPlanFailed:
-					failed = ev.err
+					t.Errorf("it fails with %q", ev.err)
 				}
 			}
-			if !slices.Equal(done, c.done) || (failed == "") != (c.failed == "") || !strings.Contains(failed, c.failed) {
-				t.Errorf("map tasks are done: %v, want %v; it fails with %q", done, c.done, failed)
+			if !slices.Equal(done, c.done) || anew != (c.done == nil) {
+				t.Errorf("map tasks are done: %v, want %v; it is planned anew: %v", done, c.done, anew)
+			}
+			tasks := 0
+			err = errors.Join(l.persist(nil), s.View(func(tx *store.Tx) error {
+				if r, err = getJob(tx, r.ID); err != nil {
+					return err
+				}
+				return eachTask(tx, r.ID, func(taskID, *lineage.Task) error { tasks++; return nil })
+			}))
+			if err != nil || anew != (tasks == 0) || anew != r.Plan.IsZero() {
+				t.Errorf("planned anew: %v; %d tasks are on record, and the plan %s; %v", anew, tasks, r.Plan.Short(), err)
 			}
 		})
 	}
@@ -206,5 +237,44 @@ func TestWhatIsPublishedStays(t *testing.T) {
 	end := goesOn(t, s, r.ID)
 	if b, err := os.ReadFile(part); end.State != mr.Succeeded || string(b) != "a\t1\n" {
 		t.Errorf("the job is %s (%s); its part: %q, %v", end.State, end.Error, b, err)
+	}
+}
+
+// Parts of another version are published if all are there. This one adds none: it would be of other stages.
+func TestPartsOfAnotherVersion(t *testing.T) {
+	for name, there := range map[string]bool{"all are there": true, "one is missing": false} {
+		t.Run(name, func(t *testing.T) {
+			s, err := store.Open(t.TempDir(), store.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close() //nolint:errcheck // the test is over
+			r := underWay(t, s)
+			r.Phase, r.Cut = "commit", true
+			l := &New(Options{Store: s}).loop
+			j := &job{rec: *r}
+			_, err = l.resumeMaps(j)
+			cut, err2 := l.e.shuffle(&j.rec, j.mapped())
+			if err := errors.Join(err, err2); err != nil || len(cut.tasks) != 1 {
+				t.Fatal(cut, err)
+			}
+			r.Ranges = []rangeRecord{rangeRecord(cut.ranges[0])}
+			r.MapStage[0] ^= 1
+			err = s.Update(func(tx *store.Tx) error {
+				part := &lineage.Task{State: lineage.TaskDone, Key: cut.tasks[0].Key, Attempt: 7, Made: plan.Made{Raw: 4}}
+				return errors.Join(lineage.PutTask(tx, r.ID, plan.Reduce, 0, part), putJob(tx, r))
+			})
+			if there {
+				err = errors.Join(err, os.MkdirAll(stagingDir(r), 0o700), os.WriteFile(partPath(r, 0, 7), []byte("a\t1\n"), 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := goesOn(t, s, r.ID)
+			_, err = os.Stat(filepath.Join(r.Spec.Output, "part-r-00000"))
+			if there && (end.State != mr.Succeeded || err != nil) || !there && (end.State != mr.FailedJob || !strings.Contains(end.Error, "another version")) {
+				t.Errorf("the job is %s (%s); its part: %v", end.State, end.Error, err)
+			}
+		})
 	}
 }
