@@ -54,14 +54,14 @@ func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
 }
 
 // mayShare reports whether a job may use an output: one of its own, or one of a stage
-// that has passed its trial.
+// that has passed its trial, or needs none.
 func mayShare(tx *store.Tx, r *record, out *lineage.Output) bool {
-	if r.Spec.Code.Kind != mr.Binary || out.Kind == plan.Merge || out.Job == r.ID {
+	if out.Kind == plan.Merge || out.Job == r.ID {
 		return true
 	}
 	switch verdictOf(tx, out.Stage) {
 	case untried:
-		return out.Kind == plan.Reduce && r.Traits.Totals != "" // of the same code, if it is to serve r
+		return r.Spec.Code.Kind != mr.Binary || out.Kind == plan.Reduce && r.Traits.Totals != "" // of the same code, if it is to serve r
 	case indeterminate:
 		return false
 	}
@@ -266,9 +266,11 @@ func (l *loop) audited(a drawnHit, v verdict, err error) {
 		return
 	}
 	l.e.log.Info("a hit was audited", "task", a.name, "verdict", v.String())
-	if v != indeterminate {
+	if v == deterministic {
 		return
 	}
-	l.e.log.Error("a stored output is not what its code makes now: its stage is not shared any more", "task", a.name, "stage", a.stage.Short())
+	if v == indeterminate {
+		l.e.log.Error("a stored output is not what its code makes now: its stage is not shared any more", "task", a.name, "stage", a.stage.Short())
+	}
 	l.setVerdict(a.stage, v)
 }

@@ -83,6 +83,34 @@ func TestWhatComesOutDifferentIsJudged(t *testing.T) {
 	}
 }
 
+// Of built-ins, too, what has come out different is not used by other jobs. They need no trial.
+func TestVerdictsOnBuiltins(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	l := &New(Options{Store: s}).loop
+	out := &lineage.Output{Stage: mr.Digest{9}, Job: "other"}
+	for _, c := range []struct {
+		audit verdict
+		share bool
+	}{{deterministic, true}, {unordered, true}, {indeterminate, false}} {
+		l.audited(drawnHit{stage: out.Stage}, c.audit, nil)
+		var share bool
+		err := errors.Join(l.persist(nil), s.View(func(tx *store.Tx) error {
+			share = mayShare(tx, &record{ID: "job"}, out)
+			if known := verdictOf(tx, out.Stage); known != c.audit && c.audit != deterministic {
+				t.Errorf("audited as %v, it is known as %v", c.audit, known)
+			}
+			return nil
+		}))
+		if err != nil || share != c.share {
+			t.Errorf("audited as %v: shared: %v, %v", c.audit, share, err)
+		}
+	}
+}
+
 // A verdict for which there is no room is on record once there is.
 func TestVerdictWaitsForRoom(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
