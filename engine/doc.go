@@ -2,7 +2,7 @@
 //
 // It has three layers, each in its own files:
 //
-//   - The core (core.go, attempts.go) is a pure step function over events. It owns no
+//   - The core (core.go, lease.go, attempts.go, twin.go, rest.go, silence.go) is a pure step function over events. It owns no
 //     bytes, no clock and no goroutine, and can be simulated.
 //   - The loop (loop.go, act.go) owns all state. It feeds the core one event at a time,
 //     writes what the core's actions persist in one transaction, and only then carries
