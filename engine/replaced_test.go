@@ -121,6 +121,26 @@ func TestNothingIsWrittenInWhatIsReplaced(t *testing.T) {
 	ended()
 }
 
+// So it is where both are submitted at the same time.
+func TestNothingIsWrittenInWhatIsBeingSubmitted(t *testing.T) {
+	e, ended := startEngine(t, context.WithoutCancel(t.Context()))
+	top := t.TempDir()
+	if err := os.Mkdir(filepath.Join(top, "old"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		out string
+		ok  bool
+	}{{"old", true}, {"old/sub", false}, {"new", true}, {"new/sub", true}} {
+		err := e.reserve(t.Context(), &job{rec: record{Spec: mr.Spec{Output: filepath.Join(top, c.out)}}})
+		if c.ok && err != nil || !c.ok && !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("%s: %v", c.out, err)
+		}
+	}
+	e.Drain()
+	ended()
+}
+
 // No output is made in the store, by whatever path.
 func TestNoOutputInTheStore(t *testing.T) {
 	top := t.TempDir()

@@ -94,7 +94,12 @@ func (e *Engine) reserve(ctx context.Context, j *job) error {
 			return
 		}
 		for place, id := range l.outputs {
-			around := l.jobs[id] != nil && !l.jobs[id].rec.MadeOutput && below(j.place, place)
+			around := below(j.place, place)
+			if o := l.jobs[id]; o != nil {
+				around = around && !o.rec.MadeOutput
+			} else { // it is being recorded
+				around = around && exists(place)
+			}
 			if around || replaces && below(place, j.place) {
 				holder, which = id, ", or one around it or in it,"
 				return
