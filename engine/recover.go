@@ -220,6 +220,11 @@ func (l *loop) recount(j *job) {
 		}
 		*old = p
 	}
+	for _, f := range l.attempts { // of maps that others have overtaken, at the barrier
+		if f.task.job == j.rec.ID {
+			j.phase(f.task.kind).Running++
+		}
+	}
 }
 
 func allDone(ps []planned) bool { return count(ps) == len(ps) }

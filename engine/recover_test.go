@@ -278,3 +278,22 @@ func TestPartsOfAnotherVersion(t *testing.T) {
 		})
 	}
 }
+
+// What of a job is counted again at its barrier leaves out no attempt that is still being stopped.
+func TestRecountedAttempts(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	l := &New(Options{Store: s}).loop
+	j := &job{rec: record{ID: "job"}, maps: make([]taskInfo, 1)}
+	l.adopt(j)
+	f := &flight{task: taskID{"job", plan.Map, 0}, work: plan.Work{Attempt: 1}}
+	l.attempts[1] = f
+	j.rec.Map.Running++
+	l.recount(j)
+	if l.drop(f); j.rec.Map.Running != 0 {
+		t.Errorf("%d attempts are running", j.rec.Map.Running)
+	}
+}
