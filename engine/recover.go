@@ -54,47 +54,56 @@ func (l *loop) resume(j *job) error {
 		}
 	}
 	l.nextLogSeq(j)
-	share, lone := !j.rec.Spec.NoCache, j.rec.Spec.NoSpeculation
+	add := evAdd{job: j.rec.ID, share: !j.rec.Spec.NoCache, lone: j.rec.Spec.NoSpeculation}
 	if j.rec.Plan.IsZero() {
 		l.logf(j, "", "resumed before it was planned")
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone})
+		l.queue = append(l.queue, add)
 		return nil
 	}
-	maps, err := l.resumeMaps(j)
-	if published(&j.rec) { // what it was made of need not be there any more
-		l.logf(j, "", "resumed: its output is in place")
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, evPlanned{job: j.rec.ID, resumed: true, cut: true})
-		return nil
-	}
-	ev := evPlanned{job: j.rec.ID, maps: maps, resumed: true}
-	if err == nil && j.rec.Cut && allDone(maps) {
-		ev.reduces, err = l.resumeReduces(j)
-		ev.cut = ev.reduces != nil
-	}
-	s := stagesOf(&j.rec)
-	ours := s[plan.Map].Digest == j.rec.MapStage && s[plan.Reduce].Digest == j.rec.ReduceStage
-	if err == nil && !ours && !(j.rec.Moved && ev.cut && allDone(ev.reduces)) {
-		err = fmt.Errorf("it was planned by another version of mr, whose outputs this one must not mix with its own: %w", errPlan)
-	}
+	ev, err := l.resumePlan(j)
 	if errors.Is(err, errPlan) && !j.rec.Moved {
 		l.logf(j, "", "resumed, to be planned anew: %v", err)
 		l.forgetPlan(j)
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone})
+		l.queue = append(l.queue, add)
 		return nil
 	}
-	if errors.Is(err, errPlan) { // parts of it may be in their place already
-		l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true},
-			evPlanFailed{j.rec.ID, err.Error() + "; run it again, which uses what it has left in the store"})
-		return nil
+	add.resumed = true
+	switch {
+	case errors.Is(err, errPlan): // parts of it may be in their place already
+		l.queue = append(l.queue, add, evPlanFailed{j.rec.ID, err.Error() + "; run it again, which uses what it has left in the store"})
+	case err != nil:
+		return err
+	default:
+		l.queue = append(l.queue, add, ev)
+	}
+	return nil
+}
+
+// resumePlan finds out how far a job has come.
+func (l *loop) resumePlan(j *job) (ev evPlanned, err error) {
+	ev = evPlanned{job: j.rec.ID, resumed: true}
+	ev.maps, err = l.resumeMaps(j)
+	if published(&j.rec) { // what it was made of need not be there any more
+		l.logf(j, "", "resumed: its output is in place")
+		ev.maps, ev.cut = nil, true
+		return ev, nil
+	}
+	if err == nil && j.rec.Cut && allDone(ev.maps) {
+		ev.reduces, err = l.resumeReduces(j)
+		ev.cut = ev.reduces != nil
 	}
 	if err != nil {
-		return err
+		return ev, err
+	}
+	s := stagesOf(&j.rec)
+	ours := s[plan.Map].Digest == j.rec.MapStage && s[plan.Reduce].Digest == j.rec.ReduceStage
+	if !ours && !(j.rec.Moved && ev.cut && allDone(ev.reduces)) {
+		return ev, fmt.Errorf("it was planned by another version of mr, whose outputs this one must not mix with its own: %w", errPlan)
 	}
 	l.recount(j)
 	l.logf(j, "", "resumed: %d of %d map tasks and %d of %d reduce tasks were done",
-		count(maps), len(maps), count(ev.reduces), len(ev.reduces))
-	l.queue = append(l.queue, evAdd{job: j.rec.ID, share: share, lone: lone, resumed: true}, ev)
-	return nil
+		count(ev.maps), len(ev.maps), count(ev.reduces), len(ev.reduces))
+	return ev, nil
 }
 
 // forgetPlan has a job begin again: nothing is on record of what was done of it but the outputs, under their keys.
