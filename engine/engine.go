@@ -24,7 +24,7 @@ type Options struct {
 	Getenv     func(name string) string // resolves the variables that jobs declare; nil: none is set
 	Now        func() time.Time         // nil: time.Now
 	CacheSize  int64                    // bytes that the store may take; 0: no bound
-	Idle       bool                     // leave unfinished jobs alone: they go on in another life
+	Idle       bool                     // start nothing: unfinished jobs go on in another life, or are killed
 }
 
 // Engine schedules jobs over workers. Its methods may be called concurrently once Run
