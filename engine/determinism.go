@@ -82,6 +82,9 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	case k == plan.Reduce && (f.work.Copy || f.work.Unsorted || j.reduces[f.task.index].bytes > mostTried):
 		return
 	}
+	if c := j.core(l); f.result.Made.Records == 0 && c != nil && c.left[k] > 0 {
+		return // nothing in it could come out different: another will tell
+	}
 	j.tried[k] = true
 	if known, err := l.verdict(j.rec.stage(k)); err != nil || known != untried {
 		return

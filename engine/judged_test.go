@@ -228,3 +228,27 @@ func TestPartsThatComeOutDifferentAreJudged(t *testing.T) {
 		})
 	}
 }
+
+// A stage is not judged by a task that has made nothing, unless it is the last one.
+func TestNothingIsNoTrial(t *testing.T) {
+	for _, c := range []struct {
+		records int64
+		left    int
+		tried   bool
+	}{{0, 1, false}, {1, 1, true}, {0, 0, true}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		e, ended := startEngine(t, ctx)
+		j := &job{rec: record{ID: newJobID(time.Now()), Spec: mr.Spec{Code: mr.Code{Kind: mr.Binary}}}}
+		err := e.request(ctx, func(l *loop) {
+			l.core.jobs[j.rec.ID] = &coreJob{left: [2]int{c.left, 0}}
+			l.tryStage(j, plan.Map, &flight{result: plan.Result{Made: plan.Made{Records: c.records}}})
+			delete(l.core.jobs, j.rec.ID)
+			l.after = nil
+		})
+		if err != nil || j.tried[plan.Map] != c.tried {
+			t.Errorf("%d records, %d tasks left: it is tried: %v, %v", c.records, c.left, j.tried[plan.Map], err)
+		}
+		cancel()
+		ended()
+	}
+}
