@@ -86,7 +86,8 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 		return // nothing in it could come out different: another will tell
 	}
 	j.tried[k] = true
-	if known, err := l.verdict(j.rec.stage(k)); err != nil || known != untried {
+	stage := j.rec.stage(k)
+	if known, err := l.verdict(stage); err != nil || known != untried {
 		return
 	}
 	work := f.work
@@ -96,7 +97,12 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	l.after = append(l.after, func() { // its run is on record now
 		l.e.spawn(func() {
 			v, err := l.e.rehearse(l.e.ctx, &work, made)
-			l.e.request(l.e.ctx, func(l *loop) { l.wasTried(id, k, plan.TaskName(k, work.Index), v, err) }) //nolint:errcheck // stopped: tried again in the next life
+			l.e.request(l.e.ctx, func(l *loop) { //nolint:errcheck // stopped: tried again in the next life
+				if l.jobs[id] == nil && err == nil { // it was killed, or has failed
+					l.setVerdict(stage, v)
+				}
+				l.wasTried(id, k, plan.TaskName(k, work.Index), v, err)
+			})
 		})
 	})
 }

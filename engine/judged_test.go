@@ -252,3 +252,35 @@ func TestNothingIsNoTrial(t *testing.T) {
 		ended()
 	}
 }
+
+// What a trial shows is on record also where its job has ended meanwhile.
+func TestTrialOutlivesItsJob(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	e, ended := startEngine(t, ctx)
+	defer func() { cancel(); ended() }()
+	ours, theirs := net.Pipe()
+	s := rpc.NewServer()
+	if err := s.RegisterName("Worker", &rehearsing{[]plan.Rehearsal{{Digest: mr.Digest{1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	go s.ServeConn(theirs)
+	j := &job{rec: record{ID: newJobID(time.Now()), MapStage: mr.Digest{9}, Spec: mr.Spec{Code: mr.Code{Kind: mr.Binary}}}}
+	err := errors.Join(e.AddWorker(rpc.NewClient(ours), 1), e.request(ctx, func(l *loop) {
+		l.adopt(j)
+		l.tryStage(j, plan.Map, &flight{result: plan.Result{Made: plan.Made{Digest: mr.Digest{1}, Records: 1}}})
+		for _, fn := range l.after {
+			fn()
+		}
+		l.after = nil
+		delete(l.jobs, j.rec.ID) // it is killed
+	}))
+	for known := untried; err == nil && known != deterministic; time.Sleep(time.Millisecond) {
+		err = errors.Join(ctx.Err(), e.o.Store.View(func(tx *store.Tx) error {
+			known = verdictOf(tx, j.rec.MapStage)
+			return nil
+		}))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
