@@ -54,8 +54,14 @@ func TestKilledWhileTried(t *testing.T) {
 	}
 }
 
-// A job that waits for room to publish its output can be killed, and leaves nothing of it.
+// A job that waits for room to publish its output can be killed, and leaves nothing of it. So can one that is
+// about to.
 func TestKilledWhileItWaitsForRoom(t *testing.T) {
+	t.Run("waits", func(t *testing.T) { killWithoutRoom(t, false) })
+	t.Run("is about to", func(t *testing.T) { killWithoutRoom(t, true) })
+}
+
+func killWithoutRoom(t *testing.T, early bool) {
 	const full = "/dev/full"
 	if _, err := os.Stat(full); err != nil {
 		t.Skip(err)
@@ -75,12 +81,16 @@ func TestKilledWhileItWaitsForRoom(t *testing.T) {
 		l.core.step(evAdd{job: id, resumed: true}, now)
 		l.core.step(evPlanned{job: id, resumed: true}, now)
 		l.core.step(evCut{job: id}, now)
-		l.commit(id)
+		if early {
+			l.after = append(l.after, func() { l.commit(id) })
+		} else {
+			l.commit(id)
+		}
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for warned := false; !warned; time.Sleep(time.Millisecond) { // it tries again a second later, and then there is room
+	for warned := early; !warned; time.Sleep(time.Millisecond) { // it tries again a second later, and then there is room
 		s, err := e.Status(ctx, id)
 		if warned = len(s.Warnings) > 0; err != nil || s.State.Done() {
 			t.Fatalf("the job is %s, %v", s.State, err)

@@ -114,19 +114,16 @@ func (e *Engine) Kill(ctx context.Context, id mr.JobID) error {
 	if err != nil {
 		return err
 	}
-	if s.State.Done() {
-		return nil
-	}
-	var failed error
-	err = e.request(ctx, func(l *loop) {
-		if failed = l.unpark(id); failed == nil {
-			l.kill(id)
-		}
-	})
-	if err = cmp.Or(err, failed); err != nil {
-		return err
-	}
 	for !s.State.Done() {
+		var failed error
+		err = e.request(ctx, func(l *loop) { // more than once: a publication that was about to begin may come to wait for room
+			if failed = l.unpark(id); failed == nil {
+				l.kill(id)
+			}
+		})
+		if err = cmp.Or(err, failed); err != nil {
+			return err
+		}
 		if s, err = e.Wait(ctx, id, s.Version); err != nil {
 			return err
 		}
