@@ -108,12 +108,15 @@ func (c Catalog) current(key mr.Digest) (id uint64, err error) {
 }
 
 // verifyRun says what is wrong with an output's run, or nothing. An error is of one that can't be
-// opened for now, as without permission: that says nothing about it.
+// read for now, as without permission: that says nothing about it.
 func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string, err error) {
 	id := store.RunID(o.Made.Run)
 	fail := func(err error) (int64, string, error) {
 		if errors.Is(err, store.ErrNoRun) {
 			return 0, "lost: its stored output is gone", nil
+		}
+		if !errors.Is(err, store.ErrDamaged) && !errors.Is(err, run.ErrDamaged) {
+			return 0, "", err
 		}
 		if n, verr := c.Store.VolumeOf(id); verr == nil && n > 0 {
 			return 0, fmt.Sprintf("lost: volume %d damaged", n), nil
@@ -122,9 +125,6 @@ func (c Catalog) verifyRun(o *lineage.Output) (bytes int64, why string, err erro
 	}
 	src, err := c.Store.OpenRun(id)
 	if err != nil {
-		if !errors.Is(err, store.ErrNoRun) && !errors.Is(err, store.ErrDamaged) {
-			return 0, "", err
-		}
 		return fail(err)
 	}
 	defer src.Close()

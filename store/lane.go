@@ -318,9 +318,11 @@ func (v *volume) usable(s *Store) (used int64, err error) {
 		used = b.Size()
 		return v.followable(b)
 	})
-	if err != nil {
+	if isDamage(err) {
 		v.spoil(err)
-		s.o.Logger.Warn("volume is damaged; nothing is appended to it", "volume", v.path, "err", err)
+	}
+	if err != nil {
+		s.o.Logger.Warn("volume cannot be read as it should be; nothing is appended to it", "volume", v.path, "err", err)
 	}
 	return used, err
 }

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"syscall"
 )
 
 // This file reads bbolt's pages without trusting them. bbolt follows page numbers and
@@ -56,10 +57,14 @@ type meta struct {
 // readMeta returns the newer valid meta of a bbolt file of the given size.
 func readMeta(r io.ReaderAt, size int64) (meta, error) {
 	var best meta
+	var failed error // of a read that says nothing about the file
 	found := false
 	take := func(off int64) {
 		var b [pageHeader + metaSize]byte
 		if _, err := r.ReadAt(b[:], off); err != nil {
+			if !unreadable(err) {
+				failed = err
+			}
 			return
 		}
 		if m, err := parseMeta(b[pageHeader:]); err == nil && (!found || m.txid > best.txid) {
@@ -69,6 +74,9 @@ func readMeta(r io.ReaderAt, size int64) (meta, error) {
 	take(0)
 	for off := int64(1024); off <= 64<<10 && !(found && off > int64(best.pageSize)); off *= 2 {
 		take(off)
+	}
+	if !found && failed != nil {
+		return meta{}, fmt.Errorf("read the header: %w", failed)
 	}
 	if !found {
 		return meta{}, fmt.Errorf("%w: no valid header", errBadPage)
@@ -182,17 +190,21 @@ func (p *pages) fill(off int64, n int) ([]byte, error) {
 	return b, p.readAt(b, off)
 }
 
-// readAt fills b. Where the file ends before that, it has been cut: that is damage.
+// readAt fills b. What is not on the disk, or can't be read from it, is damage; other failures
+// are of the moment.
 func (p *pages) readAt(b []byte, off int64) error {
 	_, err := p.r.ReadAt(b, off)
 	switch {
-	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: the file ends before byte %d", errBadPage, off+int64(len(b)))
-	case err != nil:
-		return fmt.Errorf("read at %d: %w", off, err)
+	case err == nil:
+		return nil
+	case unreadable(err):
+		return fmt.Errorf("%w: %d bytes at %d: %v", errBadPage, len(b), off, err)
 	}
-	return nil
+	return fmt.Errorf("read at %d: %w", off, err)
 }
+
+// unreadable says whether a read failed for the file's end, or for the disk.
+func unreadable(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.EIO) }
 
 // key returns the key of element i, appended to dst.
 func (p *pages) key(pg *page, i int, dst []byte) ([]byte, error) {

@@ -3,9 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -171,8 +169,7 @@ func (v *volume) readBlob(p *pages, key []byte, limit int64, dst []byte) (out []
 	if err == nil {
 		return out, at, nil
 	}
-	var perr *panicked
-	if isDamage(err) || errors.Is(err, ErrDamaged) || errors.As(err, &perr) || errors.Is(err, syscall.EIO) {
+	if isDamage(err) || errors.Is(err, ErrDamaged) {
 		return nil, at, fmt.Errorf("%w: volume %s: %w", ErrDamaged, volumeName(v.number), err)
 	}
 	return nil, at, fmt.Errorf("volume %s: %w", v.path, err)
@@ -194,7 +191,7 @@ func (v *volume) readIn(b *bolt.Tx, p *pages, key []byte, limit int64, dst []byt
 	p.r, p.pageSize, p.highWater = v.bf.f, v.bf.db.Info().PageSize, uint64(b.Size())/uint64(v.bf.db.Info().PageSize)
 	e, ok, err := p.find(root, key)
 	if err != nil {
-		return nil, e, asDamage(err)
+		return nil, e, err
 	}
 	if !ok || int64(e.size) > limit {
 		return nil, e, fmt.Errorf("%w: block not found", errBadPage)
@@ -203,16 +200,5 @@ func (v *volume) readIn(b *bolt.Tx, p *pages, key []byte, limit int64, dst []byt
 		dst = make([]byte, e.size)
 	}
 	dst = dst[:e.size]
-	if _, err := v.bf.f.ReadAt(dst, e.off); err != nil {
-		return nil, e, asDamage(err)
-	}
-	return dst, e, nil
-}
-
-// asDamage makes a short read damage: the file ends where it should not.
-func asDamage(err error) error {
-	if errors.Is(err, errBadPage) || errors.Is(err, fs.ErrClosed) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errBadPage, err)
+	return dst, e, p.readAt(dst, e.off)
 }

@@ -61,9 +61,11 @@ type volume struct {
 // everybody needs, also to end a transaction, and where it finds none it panics and keeps
 // them. So the header is looked at before.
 func (v *volume) begin(write bool) (b *bolt.Tx, err error) {
-	if _, err := readMeta(v.bf.f, math.MaxInt64); err != nil {
+	if _, err := readMeta(v.bf.f, math.MaxInt64); isDamage(err) {
 		v.spoil(err)
 		return nil, v.damage()
+	} else if err != nil {
+		return nil, err
 	}
 	err = guard(func() (err error) { b, err = v.bf.db.Begin(write); return err })
 	return b, err
