@@ -25,6 +25,9 @@ func (e *Engine) CacheVerify(ctx context.Context) (mr.CacheVerdict, error) {
 	if err != nil || len(damaged) == 0 {
 		return v, err
 	}
+	for _, d := range damaged {
+		e.o.Store.Distrust(store.RunID(d.run))
+	}
 	var failed error
 	err = e.request(ctx, func(*loop) {
 		failed = e.o.Store.Update(func(tx *store.Tx) error {

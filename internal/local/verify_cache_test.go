@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/builtin"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/store"
 )
 
 // A volume that can't be opened for now, as where its permissions are missing, is not a damaged one:
@@ -72,6 +75,73 @@ func TestVerifyForgetsNothingThatMayBeThere(t *testing.T) {
 	n, cache = open()
 	if v, err := cache.CacheVerify(t.Context()); err != nil || v.Runs == 0 || v.Bytes == 0 {
 		t.Errorf("%+v, %v", v, err)
+	}
+	if err := n.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where verifying has found wrong bytes, nothing more is put.
+func TestNothingIsAppendedWhereVerifyingFoundDamage(t *testing.T) {
+	dir := t.TempDir()
+	n := openBounded(t, filepath.Join(dir, "store"), -1)
+	volumes := func(job int) (used map[uint32]bool, line []byte) {
+		in, out := filepath.Join(dir, fmt.Sprint("in", job)), filepath.Join(dir, fmt.Sprint("out", job))
+		line = []byte(noise(t, in, uint64(job), 2000)[20:60])
+		s := runJob(t, n, mr.Spec{Job: "sort", Inputs: []string{in}, Output: out})
+		used = map[uint32]bool{}
+		err := n.Store().View(func(tx *store.Tx) error {
+			return lineage.ScanOutputs(tx, func(o *lineage.Output) error {
+				if o.Job == s.Job && o.Made.Run != 0 {
+					v, err := n.Store().VolumeOf(store.RunID(o.Made.Run))
+					used[v] = true
+					return err
+				}
+				return nil
+			})
+		})
+		if err != nil || s.State != mr.Succeeded {
+			t.Fatal(s.Error, err)
+		}
+		return used, line
+	}
+	_, line := volumes(0)
+	for job := range 6 {
+		volumes(1 + job)
+	}
+	var bad uint32
+	files, err := filepath.Glob(filepath.Join(dir, "store", "volumes", "*.db"))
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(b, line); at >= 0 {
+			b[at] ^= 1
+			if _, err := fmt.Sscanf(filepath.Base(path), "%06d.db", &bad); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteAt(b[at:at+1], int64(at))
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	v, err := n.Jobs().(mr.Cache).CacheVerify(t.Context())
+	if bad == 0 || err != nil || len(v.Damaged) == 0 || !v.Damaged[0].Forgotten {
+		t.Fatalf("volume %d of %v: %+v, %v", bad, files, v, err)
+	}
+	for job := range 6 {
+		if used, _ := volumes(10 + job); used[bad] {
+			t.Errorf("job %d has put a run into volume %d", job, bad)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "store", "volumes", fmt.Sprintf("%06d.db", bad))); err != nil {
+		t.Error("the test is void: ", err)
 	}
 	if err := n.Close(t.Context()); err != nil {
 		t.Error(err)
