@@ -1,6 +1,10 @@
 package input
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // device is the kernel as Load sees it. Plain system calls rather than os.File: a file
 // costs five calls and no allocation. Tests put faults and changes in between.
@@ -15,13 +19,22 @@ type device interface {
 
 type kernel struct{}
 
-// open never waits, should a FIFO have taken the file's place.
+// maxOpening is the longest of the waits for a descriptor, a second in all.
+const maxOpening = 512 * time.Millisecond
+
+// open waits for nobody, should a FIFO have taken the file's place; but where there are too many open files, for
+// some to be closed.
 func (kernel) open(path string) (fd int, err error) {
-	err = retry(func() error {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-		return err
-	})
-	return fd, err
+	for wait := time.Millisecond; ; wait *= 2 {
+		err = retry(func() error {
+			fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+			return err
+		})
+		if err != unix.EMFILE && err != unix.ENFILE || wait > maxOpening {
+			return fd, err
+		}
+		time.Sleep(wait)
+	}
 }
 
 func (kernel) stat(fd int) (Stamp, bool, error) {

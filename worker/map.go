@@ -1,9 +1,12 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mrd-io/mr"
@@ -63,7 +66,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	}
 	switch {
 	case in.err != nil:
-		return &taskFailure{kind: plan.BadInput, err: in.err}
+		return inputFailure(in.err)
 	case out.Err() != nil:
 		return fmt.Errorf("writing the map output: %w", out.Err())
 	case err != nil:
@@ -116,13 +119,22 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	}
 	loaded, err := input.Load(a.ctx, split, o)
 	if err != nil {
-		return nil, &taskFailure{kind: plan.BadInput, err: err}
+		return nil, inputFailure(err)
 	}
 	if a.moved && !a.work.Expect.IsZero() && loaded.Digest() != a.work.Expect {
 		loaded.Close()
 		return nil, &taskFailure{kind: plan.BadInput, err: fmt.Errorf("%s: the bytes here are not those of the daemon's host", split)}
 	}
 	return loaded, nil
+}
+
+// inputFailure is a failure to read a split. That its bytes make no sense, or that they may not be read, is so for
+// every attempt; what else the system says, as of too many open files or of the disk, for this one.
+func inputFailure(err error) error {
+	if _, of := errors.AsType[syscall.Errno](err); of && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &taskFailure{kind: plan.BadInput, err: err}
 }
 
 // hold keeps an identified attempt for the master's word.
