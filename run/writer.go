@@ -59,6 +59,9 @@ type writerMemory struct {
 	sum       []byte
 }
 
+// MaxRecord is how many bytes of key and value a record may have.
+const MaxRecord = maxPayload - 64
+
 // keepMax is the size beyond which a buffer that a huge record has grown is given
 // back.
 const keepMax = 4 << 20
@@ -88,9 +91,9 @@ func (w *Writer) Record(key, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(key)+len(value) > maxPayload-64 {
+	if len(key)+len(value) > MaxRecord {
 		return w.fail(mr.Errorf(mr.Failed, "the record with key %.40q… has %d bytes of key and value; at most %d can be kept, so emit smaller ones",
-			key, len(key)+len(value), maxPayload-64))
+			key, len(key)+len(value), MaxRecord))
 	}
 	shared := commonPrefix(w.prev, key)
 	if !w.o.Unsorted && shared < len(w.prev) && (shared == len(key) || key[shared] < w.prev[shared]) {

@@ -95,7 +95,7 @@ func (p *partWriter) flush() error {
 	if p.kept == nil {
 		return nil
 	}
-	if float64(p.bytes) > float64(p.keepMost)*min(p.share()+keepAhead, 1) {
+	if float64(p.bytes) > float64(p.keepMost)*min(p.share()+keepAhead, 1) || len(b) > run.MaxRecord {
 		p.dropKept()
 		return nil
 	}
