@@ -194,7 +194,7 @@ func (s *Store) inPlace() error {
 func (s *Store) openCatalog() error {
 	_, err := os.Lstat(s.catalogPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		vols, _ := filepath.Glob(filepath.Join(s.dir, volumesName, "*.db")) // fails for no such pattern
+		vols, _ := fs.Glob(os.DirFS(s.dir), volumesName+"/*.db") // fails for no such pattern
 		if _, snapshot := os.Lstat(filepath.Join(s.dir, snapshotName)); snapshot == nil || len(vols) > 0 {
 			return s.catalogDamaged(errors.New("the file is missing"))
 		}

@@ -224,6 +224,21 @@ func TestMissingCatalogBesideItsSnapshot(t *testing.T) {
 	}
 }
 
+// A store with volumes whose catalog is missing is not taken for a new one, whatever its folder is called.
+func TestMissingCatalogBesideVolumes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"store", "st[ore", "[s]tore*"} {
+		dir := filepath.Join(t.TempDir(), name)
+		s := openUnchecked(t, dir, store.Options{})
+		write(t, s, blocks(1, 3, 20_000))
+		closeStore(t, s)
+		if err := os.Remove(filepath.Join(dir, "catalog.db")); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, dir, store.Options{}, mr.Damaged)
+	}
+}
+
 // A snapshot from before the clock was set back is no younger for it.
 func TestSnapshotFromTheFuture(t *testing.T) {
 	t.Parallel()
