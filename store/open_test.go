@@ -239,6 +239,31 @@ func TestMissingCatalogBesideVolumes(t *testing.T) {
 	}
 }
 
+// The snapshot, and a catalog that was set aside, are a part of what the store takes.
+func TestCopiesOfTheCatalogCount(t *testing.T) {
+	t.Parallel()
+	dir, _ := restorable(t)
+	for _, copies := range []int{1, 2} {
+		s := openUnchecked(t, dir, store.Options{ReadOnly: true})
+		files, err := filepath.Glob(filepath.Join(dir, "catalog.*"))
+		var want int64
+		for _, path := range files {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += min(info.Size(), info.Sys().(*syscall.Stat_t).Blocks*512)
+		}
+		if got := s.DiskBytes(); err != nil || len(files) != 1+copies || got != want || s.CatalogBytes() != want {
+			t.Errorf("%d bytes on disk and not %d, of %v; %v", got, want, files, err)
+		}
+		closeStore(t, s)
+		if _, err := store.Restore(dir, true, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A snapshot from before the clock was set back is no younger for it.
 func TestSnapshotFromTheFuture(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -17,7 +18,7 @@ func (s *Store) VolumeOf(id RunID) (uint32, error) {
 	return r.volume, err
 }
 
-// DiskBytes returns what the store takes: catalog and volumes, garbage included. It is
+// DiskBytes returns what the store takes: catalog, its copies and volumes, garbage included. It is
 // cheap, and does not count what volumes have been grown by ahead of their use.
 func (s *Store) DiskBytes() int64 {
 	var n int64
@@ -29,13 +30,14 @@ func (s *Store) DiskBytes() int64 {
 	return n + s.CatalogBytes()
 }
 
-// CatalogBytes returns what the catalog takes of that.
-func (s *Store) CatalogBytes() int64 {
-	info, err := os.Stat(s.catalogPath())
-	if err != nil {
-		return 0
+// CatalogBytes returns what the catalog takes of that, with its snapshot and what Restore has set aside.
+func (s *Store) CatalogBytes() (n int64) {
+	for _, name := range s.files {
+		if info, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
+			n += allocated(info)
+		}
 	}
-	return allocated(info)
+	return n
 }
 
 // allocated is what a file takes on disk: bbolt grows files ahead of their use.

@@ -25,6 +25,7 @@ import (
 
 const (
 	snapshotName = "catalog.snapshot"
+	asideMark    = ".damaged-" // behind the name of a catalog that Restore has replaced, and then when
 	// epochLeap is how far Restore moves the epoch on: no run and no attempt of the epochs
 	// that the snapshot has not seen may get a name again.
 	epochLeap = 1 << 16
@@ -209,7 +210,7 @@ func restore(dir, snapshot string, taken time.Time, mend func(*Tx, time.Time) er
 		return "", cannotUse(dir, err)
 	}
 	if _, err := os.Lstat(path); err == nil {
-		kept = unused(fmt.Sprintf("%s.damaged-%d", path, time.Now().Unix()))
+		kept = unused(fmt.Sprint(path, asideMark, time.Now().Unix()))
 		// After a crash between the two renames the catalog is missing, which is damage, too.
 		if err := os.Rename(path, kept); err != nil {
 			return "", cannotUse(dir, err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 )
 
@@ -13,7 +12,7 @@ type Stats struct {
 	Runs         int   // on record
 	InlineRuns   int   // of them, in the catalog
 	RunBytes     int64 // of the runs on record
-	CatalogBytes int64 // size of catalog.db
+	CatalogBytes int64 // of catalog.db and its copies, on disk
 	VolumeBytes  int64 // in use in the volumes, garbage included
 	Volumes      []VolumeStats
 }
@@ -55,9 +54,7 @@ func (s *Store) Stats() Stats {
 		st.VolumeBytes += v.Bytes
 	}
 	slices.SortFunc(st.Volumes, func(a, b VolumeStats) int { return cmp.Compare(a.Number, b.Number) })
-	if info, err := os.Stat(s.catalogPath()); err == nil {
-		st.CatalogBytes = info.Size()
-	}
+	st.CatalogBytes = s.CatalogBytes()
 	return st
 }
 

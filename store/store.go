@@ -48,6 +48,7 @@ type Store struct {
 	epoch   uint64
 	catalog atomic.Pointer[boltFile] // replaced by the writer alone, in revive
 	wedged  atomic.Bool              // bbolt panicked inside a write transaction
+	files   []string                 // the catalog's, its snapshot's, and those of catalogs that Restore has set aside
 
 	gate    sync.RWMutex // held shared while a call or chunk is handed over, and to set closed
 	closed  bool         // guarded by gate
@@ -92,6 +93,8 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.openCatalog(); err != nil {
 		return nil, firstError(err, s.lock.release())
 	}
+	s.files, _ = fs.Glob(os.DirFS(dir), catalogName+asideMark+"*") // fails for no such pattern
+	s.files = append(s.files, catalogName, snapshotName)
 	if err := s.listVolumes(); err != nil {
 		return nil, firstError(cannotUse(dir, err), s.catalog.Load().db.Close(), s.lock.release())
 	}
