@@ -24,6 +24,7 @@ type Options struct {
 	Getenv     func(name string) string // resolves the variables that jobs declare; nil: none is set
 	Now        func() time.Time         // nil: time.Now
 	CacheSize  int64                    // bytes that the store may take; 0: no bound
+	OnRequest  bool                     // CacheSize is for CacheGC: nothing is evicted unasked
 	Idle       bool                     // start nothing: unfinished jobs go on in another life, or are killed
 }
 

@@ -58,7 +58,8 @@ func (e *Engine) keepBounded() {
 	look := time.NewTicker(pruneLook)
 	defer look.Stop()
 	var tick <-chan time.Time
-	if e.o.CacheSize > 0 {
+	bounded := e.o.CacheSize > 0 && !e.o.OnRequest
+	if bounded {
 		e.boundBinaries()
 		defer e.o.Store.Bound(0)
 		ticker := time.NewTicker(evictTick) // what is being written is not committed yet
@@ -66,7 +67,7 @@ func (e *Engine) keepBounded() {
 		tick = ticker.C
 	}
 	for e.ctx.Err() == nil {
-		if e.o.CacheSize > 0 {
+		if bounded {
 			e.evict()
 		}
 		select {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -172,5 +173,41 @@ func TestRunsAreHeldUntilTheJobIsDone(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A bound that is for those who ask for it costs nothing before.
+func TestNothingIsEvictedUnasked(t *testing.T) {
+	for _, onRequest := range []bool{true, false} {
+		e, s, now := pruning(t, Options{CacheSize: 1, OnRequest: onRequest})
+		o := &lineage.Output{Key: mr.Digest{1}, Kind: plan.Merge, Created: now}
+		err := s.Update(func(tx *store.Tx) error {
+			o.Made = plan.Made{Run: smallRun(t, s), Stored: 6}
+			return errors.Join(tx.CommitRun(store.RunID(o.Made.Run)), lineage.PutOutput(tx, o))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := func() bool {
+			id, err := Catalog{s}.current(o.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id != 0
+		}
+		e.kick()
+		for end := time.Now().Add(2 * time.Second); there() && !onRequest && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if onRequest {
+			time.Sleep(5 * evictTick)
+		}
+		if there() != onRequest {
+			t.Errorf("on request %v: it is there: %v", onRequest, there())
+		}
+		f, err := e.CacheGC(t.Context(), mr.CacheGC{})
+		if err != nil || (f.Outputs == 1) != onRequest || there() {
+			t.Errorf("on request %v: %+v, %v", onRequest, f, err)
+		}
 	}
 }

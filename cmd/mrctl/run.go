@@ -168,7 +168,11 @@ func (a *app) replaceStray(ctx context.Context, s *session, spec mr.Spec) (publi
 }
 
 func (a *app) nodeOptions(r *request) nodeOptions {
-	return nodeOptions{Idle: r.dryRun, Workers: r.workers, Memory: r.memory, Cache: r.cacheSize, Logger: slog.New(warnings{w: a.err})}
+	o := nodeOptions{Idle: r.dryRun, Workers: r.workers, Memory: r.memory, Logger: slog.New(warnings{w: a.err})}
+	if !r.dryRun { // which evicts nothing
+		o.Cache = r.cacheSize
+	}
+	return o
 }
 
 // noteDaemon says so when flags of the engine do nothing, since the daemon has settings of its own.

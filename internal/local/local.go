@@ -43,8 +43,10 @@ type Options struct {
 	ReadOnly bool  // open the store for questions only: nothing runs
 	Idle     bool  // open it for its keeper: unfinished jobs stay as they are
 	// CacheSize bounds what the store takes on disk; outputs are evicted for it. 0: a
-	// fifth of what is free at the start and the store has already; < 0: no bound.
+	// fifth of what is free at the start and the store has already, which its keeper goes by
+	// only when asked to collect; < 0: no bound.
 	CacheSize int64
+	onRequest bool // see engine.Options
 	Logger    *slog.Logger
 	Getenv    func(string) string
 	Builtin   func(name string) (*mr.Definition, bool) // nil: those of package builtin
@@ -81,7 +83,7 @@ func Open(dir string, o Options) (*Node, error) {
 		o.Builtin = builtin.Lookup()
 	}
 	if !o.ReadOnly && o.CacheSize == 0 {
-		o.CacheSize = defaultCacheSize(dir)
+		o.CacheSize, o.onRequest = defaultCacheSize(dir), o.Idle
 	}
 	s, err := store.Open(dir, store.Options{ReadOnly: o.ReadOnly, Logger: o.Logger, VolumeCap: volumeCap(o.CacheSize)})
 	if err != nil {
@@ -128,7 +130,7 @@ func (n *Node) start(o Options) error {
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,
 		TaskMemory: o.Memory / int64(o.Workers+1), // of one attempt, of which there is one more than workers
-		CacheSize:  max(o.CacheSize, 0), Idle: o.Idle, NoTwins: o.NoTwins,
+		CacheSize:  max(o.CacheSize, 0), OnRequest: o.onRequest, Idle: o.Idle, NoTwins: o.NoTwins,
 	})
 	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence, TempDir: tmp})
 	service := worker.New(worker.Options{
