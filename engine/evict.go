@@ -31,7 +31,9 @@ const (
 	evictFrom, evictTo = 16, 13 // twentieths of the bound
 	evictBatch         = 512    // outputs to a transaction: the loop waits for it
 	evictTick          = 20 * time.Millisecond
-	evictPause         = 500 * time.Millisecond // when there was nothing to evict
+	evictPause         = 500 * time.Millisecond // at least, when there was nothing to evict
+	evictRest          = 10                     // so many times as long as it took to see that
+	evictMost          = 30 * time.Second       // but no longer
 )
 
 // keeper is what the engine needs to keep its bound.
@@ -86,6 +88,7 @@ func (e *Engine) evict() {
 	if e.o.Store.DiskBytes() <= bound/20*evictFrom {
 		return
 	}
+	begun := e.o.Now()
 	freed, err := e.shrink(e.ctx, bound, false)
 	if err != nil && e.ctx.Err() == nil {
 		e.log.Warn("keeping the store within its bound", "err", err)
@@ -93,8 +96,8 @@ func (e *Engine) evict() {
 	// Writers wait for room only while it can be made.
 	stuck := freed.Disk == 0 || err != nil
 	e.o.Store.Overrun(stuck)
-	if stuck {
-		e.sleep(evictPause)
+	if stuck { // which takes a while to find out in a large catalog
+		e.sleep(min(max(evictPause, evictRest*e.o.Now().Sub(begun)), evictMost))
 	}
 }
 

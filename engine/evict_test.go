@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,4 +211,23 @@ func TestNothingIsEvictedUnasked(t *testing.T) {
 			t.Errorf("on request %v: %+v, %v", onRequest, f, err)
 		}
 	}
+}
+
+// What can't be brought within its bound is not looked at all the time: that takes long in a large catalog.
+func TestEvictionRests(t *testing.T) {
+	var slow atomic.Int64 // seconds, by a clock that goes on by one whenever it is looked at
+	now := time.Now()
+	e, _, _ := pruning(t, Options{Now: func() time.Time { return now.Add(time.Duration(slow.Add(1)) * time.Second) }})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.evict()
+	}()
+	select {
+	case <-done:
+		t.Error("it took seconds to see that nothing can be evicted, and it is tried again at once")
+	case <-time.After(2 * evictPause):
+	}
+	e.Drain()
+	<-done
 }

@@ -35,7 +35,9 @@ func pruningIn(t *testing.T, dir string, o Options) (*Engine, *store.Store, time
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Store, o.Now = s, func() time.Time { return now }
+	if o.Store = s; o.Now == nil {
+		o.Now = func() time.Time { return now }
+	}
 	e := New(o)
 	ran := make(chan error)
 	go func() { ran <- e.Run(context.WithoutCancel(t.Context())) }()
