@@ -116,11 +116,11 @@ func (e *Engine) boundBinaries() {
 	e.o.Store.Bound(e.room(e.o.CacheSize) / 20 * 18)
 }
 
-// room is what of a bound is left to runs and catalog: all but what binaries take, and
-// at least half.
-func (e *Engine) room(limit int64) int64 {
-	return max(limit-e.keep.binaries.Load(), limit/2)
-}
+// room is what of a bound is left to runs and catalog.
+func (e *Engine) room(limit int64) int64 { return roomBeside(e.keep.binaries.Load(), limit) }
+
+// roomBeside is all of a bound but what binaries take, and at least half.
+func roomBeside(binaries, limit int64) int64 { return max(limit-binaries, limit/2) }
 
 // locate names a job's binaries where they are now. The store may have been moved since the job was
 // recorded, or be opened by another path.

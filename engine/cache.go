@@ -246,19 +246,19 @@ func (e *Engine) CacheGC(ctx context.Context, req mr.CacheGC) (freed mr.CacheFre
 // dryGC is CacheGC that changes nothing.
 func (e *Engine) dryGC(ctx context.Context, limit int64) (freed mr.CacheFreed, err error) {
 	if limit > 0 {
-		gone, _, err := e.spareBinaries(limit / binaryShare)
+		gone, left, err := e.spareBinaries(limit / binaryShare)
 		if err != nil {
 			return freed, err
 		}
 		freed.Binaries = len(gone)
-	}
-	if room := e.room(limit); limit > 0 && e.o.Store.DiskBytes() > room {
-		vs, _, err := e.victims(ctx, room/20*evictTo, true)
-		if err != nil {
-			return freed, err
-		}
-		for _, v := range vs {
-			freed.Outputs, freed.Bytes, freed.Seconds = freed.Outputs+1, freed.Bytes+v.bytes, freed.Seconds+v.cpu.Seconds()
+		if room := roomBeside(left, limit); e.o.Store.DiskBytes() > room {
+			vs, _, err := e.victims(ctx, room/20*evictTo, true)
+			if err != nil {
+				return freed, err
+			}
+			for _, v := range vs {
+				freed.Outputs, freed.Bytes, freed.Seconds = freed.Outputs+1, freed.Bytes+v.bytes, freed.Seconds+v.cpu.Seconds()
+			}
 		}
 	}
 	old, err := e.oldJobs(e.o.Now())
