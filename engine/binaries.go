@@ -94,8 +94,11 @@ func (e *Engine) trimBinaries(limit int64) (freed mr.CacheFreed, err error) {
 	defer e.keep.mu.Unlock()
 	gone, left, err := e.spareBinaries(limit / binaryShare)
 	for _, b := range gone {
-		if rmErr := os.Remove(b.path); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
+		removed, rmErr := b.remove()
+		if rmErr != nil {
 			err = errors.Join(err, mr.Errorf(mr.Failed, "removing a job binary: %w", rmErr))
+		}
+		if !removed {
 			left += b.bytes
 			continue
 		}
@@ -103,6 +106,17 @@ func (e *Engine) trimBinaries(limit int64) (freed mr.CacheFreed, err error) {
 	}
 	e.keep.binaries.Store(left)
 	return freed, err
+}
+
+// remove gives a binary up, unless it was named since it was listed.
+func (b *keptBinary) remove() (removed bool, err error) {
+	if info, err := os.Stat(b.path); err == nil && info.ModTime().After(b.used) {
+		return false, nil
+	}
+	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return true, nil
 }
 
 // boundBinaries keeps binaries within their share, and tells the store what is left.

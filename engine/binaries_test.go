@@ -5,12 +5,44 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
+
+// A binary that was named since it was chosen to go, as by a job that is just being submitted, stays.
+func TestBinaryThatIsNamedMeanwhileStays(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	bin := filepath.Join(s.Dir(), "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		path, used := filepath.Join(bin, mr.Digest{byte(i)}.String()), now.Add(-time.Hour)
+		if err := os.WriteFile(path, []byte("a binary"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, _, err := e.spareBinaries(0)
+	if err != nil || len(gone) != 2 {
+		t.Fatalf("%v, %v", gone, err)
+	}
+	if err := os.Chtimes(gone[0].path, now, now); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range gone {
+		removed, err := b.remove()
+		if err != nil || removed != (i == 1) || exists(b.path) != (i == 0) {
+			t.Errorf("binary %d: removed %v, there %v; %v", i, removed, exists(b.path), err)
+		}
+	}
+}
 
 // What a dry run says would go beside the binaries that stay is what goes.
 func TestDryRunLeavesBinariesTheirShare(t *testing.T) {
