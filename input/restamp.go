@@ -17,7 +17,7 @@ func (s Split) Restamp() (Split, error) {
 	out := Split{Pieces: make([]Piece, len(s.Pieces))}
 	for i, p := range s.Pieces {
 		var st unix.Stat_t
-		if err := unix.Stat(p.Path, &st); err != nil {
+		if err := retry(func() error { return unix.Stat(p.Path, &st) }); err != nil {
 			return s, errOpen(p.Path, &fs.PathError{Op: "stat", Path: p.Path, Err: err})
 		}
 		p.Stamp = stampOf(&st)
@@ -37,7 +37,7 @@ func (s Split) Restamp() (Split, error) {
 // for what is read from the file from now on.
 func StampFile(path string, now time.Time) (s Stamp, settled bool, err error) {
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
+	if err := retry(func() error { return unix.Stat(path, &st) }); err != nil {
 		return s, false, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	s = stampOf(&st)
