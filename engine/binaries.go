@@ -128,6 +128,7 @@ func (e *Engine) boundBinaries() {
 		e.log.Warn("keeping job binaries within their bound", "err", err)
 	}
 	e.o.Store.Bound(e.room(e.o.CacheSize) / 20 * 18)
+	e.kick()
 }
 
 // room is what of a bound is left to runs and catalog.

@@ -28,9 +28,9 @@ import (
 // An output's record outlives its bytes, so lineage and explanations do, too.
 
 const (
-	evictFrom, evictTo = 16, 13 // twentieths of the bound
-	evictBatch         = 512    // outputs to a transaction: the loop waits for it
-	evictTick          = 20 * time.Millisecond
+	evictFrom, evictTo = 16, 13                 // twentieths of the bound
+	evictBatch         = 512                    // outputs to a transaction: the loop waits for it
+	evictTick          = 20 * time.Millisecond  // from one eviction to the look whether it was enough
 	evictPause         = 500 * time.Millisecond // at least, when there was nothing to evict
 	evictRest          = 10                     // so many times as long as it took to see that
 	evictMost          = 30 * time.Second       // but no longer
@@ -59,22 +59,25 @@ func (e *Engine) keepBounded() {
 	e.pruneIfDue()
 	look := time.NewTicker(pruneLook)
 	defer look.Stop()
-	var tick <-chan time.Time
 	bounded := e.o.CacheSize > 0 && !e.o.OnRequest
 	if bounded {
 		e.boundBinaries()
 		defer e.o.Store.Bound(0)
-		ticker := time.NewTicker(evictTick) // what is being written is not committed yet
-		defer ticker.Stop()
-		tick = ticker.C
 	}
 	for e.ctx.Err() == nil {
+		var kicked, grown <-chan struct{}
+		var again <-chan time.Time
 		if bounded {
-			e.evict()
+			if rest := e.evict(); rest > 0 {
+				again = time.After(rest)
+			} else {
+				kicked, grown = e.keep.kicked, e.o.Store.Grown() // what is being written is not committed yet
+			}
 		}
 		select {
-		case <-e.keep.kicked:
-		case <-tick:
+		case <-kicked:
+		case <-grown:
+		case <-again:
 		case <-look.C:
 			e.pruneIfDue()
 		case <-e.ctx.Done():
@@ -82,11 +85,12 @@ func (e *Engine) keepBounded() {
 	}
 }
 
-// evict brings the store back within its bound, if it has grown too large.
-func (e *Engine) evict() {
+// evict brings the store back within its bound, if it has grown too large, and says when to look
+// again; 0: when it has grown.
+func (e *Engine) evict() (rest time.Duration) {
 	bound := e.room(e.o.CacheSize)
 	if e.o.Store.DiskBytes() <= bound/20*evictFrom {
-		return
+		return 0
 	}
 	begun := e.o.Now()
 	freed, err := e.shrink(e.ctx, bound, false)
@@ -97,15 +101,9 @@ func (e *Engine) evict() {
 	stuck := freed.Disk == 0 || err != nil
 	e.o.Store.Overrun(stuck)
 	if stuck { // which takes a while to find out in a large catalog
-		e.sleep(min(max(evictPause, evictRest*e.o.Now().Sub(begun)), evictMost))
+		return min(max(evictPause, evictRest*e.o.Now().Sub(begun)), evictMost)
 	}
-}
-
-func (e *Engine) sleep(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-e.ctx.Done():
-	}
+	return evictTick
 }
 
 // shrink evicts and collects until the store takes at most 65 % of limit. With small, outputs in the

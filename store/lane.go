@@ -392,6 +392,7 @@ func (l *lane) append(v *volume, batch []*chunk) error {
 			l.s.mu.Lock()
 			v.size = used
 			l.s.mu.Unlock()
+			l.s.room.grow()
 			return nil
 		}
 	}

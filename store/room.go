@@ -10,6 +10,7 @@ import (
 type room struct {
 	bound   atomic.Int64 // 0: none
 	overrun atomic.Bool
+	grown   chan struct{} // holds a token when volumes have grown since it was taken
 }
 
 const (
@@ -23,6 +24,16 @@ func (s *Store) Bound(bytes int64) { s.room.bound.Store(bytes) }
 
 // Overrun says that the bound can't be kept for now: writers would wait in vain.
 func (s *Store) Overrun(on bool) { s.room.overrun.Store(on) }
+
+// Grown receives when volumes have grown, whatever becomes of what was put there.
+func (s *Store) Grown() <-chan struct{} { return s.room.grown }
+
+func (r *room) grow() {
+	select {
+	case r.grown <- struct{}{}:
+	default:
+	}
+}
 
 // waitForRoom is where a writer waits.
 func (s *Store) waitForRoom() {

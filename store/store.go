@@ -86,6 +86,7 @@ func Open(dir string, o Options) (*Store, error) {
 		written: make(chan struct{}),
 		pending: make(map[RunID]*pending),
 		volumes: make(map[uint32]*volume),
+		room:    room{grown: make(chan struct{}, 1)},
 	}
 	if s.lock, err = lockStore(dir, o.ReadOnly, o.LockWait); err != nil {
 		return nil, err
