@@ -179,6 +179,9 @@ func TestRunsAreHeldUntilTheJobIsDone(t *testing.T) {
 
 // A bound that is for those who ask for it costs nothing before.
 func TestNothingIsEvictedUnasked(t *testing.T) {
+	if n := (&Engine{o: Options{CacheSize: 1, OnRequest: true}}).mostTasks(); n != pruneTasks {
+		t.Errorf("jobs of %d tasks stay on record", n)
+	}
 	for _, onRequest := range []bool{true, false} {
 		e, s, now := pruning(t, Options{CacheSize: 1, OnRequest: onRequest})
 		o := &lineage.Output{Key: mr.Digest{1}, Kind: plan.Merge, Created: now}

@@ -39,7 +39,7 @@ const (
 
 // mostTasks is how many tasks of jobs that have ended may be on record.
 func (e *Engine) mostTasks() int {
-	if e.o.CacheSize <= 0 {
+	if e.o.CacheSize <= 0 || e.o.OnRequest {
 		return pruneTasks
 	}
 	return int(min(e.o.CacheSize/catalogShare/taskBytes, pruneTasks))
