@@ -352,7 +352,7 @@ first; garbage; and the records of jobs that ended more than 30 days ago. Output
 		},
 	}
 	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "say what would go, and leave it")
-	cmd.Flags().Var(size.Value{N: &req.Limit}, "cache-size", "bring the store down to this size (default: its own bound)")
+	cmd.Flags().Var(size.Value{N: &req.Limit}, "cache-size", "bring the store down to this size (default: the bound of its daemon; without one, a fifth of what is free and what it has)")
 	return cmd
 }
 
