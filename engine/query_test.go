@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +83,37 @@ func TestWaitLeavesNothing(t *testing.T) {
 	}
 	e.Drain()
 	ended()
+}
+
+// A line of a job's log that can't be read keeps nobody from the others.
+func TestDamagedLogLine(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	err = s.Update(func(tx *store.Tx) error {
+		err := putJob(tx, &record{ID: "job", Submitted: at})
+		for key, line := range map[string]string{
+			"job/1": `{"Ti`, "job/2": `{"Time":"2026-01-02T03:04:06Z","Text":"sound"}`, "job/3": "\x00\x00", "job2/1": "of another",
+		} {
+			err = errors.Join(err, tx.Put(store.Logs, []byte(key), []byte(line)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := Catalog{s}.Logs(t.Context(), "job")
+	if err != nil || len(lines) != 3 || lines[1].Text != "sound" {
+		t.Fatalf("got %+v (%v)", lines, err)
+	}
+	for i, when := range map[int]time.Time{0: at, 2: at.Add(time.Second)} {
+		if l := lines[i]; !l.Time.Equal(when) || !strings.Contains(l.Text, "damaged") {
+			t.Errorf("in the place of a damaged line: %+v", l)
+		}
+	}
 }
 
 // TestListOfWhatIsUnderWay has a record among the jobs that can't be read: who asks for what is under
