@@ -106,6 +106,7 @@ type Status struct {
 	Warnings  []string
 	Version   uint64   // grows with every change; for Wait
 	Submit    SubmitID // under which it was submitted
+	MapOnly   bool     // it reduces nothing: its reduce tasks write into parts what the maps have made
 }
 
 // PhaseStatus counts a phase's tasks and attempts.

@@ -375,6 +375,7 @@ func (r *record) status() mr.Status {
 		Submitted: r.Submitted, Started: r.Started, Ended: r.Ended,
 		Map: r.Map, Reduce: r.Reduce, Merge: r.Merge, Bytes: r.Bytes, Seconds: r.Seconds,
 		Counters: append(mr.Counters{}, r.Counters...), Warnings: append([]string{}, r.Warnings...),
+		MapOnly: !r.Traits.Reduce,
 	}
 	r.Steps.share(&s.Seconds)
 	return s

@@ -110,7 +110,7 @@ func statusToWire(s mr.Status) Status {
 		Bytes:    Bytes(s.Bytes),
 		Seconds:  Seconds(s.Seconds),
 		Counters: countersToWire(s.Counters), Warnings: s.Warnings, Version: s.Version,
-		SubmitID: string(s.Submit),
+		SubmitID: string(s.Submit), MapOnly: s.MapOnly,
 	}
 }
 
@@ -126,7 +126,7 @@ func statusFromWire(w Status) mr.Status {
 		Bytes:    mr.Bytes(w.Bytes),
 		Seconds:  mr.Seconds(w.Seconds),
 		Counters: each(w.Counters, counterFromWire), Warnings: w.Warnings, Version: w.Version,
-		Submit: mr.SubmitID(w.SubmitID),
+		Submit: mr.SubmitID(w.SubmitID), MapOnly: w.MapOnly,
 	}
 }
 

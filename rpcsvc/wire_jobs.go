@@ -155,6 +155,7 @@ type Status struct {
 	Version   uint64    `json:"version"`
 	Merge     Merge     `json:"merge"`
 	SubmitID  string    `json:"submit_id"`
+	MapOnly   bool      `json:"map_only"`
 }
 
 // Phase is mr.PhaseStatus.

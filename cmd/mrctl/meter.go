@@ -48,6 +48,14 @@ func (m *meter) phaseStatus() mr.PhaseStatus {
 	return m.status.Map
 }
 
+// phaseName is what people call a phase: nothing is reduced where a job is map-only.
+func phaseName(s mr.Status, phase string) string {
+	if phase == "reduce" && s.MapOnly {
+		return "write"
+	}
+	return phase
+}
+
 // view is a moment of a job.
 type view struct {
 	phase              string
@@ -65,7 +73,7 @@ type view struct {
 func (m *meter) view(now time.Time) view {
 	p := m.phaseStatus()
 	v := view{
-		phase: orElse(m.phase, "starting"), fraction: -1, tasks: p.Tasks, done: min(p.Cached+p.Run, p.Tasks), cached: p.Cached,
+		phase: orElse(phaseName(m.status, m.phase), "starting"), fraction: -1, tasks: p.Tasks, done: min(p.Cached+p.Run, p.Tasks), cached: p.Cached,
 		running: p.Running, bytesDone: min(p.BytesDone, p.BytesTotal), bytes: p.BytesTotal, failed: p.Failed, recomputed: p.Recomputed,
 	}
 	if !m.status.Submitted.IsZero() {

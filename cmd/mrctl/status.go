@@ -52,13 +52,13 @@ func (a *app) statusText(s mr.Status, now time.Time) string {
 	if s.Spec.Code.Source != s.Name {
 		row("code", shown(s.Spec.Code.Source))
 	}
-	row("phase", s.Phase)
+	row("phase", phaseName(s, s.Phase))
 	row("submitted", ago(s.Submitted, now))
 	row("took", seconds(s.Seconds.Elapsed))
 	row("input", join(bytesOf(s.Bytes.Input), shown(strings.Join(s.Spec.Inputs, " "))))
 	row("map", join(phaseWords(s.Map), runningWords(s.Map)))
 	if s.Reduce.Tasks > 0 {
-		row("reduce", join(phaseWords(s.Reduce), runningWords(s.Reduce)))
+		row(phaseName(s, "reduce"), join(phaseWords(s.Reduce), runningWords(s.Reduce)))
 	}
 	row("output", shown(s.Output))
 	for _, w := range s.Warnings {

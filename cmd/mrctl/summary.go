@@ -51,7 +51,7 @@ func (a *app) summary(s mr.Status) string {
 	row("input", join(bytesOf(s.Bytes.Input), records(s.Counters, "map_input_records"), readWords(s)))
 	row("map", join(phaseWords(s.Map), seconds(s.Seconds.Map)))
 	if s.Reduce.Tasks > 0 {
-		row("reduce", join(phaseWords(s.Reduce), mergeWords(s.Merge), seconds(s.Seconds.Reduce)))
+		row(phaseName(s, "reduce"), join(phaseWords(s.Reduce), mergeWords(s.Merge), seconds(s.Seconds.Reduce)))
 	}
 	row("output", join(plural(s.Reduce.Tasks, "part"), orElse(records(s.Counters, "reduce_output_records"), records(s.Counters, "map_output_records")), bytesOf(s.Bytes.Output)))
 	b.WriteString("\n")

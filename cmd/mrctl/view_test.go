@@ -120,7 +120,7 @@ func TestSummaryTellsOfMerges(t *testing.T) {
 	}
 }
 
-// The reduce tasks of a map-only job write its parts, and count nothing.
+// The reduce tasks of a map-only job write its parts, and reduce and count nothing.
 func TestSummaryOfAMapOnlyJob(t *testing.T) {
 	a := app{dir: "/", env: func(string) string { return "" }}
 	s := mr.Status{
@@ -129,6 +129,14 @@ func TestSummaryOfAMapOnlyJob(t *testing.T) {
 	}
 	if got := a.summary(s); !strings.Contains(got, "output   3 parts · 7 records · 2.0 kB\n") {
 		t.Errorf("got\n%s", got)
+	}
+	s.MapOnly, s.Phase = true, "reduce"
+	var m meter
+	m.add(s, noon)
+	for _, got := range []string{a.summary(s), a.statusText(s, noon), m.view(noon).line()} {
+		if strings.Contains(got, "reduce") || !strings.Contains(got, "write") {
+			t.Errorf("got\n%s", got)
+		}
 	}
 }
 
