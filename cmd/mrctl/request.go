@@ -48,7 +48,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.jobName, "job", "", "which job, by `NAME`, where the program has several")
 	flags.BoolVar(&r.overwrite, "overwrite", false, "replace the output folder when the job is done")
 	flags.BoolVar(&r.noCache, "no-cache", false, "compute everything anew, and keep it from other jobs")
-	flags.BoolVar(&r.incremental, "incremental", false, "keep partial merges already in this run, for appends to come (default: from the first rerun on)")
+	flags.BoolVar(&r.incremental, "incremental", false, "keep partial merges already in this run, for appends to come (default: from the first rerun on, and none of plain sums of integers)")
 	flags.IntVar(&r.reducers, "reducers", 0, "number `R` of reduce tasks and parts (default: chosen from bytes)")
 	flags.Var(size.Value{N: &r.splitSize}, "split-size", "bytes of input to a map task, such as 64MiB")
 	flags.StringVar(&r.chunking, "chunking", "", "cut large files at `fixed` ranges, or where their content says (content): an insertion then re-maps one or two splits")
