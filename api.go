@@ -173,6 +173,8 @@ type Explanation struct {
 	Vs   JobID // the job compared with, or empty
 	Rows []ExplainRow
 	Keys []KeyComponent // components of the job's stages, beside those of Vs, or of the last job like it
+
+	Notes []string // of a dry run: what it has found out beside the tasks, such as why the job would be refused
 }
 
 // KeyComponent is a field of cache keys, with the value it had in those of the job compared with.

@@ -17,7 +17,8 @@ import (
 
 // DryRun implements mr.Jobs.
 func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, err error) {
-	spec.Overwrite = true // nothing is written
+	overwrite := spec.Overwrite
+	spec.Overwrite = true // nothing is written: what is in the way is told, and no more
 	j, err := e.prepare(ctx, spec)
 	if err != nil {
 		return x, err
@@ -26,8 +27,10 @@ func (e *Engine) DryRun(ctx context.Context, spec mr.Spec) (x mr.Explanation, er
 	if err != nil {
 		return x, err
 	}
-	for _, lie := range p.lies {
-		e.log.Warn(lie)
+	x.Notes = p.lies
+	j.rec.Spec.Overwrite = overwrite
+	if err := e.mayWrite(j); err != nil {
+		x.Notes = append(x.Notes, "as it stands, the job would not run: "+err.Error())
 	}
 	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
 	var rs rows

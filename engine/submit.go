@@ -56,19 +56,10 @@ func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 // record makes a job whose output folder is reserved durable. That the folder may be written is
 // looked at again: another job may have made it while this one was being prepared.
 func (e *Engine) record(j *job) error {
-	if err := checkOutput(j.rec.Spec.Output, j.rec.Spec.Overwrite); err != nil {
+	if err := e.mayWrite(j); err != nil {
 		return err
 	}
-	_, err := os.Lstat(j.rec.Spec.Output)
-	if j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist); j.rec.MadeOutput {
-		err = checkPlace(j.rec.Spec.Output, e.o.Store.Dir())
-	} else {
-		err = checkReplaced(j.rec.Spec.Output, e.o.Store.Dir(), j.files)
-	}
-	if err != nil {
-		return err
-	}
-	err = e.o.Store.Update(func(tx *store.Tx) error {
+	err := e.o.Store.Update(func(tx *store.Tx) error {
 		if err := failpoint.Hit("engine/submit-recording"); err != nil {
 			return err
 		}
@@ -81,6 +72,19 @@ func (e *Engine) record(j *job) error {
 		return mr.Errorf(mr.KindOf(err), "recording the submission: %w", err)
 	}
 	return nil
+}
+
+// mayWrite refuses an output folder that the job may not make, or replace, and notes which of the two it is to do.
+func (e *Engine) mayWrite(j *job) error {
+	out := j.rec.Spec.Output
+	if err := checkOutput(out, j.rec.Spec.Overwrite); err != nil {
+		return err
+	}
+	_, err := os.Lstat(out)
+	if j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist); j.rec.MadeOutput {
+		return checkPlace(out, e.o.Store.Dir())
+	}
+	return checkReplaced(out, e.o.Store.Dir(), j.files)
 }
 
 // reserve makes sure that no two live jobs write the same output folder, by whatever paths, and that none

@@ -144,7 +144,8 @@ func explanationToWire(e mr.Explanation) ExplainReply {
 		Rows: each(e.Rows, func(r mr.ExplainRow) ExplainRow {
 			return ExplainRow{Phase: r.Phase, State: string(r.State), Reason: r.Reason, Tasks: r.Tasks, Examples: r.Examples}
 		}),
-		Keys: each(e.Keys, func(k mr.KeyComponent) KeyComponent { return KeyComponent(k) }),
+		Keys:  each(e.Keys, func(k mr.KeyComponent) KeyComponent { return KeyComponent(k) }),
+		Notes: e.Notes,
 	}
 }
 
@@ -154,7 +155,8 @@ func explanationFromWire(w ExplainReply) mr.Explanation {
 		Rows: each(w.Rows, func(r ExplainRow) mr.ExplainRow {
 			return mr.ExplainRow{Phase: r.Phase, State: mr.State(r.State), Reason: r.Reason, Tasks: r.Tasks, Examples: r.Examples}
 		}),
-		Keys: each(w.Keys, func(k KeyComponent) mr.KeyComponent { return mr.KeyComponent(k) }),
+		Keys:  each(w.Keys, func(k KeyComponent) mr.KeyComponent { return mr.KeyComponent(k) }),
+		Notes: w.Notes,
 	}
 }
 

@@ -256,6 +256,8 @@ type ExplainReply struct {
 	Vs   string         `json:"vs"`
 	Rows []ExplainRow   `json:"rows"`
 	Keys []KeyComponent `json:"keys"`
+
+	Notes []string `json:"notes"`
 }
 
 // LineageNode is mr.LineageNode.

@@ -47,6 +47,8 @@ type explanationJSON struct {
 	Vs   mr.JobID     `json:"vs"`
 	Rows []reasonJSON `json:"rows"`
 	Keys []keyJSON    `json:"keys"`
+
+	Notes []string `json:"notes"`
 }
 
 type reasonJSON struct {
@@ -66,7 +68,7 @@ type keyJSON struct {
 
 func (a *app) printExplanation(e mr.Explanation) error {
 	if a.json {
-		out := explanationJSON{Job: e.Job, Vs: e.Vs, Rows: []reasonJSON{}, Keys: []keyJSON{}}
+		out := explanationJSON{Job: e.Job, Vs: e.Vs, Rows: []reasonJSON{}, Keys: []keyJSON{}, Notes: append([]string{}, e.Notes...)}
 		for _, r := range e.Rows {
 			out.Rows = append(out.Rows, reasonJSON{r.Phase, r.State, r.Reason, r.Tasks, append([]string{}, r.Examples...)})
 		}
@@ -74,6 +76,9 @@ func (a *app) printExplanation(e mr.Explanation) error {
 			out.Keys = append(out.Keys, keyJSON(k))
 		}
 		return printJSON(a.out, out)
+	}
+	for _, n := range e.Notes {
+		a.say("%s", n)
 	}
 	t := table{head: []string{"PHASE", ">TASKS", "STATE", "REASON", "EXAMPLE"}}
 	for _, r := range e.Rows {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,6 +140,36 @@ func TestRelativePathsAreRefused(t *testing.T) {
 	} {
 		if id, err := n.Jobs().Submit(t.Context(), "sub", spec); !errors.Is(err, mr.ErrUsage) {
 			t.Errorf("%v to %q is job %q (%v)", spec.Inputs, spec.Output, id, err)
+		}
+	}
+}
+
+// A dry run tells why the job would be refused, besides what it would run.
+func TestDryRunTellsWhatIsInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte("b a b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	spec := mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: filepath.Join(dir, "out")}
+	if s := runJob(t, n, spec); s.State != mr.Succeeded {
+		t.Fatalf("%s: %s", s.State, s.Error)
+	}
+	for _, c := range []struct {
+		output    string
+		overwrite bool
+		want      string
+	}{
+		{"out", false, "--overwrite"}, {"out", true, ""}, {"new", false, ""},
+		{"store", true, "the store"}, {"store/out", false, "the store"}, {".", true, "the store"},
+	} {
+		spec.Output, spec.Overwrite = filepath.Join(dir, c.output), c.overwrite
+		x, err := n.Jobs().DryRun(t.Context(), spec)
+		notes := strings.Join(x.Notes, "\n")
+		if err != nil || len(x.Rows) == 0 || (c.want == "") != (notes == "") || !strings.Contains(notes, c.want) {
+			t.Errorf("%s, --overwrite=%t: %d rows, and notes %q (%v)", c.output, c.overwrite, len(x.Rows), notes, err)
 		}
 	}
 }
