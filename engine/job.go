@@ -45,6 +45,7 @@ type record struct {
 	Ranges      []rangeRecord
 	Base        mr.JobID `json:",omitempty"` // the job that it follows: see base.go
 	MadeOutput  bool     // the output folder is the job's own creation
+	MadeTop     string   `json:",omitempty"` // the topmost folder that is: one above the output, or itself; "": itself
 	Moved       bool     `json:",omitempty"` // an earlier life has begun to publish: the job's parts may be there
 
 	// What the job has come to, written when it ends (and at phase changes).

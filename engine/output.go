@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -306,6 +307,10 @@ func (l *loop) finish(a actFinish) {
 	}
 	rec, endPlanning := j.rec, j.endPlanning
 	moved := rec.MadeOutput && (j.endPublishing != nil || rec.Moved)
+	top := rec.Spec.Output
+	for dir := top; below(dir, cmp.Or(rec.MadeTop, top)) && !l.writesBelow(dir, j); dir = filepath.Dir(dir) {
+		top = dir
+	}
 	l.e.spawn(func() {
 		if endPlanning != nil { // or it would make the folder that is removed here
 			endPlanning()
@@ -322,10 +327,23 @@ func (l *loop) finish(a actFinish) {
 			os.Remove(filepath.Join(rec.Spec.Output, manifestName))  //nolint:errcheck // likewise
 		}
 		if rec.MadeOutput {
-			syscall.Rmdir(rec.Spec.Output) //nolint:errcheck // only if it is empty, as it should be, and not if it is a file by now
+			for dir := rec.Spec.Output; below(dir, top); dir = filepath.Dir(dir) {
+				syscall.Rmdir(dir) //nolint:errcheck // only if it is empty, as it should be, and not if it is a file by now
+			}
 		}
 		l.e.post(evFinished{a.job})
 	})
+}
+
+// writesBelow reports whether a job beside j has its output in a folder, or is about to make it there.
+func (l *loop) writesBelow(dir string, j *job) bool {
+	dir = resolve(dir)
+	for place := range l.outputs {
+		if place != j.place && below(place, dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // writeDurably writes a small file whole: under another name first, then renamed.

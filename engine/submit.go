@@ -74,7 +74,8 @@ func (e *Engine) record(j *job) error {
 	return nil
 }
 
-// mayWrite refuses an output folder that the job may not make, or replace, and notes which of the two it is to do.
+// mayWrite refuses an output folder that the job may not make, or replace, and notes which of the two it is to do,
+// and what else it is to make.
 func (e *Engine) mayWrite(j *job) error {
 	out := j.rec.Spec.Output
 	if err := checkOutput(out, j.rec.Spec.Overwrite); err != nil {
@@ -82,6 +83,9 @@ func (e *Engine) mayWrite(j *job) error {
 	}
 	_, err := os.Lstat(out)
 	if j.rec.MadeOutput = errors.Is(err, fs.ErrNotExist); j.rec.MadeOutput {
+		for dir := out; !exists(dir); dir = filepath.Dir(dir) {
+			j.rec.MadeTop = dir
+		}
 		return checkPlace(out, e.o.Store.Dir())
 	}
 	return checkReplaced(out, e.o.Store.Dir(), j.files)

@@ -124,6 +124,30 @@ func TestKilledWhilePlanned(t *testing.T) {
 	}
 }
 
+// A job that comes to nothing leaves none of the folders that were made for its output, and others' alone.
+func TestFoldersOfAFailedJob(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := errors.Join(os.WriteFile(in, []byte("too long\n"), 0o600), os.MkdirAll(filepath.Join(dir, "was/there"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	for out, left := range map[string]string{"new/er/out": ".", "was/there/out": "was/there", "was/new/out": "was", "out": "."} {
+		spec := mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: filepath.Join(dir, out), RecordLimit: 2}
+		if s := runJob(t, n, spec); s.State != mr.FailedJob {
+			t.Fatalf("it is %s", s.State)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, left)); err != nil {
+			t.Error(err)
+		}
+		next, _, _ := strings.Cut(strings.TrimPrefix(out, left+"/"), "/")
+		if _, err := os.Lstat(filepath.Join(dir, left, next)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s, after a job that failed: %v", filepath.Join(left, next), err)
+		}
+	}
+}
+
 // A path that is relative would be looked for wherever the daemon was started.
 func TestRelativePathsAreRefused(t *testing.T) {
 	dir := t.TempDir()
