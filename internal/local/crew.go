@@ -107,7 +107,7 @@ func (n *Node) Crew() rpcsvc.Crew {
 // Join implements rpcsvc.Crew. Of two processes under one name the one that was started
 // later stays: of one host, whose clock can tell while both are there; of two, whose clocks need
 // not agree, the one that joined later for the first time. A process that had to go doesn't come back.
-func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinReply, err error) {
+func (c *crew) Join(ctx context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinReply, err error) {
 	switch {
 	case req.Slots < 1:
 		return rep, mr.Errorf(mr.Usage, "worker %q needs room for one task at least", req.Name)
@@ -128,7 +128,7 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.byName[req.Name]; old != nil {
-		earlier := old.req.Incarnation > req.Incarnation && old.req.Host == req.Host && c.seats[old.id] != nil
+		earlier := old.req.Incarnation > req.Incarnation && old.req.Host == req.Host && c.seats[old.id] != nil && !c.silent(ctx, old)
 		s.past = old.past
 		switch {
 		case earlier || slices.Contains(old.past, req.Incarnation):
@@ -142,6 +142,18 @@ func (c *crew) Join(_ context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.JoinR
 	}
 	c.byName[req.Name], c.seats[s.id] = s, s
 	return rpcsvc.JoinReply{Seat: s.id, Lease: int64(c.lease), Silence: int64(c.silence), Epoch: c.n.store.Epoch()}, nil
+}
+
+// vouched is for how long a sign of life, of which there is one every half second, tells that a process is there.
+const vouched = 2 * time.Second
+
+// silent reports whether the process of a seat has given no sign of life of late: its host may have gone without
+// a word, and be up again with its clock behind, long before TCP gives the connection up.
+func (c *crew) silent(ctx context.Context, s *seat) bool {
+	list, err := c.n.engine.Workers(ctx)
+	return err == nil && slices.ContainsFunc(list, func(w mr.Worker) bool {
+		return w.Name == s.req.Name && w.Host == s.req.Host && w.PID == s.req.PID && w.Silent > vouched
+	})
 }
 
 // nameMost is how many bytes a worker's name may have. Names are columns of tables and words of logs.

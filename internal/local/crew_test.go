@@ -154,6 +154,75 @@ func TestMemoryOfWorkers(t *testing.T) {
 	}
 }
 
+// mute is a worker that gives signs of life until its host has gone.
+type mute struct {
+	orders
+	gone, over chan struct{}
+}
+
+func (m mute) Beat(*plan.Beat, *plan.Alive) error {
+	select {
+	case <-m.gone:
+		<-m.over
+	default:
+	}
+	return nil
+}
+
+// A host that has gone without a word, and is up again with its clock behind, is not refused in favour of its own
+// earlier life, whose connection nobody has given up yet.
+func TestRestartedHost(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, t.TempDir())
+	defer n.Close(t.Context()) //nolint:errcheck // nothing was stored
+	join := func(started int64) (rpcsvc.JoinReply, error) {
+		return n.Crew().Join(t.Context(), rpcsvc.JoinRequest{Name: "w", Host: "a", PID: 7, Incarnation: started, Slots: 1, Version: "v1", Platform: Platform()})
+	}
+	silent := func() time.Duration {
+		list, err := n.Jobs().(mr.Fleet).Workers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) < 2 {
+			return -1
+		}
+		return list[1].Silent
+	}
+	rep, err := join(5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, there := net.Pipe()
+	worker, srv, ended := mute{make(orders, 8), make(chan struct{}), make(chan struct{})}, rpc.NewServer(), make(chan struct{})
+	if err := srv.RegisterName("Worker", worker); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		srv.ServeConn(there)
+		close(ended)
+	}()
+	left := make(chan struct{})
+	go func() {
+		n.Crew().Work(t.Context(), rep.Seat, rpc.NewClient(here), ended)
+		close(left)
+	}()
+	for silent() < 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := join(1000); !errors.Is(err, mr.ErrRefused) {
+		t.Errorf("beside a later process that is there: %v", err)
+	}
+	for close(worker.gone); silent() <= vouched; {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := join(1000); err != nil {
+		t.Errorf("after its earlier life fell silent: %v", err)
+	}
+	here.Close()       //nolint:errcheck // it is closed, as a rule
+	close(worker.over) // net/rpc's server waits for its calls
+	<-left
+}
+
 // Programs of one version may be many: of those that were built from what nobody has committed, only the very
 // same works for a daemon.
 func TestBuildsOfOneVersion(t *testing.T) {
