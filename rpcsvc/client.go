@@ -188,7 +188,7 @@ func pause(attempt int) time.Duration {
 // invoke makes a call, again and again while the daemon is away. Each attempt has a
 // Reply of its own: net/rpc may write to it after the caller gave up.
 func invoke[Rep any](ctx context.Context, c *Client, method string, args any) (*Rep, error) {
-	started := time.Now()
+	var away time.Time // since then; that a call took long before is no part of it
 	for attempt := 0; ; attempt++ {
 		if ctx.Err() != nil {
 			return nil, c.interrupted(ctx, method)
@@ -198,7 +198,10 @@ func invoke[Rep any](ctx context.Context, c *Client, method string, args any) (*
 		if err == nil {
 			return rep, nil
 		}
-		if !again(err) || time.Since(started) >= c.o.RetryFor {
+		if away.IsZero() {
+			away = time.Now()
+		}
+		if !again(err) || time.Since(away) >= c.o.RetryFor {
 			return nil, err
 		}
 		select {

@@ -126,6 +126,29 @@ func TestDaemonKilledWhileConnecting(t *testing.T) {
 	}
 }
 
+// What counts for RetryFor is how long the daemon has been away, and not how long the call took before it went.
+func TestLongCallIsMadeAgain(t *testing.T) {
+	const patience = 100 * time.Millisecond
+	jobs := newFakeJobs()
+	s, addr := start(t, jobs, ServerOptions{})
+	calls := 0
+	jobs.hook = func(context.Context, string) error {
+		if calls++; calls > 1 {
+			return nil
+		}
+		time.Sleep(2 * patience)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.close()
+		}
+		return nil
+	}
+	if _, err := connect(t, addr, ClientOptions{RetryFor: patience}).CacheStats(t.Context()); err != nil || calls != 2 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
 // One that listens and hangs up has its reasons, and they are not that it ended.
 func TestDaemonHangsUp(t *testing.T) {
 	l, err := net.Listen("unix", t.TempDir()+"/s")

@@ -22,7 +22,8 @@ type slowJob struct {
 	away    time.Duration // from start: nothing answers
 	mu      sync.Mutex
 	killed  bool
-	deaf    bool // Kill fails
+	deaf    bool          // Kill fails
+	hangs   time.Duration // the first Wait, whose connection breaks then
 	submits map[mr.SubmitID]int
 }
 
@@ -61,6 +62,11 @@ func (j *slowJob) Status(context.Context, mr.JobID) (mr.Status, error) {
 }
 
 func (j *slowJob) Wait(ctx context.Context, job mr.JobID, _ uint64) (mr.Status, error) {
+	if hangs := j.hangs; hangs > 0 {
+		j.hangs = 0
+		sleep(ctx, hangs)
+		return mr.Status{}, mr.Errorf(mr.Unreachable, "the connection broke")
+	}
 	sleep(ctx, 70*time.Millisecond)
 	if ctx.Err() != nil {
 		return mr.Status{}, ctx.Err()
@@ -162,6 +168,15 @@ func TestFollowOutlivesADaemon(t *testing.T) {
 	following(t, &slowJob{runs: 15 * time.Second, away: time.Hour}, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {
 		if _, err := a.follow(t.Context(), s, fakeJob, leaveJob); !errors.Is(err, mr.ErrUnreachable) {
 			t.Errorf("a daemon that stays away: %v", err)
+		}
+	})
+}
+
+// A connection that breaks after a long time is made anew: the daemon has been away from then on.
+func TestFollowOutlivesALongCall(t *testing.T) {
+	following(t, &slowJob{runs: 10 * time.Minute, hangs: 2 * retryFor}, func(t *testing.T, a *app, s *session, _ *bytes.Buffer) {
+		if status, err := a.follow(t.Context(), s, fakeJob, leaveJob); err != nil || status.State != mr.Succeeded {
+			t.Errorf("got %v, %v", status.State, err)
 		}
 	})
 }

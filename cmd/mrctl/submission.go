@@ -46,13 +46,16 @@ func (a *app) submit(ctx context.Context, s *session, id mr.SubmitID, spec mr.Sp
 // once, when it takes long.
 func retry(ctx context.Context, s *session, tell func(string), f func() error) error {
 	pause := 50 * time.Millisecond
-	start := time.Now()
+	var away time.Time // since then; that a call took long before is no part of it
 	for told := false; ; {
 		err := f()
-		if err == nil || s.daemon == "" || !errors.Is(err, mr.ErrUnreachable) || time.Since(start) > retryFor {
+		if away.IsZero() {
+			away = time.Now()
+		}
+		if err == nil || s.daemon == "" || !errors.Is(err, mr.ErrUnreachable) || time.Since(away) > retryFor {
 			return err
 		}
-		if !told && time.Since(start) > time.Second {
+		if !told && time.Since(away) > time.Second {
 			tell(fmt.Sprintf("the daemon does not answer (%v); trying again for %v", err, retryFor))
 			told = true
 		}
