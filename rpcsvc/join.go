@@ -137,18 +137,8 @@ type afterConn struct {
 	c *conn
 }
 
-func (a *afterConn) Read(p []byte) (int, error) { return a.c.br.Read(p) }
-
-func (a *afterConn) Write(p []byte) (int, error) {
-	if err := a.Conn.SetWriteDeadline(time.Now().Add(a.c.srv.o.WriteTime)); err != nil {
-		return 0, err
-	}
-	n, err := a.Conn.Write(p)
-	if err != nil {
-		a.c.close()
-	}
-	return n, err
-}
+func (a *afterConn) Read(p []byte) (int, error)  { return a.c.br.Read(p) }
+func (a *afterConn) Write(p []byte) (int, error) { return a.c.Write(p) }
 
 // Membership is a worker's side of having joined.
 type Membership struct {

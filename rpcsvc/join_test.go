@@ -231,6 +231,37 @@ func TestStreamsTakeNoClientsPlace(t *testing.T) {
 	}
 }
 
+// A worker on a slow line gets what is long, such as the block of a huge record, in whatever time that takes.
+func TestSlowWorkerGetsLongBlocks(t *testing.T) {
+	t.Parallel()
+	crew := newFakeCrew()
+	_, addr := start(t, newFakeJobs(), ServerOptions{Crew: blocks{crew}, WriteTime: 2 * time.Second})
+	m, err := Join(t.Context(), addr, nil, JoinRequest{Name: "w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	<-crew.client
+	s, err := OpenStream(t.Context(), addr, nil, m.Seat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := io.Copy(struct{ io.Writer }{io.Discard}, slowReader{s}); n != longBlock || err != nil {
+		t.Errorf("%d bytes of %d came, %v", n, longBlock, err)
+	}
+}
+
+const longBlock = 8 << 20
+
+// blocks is a crew that writes a long block to each stream.
+type blocks struct{ *fakeCrew }
+
+func (b blocks) Stream(_ context.Context, _ uint64, conn net.Conn) error {
+	_, err := conn.Write(make([]byte, longBlock))
+	return err
+}
+
 // TestShutdownEndsWorkers: a worker's connection does not hold up a server that stops.
 func TestShutdownEndsWorkers(t *testing.T) {
 	crew, addr, s := crewServer(t)

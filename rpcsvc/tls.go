@@ -51,4 +51,5 @@ func (c *conn) leaveDeadlines() {
 	defer c.mu.Unlock()
 	c.foreign = true
 	c.nc.SetDeadline(time.Time{}) // an error means that it is closed already
+	c.writeBy = time.Time{}
 }
