@@ -21,6 +21,7 @@ import (
 //	fail       every job fails           refuse          every submission is refused
 //	flaky      the first answers of the daemon get lost
 //	crowded    a daemon takes no more connections
+//	dies       the daemon answers a submission, and nothing after it
 type fakeSystem struct{ traits string }
 
 func (f fakeSystem) is(word string) bool { return strings.Contains(" "+f.traits+" ", " "+word+" ") }
@@ -146,6 +147,9 @@ func (f *fakeJobs) Submit(_ context.Context, id mr.SubmitID, spec mr.Spec) (mr.J
 func (f *fakeJobs) Status(_ context.Context, job mr.JobID) (mr.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.sys.is("dies") {
+		return mr.Status{}, mr.Errorf(mr.Unreachable, "the connection broke")
+	}
 	if job != fakeJob && job != otherJob {
 		return mr.Status{}, mr.Errorf(mr.NotFound, "there is no job %s on record", job)
 	}

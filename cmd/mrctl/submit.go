@@ -62,7 +62,7 @@ func (a *app) submitJob(cmd *cobra.Command, args []string, r *request) error {
 		case a.json:
 			status, err := s.Status(ctx, job)
 			if err != nil {
-				return err
+				return a.stillOnRecord(err, s, job)
 			}
 			return printJSON(a.out, toJSON(status))
 		default:
