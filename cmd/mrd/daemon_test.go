@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +21,34 @@ import (
 	"github.com/mrd-io/mr/internal/where"
 	"github.com/mrd-io/mr/rpcsvc"
 )
+
+// With MRD_MAIN set the test's program is mrd.
+func TestMain(m *testing.M) {
+	if os.Getenv("MRD_MAIN") != "" {
+		os.Exit(mainStatus())
+	}
+	os.Exit(m.Run())
+}
+
+// A daemon outlives whoever reads its log, as in mrd 2>&1 | tee log.
+func TestNobodyReadsTheLog(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mrd := exec.Command(os.Args[0], "--store", socketDir(t))
+	mrd.Env, mrd.Stderr = append(os.Environ(), "MRD_MAIN=1"), w
+	if err := mrd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	_, err = bufio.NewReader(r).ReadString('\n') // it serves
+	r.Close()
+	if err := errors.Join(err, mrd.Process.Signal(syscall.SIGTERM), mrd.Wait()); err != nil {
+		t.Error(err)
+	}
+}
 
 // noJobs has the methods of mr.Jobs that no test here calls.
 type noJobs struct{ mr.Jobs }

@@ -20,6 +20,7 @@ func mainStatus() int {
 	defer stop()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // who reads the log may go, and the jobs go on
 	go func() {
 		<-signals
 		stop()
