@@ -19,6 +19,7 @@ type app struct {
 	out                      io.Writer
 	err                      *notes
 	outTerminal, errTerminal bool
+	errBar                   bool       // stderr has room for a bar: some terminals, such as serial lines, don't say how large they are
 	outWidth                 func() int // columns, of a terminal
 	env                      func(string) string
 	dir                      string // what relative paths are relative to

@@ -39,9 +39,11 @@ func mainStatus(sys system) int {
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
 	}
+	_, height, err := term.GetSize(int(os.Stderr.Fd()))
+	a.errBar = a.errTerminal && err == nil && height > 0
 	a.outWidth = func() int {
 		width, _, err := term.GetSize(int(os.Stdout.Fd()))
-		if err != nil {
+		if err != nil || width <= 0 {
 			return 80
 		}
 		return width

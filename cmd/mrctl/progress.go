@@ -20,7 +20,7 @@ func (a *app) newProgress() progress {
 	switch {
 	case a.quiet:
 		return noProgress{a.err}
-	case a.errTerminal:
+	case a.errBar:
 		return newBarProgress(a.err, a.env("NO_COLOR") == "")
 	default:
 		return &lineProgress{w: a.err, start: time.Now()}
