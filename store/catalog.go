@@ -190,12 +190,22 @@ func (s *Store) inPlace() error {
 	return err
 }
 
+// There reports whether a store, or what is left of one, is in dir, or may be in what can't be looked at.
+func There(dir string) bool {
+	for _, name := range []string{catalogName, snapshotName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	vols, _ := fs.Glob(os.DirFS(dir), volumesName+"/*.db") // fails for no such pattern
+	return len(vols) > 0
+}
+
 // openCatalog opens the catalog, verifies its version, and begins the next epoch.
 func (s *Store) openCatalog() error {
 	_, err := os.Lstat(s.catalogPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		vols, _ := fs.Glob(os.DirFS(s.dir), volumesName+"/*.db") // fails for no such pattern
-		if _, snapshot := os.Lstat(filepath.Join(s.dir, snapshotName)); snapshot == nil || len(vols) > 0 {
+		if There(s.dir) {
 			return s.catalogDamaged(errors.New("the file is missing"))
 		}
 		if s.o.ReadOnly {

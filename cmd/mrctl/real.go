@@ -9,6 +9,7 @@ import (
 	"github.com/mrd-io/mr/builtin"
 	"github.com/mrd-io/mr/internal/local"
 	"github.com/mrd-io/mr/rpcsvc"
+	"github.com/mrd-io/mr/store"
 )
 
 // realSystem is the system outside of tests.
@@ -45,6 +46,9 @@ func clientOptions(keys string) (rpcsvc.ClientOptions, error) {
 }
 
 func (s realSystem) Open(dir string, o nodeOptions) (node, error) {
+	if !o.Make && !store.There(dir) {
+		return nil, noStore(dir)
+	}
 	if !o.ReadOnly && s.getenv("GOMAXPROCS") == "" {
 		// Two processors of the Go scheduler beyond the CPUs, as in mrd: two tasks on two of them
 		// leave none to whoever begins a write beside them, for up to their time slice of 10 ms.

@@ -46,6 +46,7 @@ type nodeOptions struct {
 	Workers  int
 	Memory   int64
 	ReadOnly bool
+	Make     bool  // a store, if there is none
 	Idle     bool  // unfinished jobs stay as they are
 	Cache    int64 // bound of the store in bytes; 0: the default
 	Logger   *slog.Logger
@@ -132,9 +133,9 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 	case r == toDaemon:
 		return nil, mr.Errorf(mr.Unreachable, "%w; start one with 'mrd --store %s', or use 'mrctl run', which needs none", dialErr, store)
 	}
-	opt.ReadOnly = r == toRead
+	opt.ReadOnly, opt.Make = r == toRead, r == toRun
 	if r != toRun && !exists(store) {
-		return nil, mr.Errorf(mr.Unreachable, "there is no store in %s; --store DIR names another, and the first 'mrctl run' makes one", store)
+		return nil, noStore(store)
 	}
 	n, err := a.system.Open(store, opt)
 	if err == nil {
@@ -158,6 +159,10 @@ func (a *app) open(ctx context.Context, r reach, opt nodeOptions) (*session, err
 		return nil, mr.Errorf(mr.Unreachable, "%w; %w", err, dialErr)
 	}
 	return nil, err
+}
+
+func noStore(dir string) error {
+	return mr.Errorf(mr.Unreachable, "there is no store in %s; --store DIR names another, and the first 'mrctl run' makes one", dir)
 }
 
 func (a *app) dial(ctx context.Context, to target) (*session, error) {

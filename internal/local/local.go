@@ -85,6 +85,9 @@ func Open(dir string, o Options) (*Node, error) {
 	if !o.ReadOnly && o.CacheSize == 0 {
 		o.CacheSize, o.onRequest = defaultCacheSize(dir), o.Idle
 	}
+	if err := checkFolder(dir); err != nil && !o.ReadOnly {
+		return nil, err
+	}
 	s, err := store.Open(dir, store.Options{ReadOnly: o.ReadOnly, Logger: o.Logger, VolumeCap: volumeCap(o.CacheSize)})
 	if err != nil {
 		return nil, err
@@ -102,6 +105,25 @@ func Open(dir string, o Options) (*Node, error) {
 	}
 	go n.keepSnapshots()
 	return n, nil
+}
+
+// checkFolder refuses a folder that is no store, and has what is another's where a store clears away what
+// it takes for its own.
+func checkFolder(dir string) error {
+	if store.There(dir) {
+		return nil
+	}
+	for _, name := range []string{"tmp", "bin"} {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err != nil {
+			continue // what can't be looked at can't be cleared either
+		}
+		if left, err := os.ReadDir(path); err != nil || len(left) > 0 || !info.IsDir() {
+			return mr.Errorf(mr.Refused, "%s is no store, and its %s is another's, of which a store would clear what it takes for its own; choose another --store", dir, name)
+		}
+	}
+	return nil
 }
 
 // untouched is memory that nobody writes to, so that it is none in use. But the collector counts it

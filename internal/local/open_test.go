@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -35,4 +36,31 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+}
+
+// A folder that is no store, and has folders of the names of those that a store clears, is left as it is.
+func TestStoreInAFolderOfAnother(t *testing.T) {
+	for path, fine := range map[string]bool{
+		"tmp/notes": false, "bin/import-photos": false, "tmp": false, "src/main.go": true, "lost+found/x": true,
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time it may be a store
+			n, err := Open(dir, Options{Workers: 1, CacheSize: -1})
+			if fine != (err == nil) || !fine && !errors.Is(err, mr.ErrRefused) {
+				t.Errorf("a folder with %s: %v", path, err)
+			}
+			if err == nil {
+				err = n.Close(t.Context())
+			} else if entries, _ := os.ReadDir(dir); len(entries) > 1 {
+				t.Errorf("a folder with %s has %d entries", path, len(entries))
+			}
+			if _, gone := os.Lstat(file); gone != nil {
+				t.Error(gone)
+			}
+		}
+	}
 }
