@@ -34,9 +34,23 @@ func InitAuth(dir string, o AuthOptions) error {
 			return mr.Errorf(mr.Usage, "%q is neither the name nor the address of a host; give it without scheme, port or others beside it", host)
 		}
 	}
-	if _, err := os.Lstat(filepath.Join(dir, "ca.key")); !errors.Is(err, os.ErrNotExist) {
-		return mr.Errorf(mr.Refused, "%s holds keys already: remove it, and every copy of its folder client, or choose another folder", dir)
+	// Any of them: what signs may have been put away, and a copy of one half has no other.
+	for _, name := range []string{"ca.key", "server", "client", "server.key", "client.key"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return mr.Errorf(mr.Refused, "%s holds keys already (%s): choose another folder, or remove these and every copy of the folder client", dir, name)
+		}
 	}
+	err := writeKeys(dir, o)
+	if err != nil {
+		for _, name := range []string{"server", "client", "ca.key"} {
+			os.RemoveAll(filepath.Join(dir, name)) // what is left keeps the next attempt from being made, and says so
+		}
+	}
+	return err
+}
+
+// writeKeys writes a folder of keys in which nothing of the kind is.
+func writeKeys(dir string, o AuthOptions) error {
 	ca, err := newIssuer(o.Life)
 	if err != nil {
 		return mr.Errorf(mr.Failed, "making keys: %w", err)
@@ -56,7 +70,6 @@ func InitAuth(dir string, o AuthOptions) error {
 			}
 		}
 	}
-	// Last: while it is missing, what is there is an attempt that failed.
 	if err := writeSecret(filepath.Join(dir, "ca.key"), ca.keyPEM); err != nil {
 		return mr.Errorf(mr.Usage, "making keys: %w", err)
 	}
@@ -66,9 +79,6 @@ func InitAuth(dir string, o AuthOptions) error {
 // writeSecret writes a file that only its owner can read, in a folder like it.
 func writeSecret(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/rpc"
 	"net/rpc/jsonrpc"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -334,6 +335,15 @@ func TestAuthFiles(t *testing.T) {
 	}
 	if err := InitAuth(dir, AuthOptions{}); !errors.Is(err, mr.ErrRefused) {
 		t.Errorf("a second time: %v; want refused", err)
+	}
+	kept := filepath.Join(t.TempDir(), "kept")
+	if err := os.Rename(filepath.Join(dir, "ca.key"), kept); err != nil {
+		t.Fatal(err)
+	}
+	for what, keys := range map[string]string{"with what signs put away": dir, "of a copy for clients": filepath.Join(dir, "client"), "of the server's half": filepath.Join(dir, "server")} {
+		if err := InitAuth(keys, AuthOptions{}); !errors.Is(err, mr.ErrRefused) {
+			t.Errorf("keys %s: %v; want refused", what, err)
+		}
 	}
 	a, err := LoadServerAuth(dir)
 	if err != nil {
