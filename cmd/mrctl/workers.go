@@ -82,9 +82,9 @@ func (a *app) printWorkers(list []mr.Worker, now time.Time) error {
 		state := string(w.State)
 		switch w.State {
 		case mr.WorkerSilent:
-			state += " for " + seconds(w.Silent.Seconds())
+			state += prefixed(" for ", seconds(w.Silent.Seconds()))
 		case mr.WorkerResting:
-			state += " for " + seconds(w.Rests.Sub(now).Seconds())
+			state += prefixed(" for ", seconds(w.Rests.Sub(now).Seconds()))
 		}
 		ahead := w.Clock
 		if w.Lease > 0 && w.Bound > 0 {
@@ -121,7 +121,7 @@ func (a *app) showTimeline(ctx context.Context, s *session, job mr.JobID) error 
 		a.say("no attempt of job %s has made an output: all were cached, or none has ended", job)
 		return nil
 	}
-	return a.printTimeline(list, time.Now())
+	return a.printTimeline(list)
 }
 
 type timesJSON struct {
@@ -163,7 +163,7 @@ func (a *app) printTimelineJSON(job mr.JobID, list []mr.TaskTimes) error {
 const chartWidth = 40
 
 // printTimeline prints a table with a bar for each attempt, from the first one's beginning.
-func (a *app) printTimeline(list []mr.TaskTimes, now time.Time) error {
+func (a *app) printTimeline(list []mr.TaskTimes) error {
 	var first, last time.Time
 	for _, t := range list {
 		if !t.Known {
@@ -172,7 +172,7 @@ func (a *app) printTimeline(list []mr.TaskTimes, now time.Time) error {
 		if first.IsZero() || t.Began.Before(first) {
 			first = t.Began
 		}
-		if end := ending(t, now); end.After(last) {
+		if end := ending(t); end.After(last) {
 			last = end
 		}
 	}
@@ -187,26 +187,27 @@ func (a *app) printTimeline(list []mr.TaskTimes, now time.Time) error {
 		if most := max(t.BeganBound, t.EndedBound); most > 0 {
 			bound = "± " + boundWords(most)
 		}
-		tab.add(t.Task, t.Worker, fmt.Sprintf("+%.3f s", t.Began.Sub(first).Seconds()), bound, took, bar(t, first, last, now))
+		tab.add(t.Task, t.Worker, fmt.Sprintf("+%.3f s", t.Began.Sub(first).Seconds()), bound, took, bar(t, first, last))
 	}
 	return tab.write(a.out)
 }
 
-func ending(t mr.TaskTimes, now time.Time) time.Time {
+// ending is when an attempt has ended, or, of one that runs, the daemon's present.
+func ending(t mr.TaskTimes) time.Time {
 	if t.Ended.IsZero() {
-		return now
+		return t.Began.Add(t.Took)
 	}
 	return t.Ended
 }
 
 // bar draws an attempt: solid where it was surely running, thin where its worker's clock
 // leaves that open.
-func bar(t mr.TaskTimes, first, last, now time.Time) string {
+func bar(t mr.TaskTimes, first, last time.Time) string {
 	span := max(last.Sub(first), time.Nanosecond)
 	column := func(at time.Time) int {
 		return min(max(int(float64(at.Sub(first))/float64(span)*chartWidth), 0), chartWidth-1)
 	}
-	end := ending(t, now)
+	end := ending(t)
 	line := []rune{}
 	for i := range chartWidth {
 		switch {

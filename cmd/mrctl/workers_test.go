@@ -14,6 +14,7 @@ var crew = []mr.Worker{
 	{Name: "b", Host: "two", Slots: 9, State: mr.WorkerIdle, Joined: noon.Add(-time.Minute), Lease: time.Second, Clock: "synced", Offset: -3 * time.Millisecond, Bound: 40 * time.Microsecond},
 	{Name: "c", Host: "two", Slots: 9, State: mr.WorkerSilent, Silent: 42 * time.Second, Joined: noon.Add(-time.Minute), Lease: time.Second, Clock: "unsynced"},
 	{Name: "d", Host: "six", Slots: 1, State: mr.WorkerResting, Rests: noon.Add(8 * time.Second), Joined: noon.Add(-time.Minute), Lease: time.Second, Clock: "holdover", Offset: 5, Bound: time.Second},
+	{Name: "e", Host: "six", Slots: 1, State: mr.WorkerResting, Rests: noon.Add(-time.Millisecond), Joined: noon.Add(-time.Minute), Lease: time.Second, Clock: "synced"},
 }
 
 func TestPrintWorkers(t *testing.T) {
@@ -27,6 +28,7 @@ daemon  one   busy                      3      3  1 hour ago    its own
 b       two   idle                      0      9  1 minute ago  -3 ms ± 40 µs
 c       two   silent for 42.00 s        0      9  1 minute ago  unsynced
 d       six   resting for 8.00 s        0      1  1 minute ago  +5 ns ± 1 s, holdover
+e       six   resting                   0      1  1 minute ago  synced
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
@@ -44,7 +46,7 @@ d       six   resting for 8.00 s        0      1  1 minute ago  +5 ns ± 1 s, ho
 			Bound  *int64 `json:"clock_bound_ns"`
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got.Workers) != 4 {
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || len(got.Workers) != 5 {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 	if w := got.Workers; !w[0].Local || *w[0].Bound != 0 || *w[1].Offset != -3_000_000 || *w[1].Bound != 40_000 || w[2].Offset != nil || w[2].Bound != nil {
@@ -62,7 +64,7 @@ func TestPrintTimeline(t *testing.T) {
 		{Task: "r-00000", Worker: "daemon", State: mr.Running, Known: true, Began: at(750), Took: 250 * time.Millisecond},
 		{Task: "m-00002", Worker: "c", State: mr.Succeeded, Took: time.Second},
 	}
-	if err := a.printTimeline(list, at(1000)); err != nil {
+	if err := a.printTimeline(list); err != nil {
 		t.Fatal(err)
 	}
 	const want = `TASK     WORKER     BEGAN                      TOOK
