@@ -23,6 +23,9 @@ func (a *app) listCommand() *cobra.Command {
 				if len(jobs) == 0 && !a.json && !all {
 					a.say("no job is under way; 'mrctl list --all' shows those that ended")
 				}
+				if !a.json {
+					a.noteIdle(s, jobs...)
+				}
 				return a.printJobs(jobs, time.Now())
 			})
 		},

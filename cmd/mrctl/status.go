@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,13 +32,23 @@ func (a *app) statusCommand() *cobra.Command {
 				if a.json {
 					return printJSON(a.out, toJSON(status))
 				}
-				_, err = io.WriteString(a.out, a.statusText(status, time.Now()))
+				if _, err = io.WriteString(a.out, a.statusText(status, time.Now())); err == nil {
+					a.noteIdle(s, status)
+				}
 				return writeError(err)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&timeline, "timeline", false, "when its attempts ran, on the daemon's clock, with the bounds of the workers' clocks")
 	return cmd
+}
+
+// noteIdle says so where jobs have not ended and nobody runs them.
+func (a *app) noteIdle(s *session, jobs ...mr.Status) {
+	unended := func(j mr.Status) bool { return !j.State.Done() }
+	if s.daemon == "" && !a.quiet && slices.ContainsFunc(jobs, unended) {
+		a.say("no daemon serves the store, so nothing runs at the moment; what has not ended goes on when mrd is started")
+	}
 }
 
 func (a *app) statusText(s mr.Status, now time.Time) string {
