@@ -192,7 +192,7 @@ func boundWords(d time.Duration) string {
 // digit is the size of the n-th digit of d, and no less than a nanosecond.
 func digit(d time.Duration, n int) time.Duration {
 	step := time.Duration(1)
-	for ; d >= 10*step; step *= 10 {
+	for ; d/10 >= step; step *= 10 {
 	}
 	for ; n > 1 && step > 1; n-- {
 		step /= 10

@@ -21,9 +21,19 @@ func TestOffsetWords(t *testing.T) {
 		{0, 123456, "+0 ns ± 124 µs"},
 		{-999999999, 9, "-999.999999 ms ± 9 ns"},
 		{90 * time.Second, 1, "+90 s ± 1 ns"},
+		{1774463665123456789, 12 * time.Microsecond, "+1774463665.123457 s ± 12.3 µs"}, // of a machine that began in 1970
 	} {
 		if got := offsetWords(clock.Report{Offset: c.offset, Bound: c.bound}); got != c.want {
 			t.Errorf("%d ± %d is %q, want %q", c.offset, c.bound, got, c.want)
+		}
+	}
+}
+
+// A bound is never shown as less than it is.
+func TestBoundWords(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0 ns", 999: "999 ns", 1001: "1.01 µs", 1774463665123456789: "1780000000 s"} {
+		if got := boundWords(d); got != want {
+			t.Errorf("%d is %q, want %q", d, got, want)
 		}
 	}
 }
