@@ -52,6 +52,9 @@ func (l *loop) reason(j *job, id taskID, t *taskInfo, began time.Time) (why stri
 // whyMissed says why a task that began to be computed at began, or would now, is no hit. in is
 // the range of a reduce task.
 func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Range, began, now time.Time) (string, error) {
+	if kind == plan.Reduce && !r.Traits.Reduce {
+		return "the parts of a map-only job are written each time", nil
+	}
 	slot, key, split := t.slot, t.Key, t.split
 	same, err := lineage.GetOutput(tx, key)
 	if err != nil {

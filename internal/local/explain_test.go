@@ -414,3 +414,33 @@ func TestLineageOutlivesTheRecordsItNames(t *testing.T) {
 		}
 	}
 }
+
+// The parts of a map-only job are nobody's to be used again, whatever was written before.
+func TestExplainOfAMapOnlyJob(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte(strings.Repeat("a\nb\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := mr.Job("lines", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+		emit(line, 1)
+		return nil
+	}))
+	n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, CacheSize: -1, Builtin: func(string) (*mr.Definition, bool) { return lines, true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	for range 2 {
+		s := runJob(t, n, mr.Spec{Job: "lines", Inputs: []string{in}, SplitSize: 128, Output: filepath.Join(dir, "out"), Overwrite: true})
+		x, err := n.Jobs().Explain(t.Context(), s.Job, "")
+		if err != nil || !s.MapOnly || len(x.Rows) == 0 {
+			t.Fatalf("%s: %s, %v", s.State, s.Error, err)
+		}
+		for _, r := range x.Rows {
+			if r.Phase == "reduce" && !strings.Contains(r.Reason, "map-only") {
+				t.Errorf("%d tasks: %s", r.Tasks, r.Reason)
+			}
+		}
+	}
+}
