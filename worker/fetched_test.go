@@ -30,12 +30,13 @@ func TestFetchedAreGivenUp(t *testing.T) {
 		}
 	}
 	first := fetch(0)
-	for _, name := range []string{"fetch-old", "fetch-now", "notes"} { // of a process that was killed, of another one, somebody's
+	for _, name := range []string{".mr-fetch-old", ".mr-fetch-now", "fetch-mail"} { // of a process that was killed, of another one, somebody's
 		if err := os.WriteFile(filepath.Join(f.Dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	age(filepath.Join(f.Dir, "fetch-old"), long)
+	age(filepath.Join(f.Dir, ".mr-fetch-old"), long)
+	age(filepath.Join(f.Dir, "fetch-mail"), long)
 	var paths []string
 	for i := range 10 {
 		paths = append(paths, fetch(i+1))
@@ -53,7 +54,7 @@ func TestFetchedAreGivenUp(t *testing.T) {
 	for _, e := range entries {
 		there[e.Name()] = true
 	}
-	if len(there) != 5 || !there[filepath.Base(first)] || !there["fetch-now"] || !there["notes"] {
+	if len(there) != 5 || !there[filepath.Base(first)] || !there[".mr-fetch-now"] || !there["fetch-mail"] {
 		t.Errorf("there are %v", entries)
 	}
 }

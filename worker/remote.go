@@ -426,8 +426,8 @@ func (p *remotePart) Discard() {
 	p.end(broken)
 }
 
-// halfFetched matches the names of job binaries that are being fetched.
-const halfFetched = "fetch-*"
+// halfFetched matches the names of job binaries that are being fetched, and of nothing that may be in the bin of somebody else.
+const halfFetched = ".mr-fetch-*"
 
 // Fetch brings a job binary into the folder dir, under its digest, unless it is there.
 func (r *Remote) Fetch(dir string, digest mr.Digest) (path string, err error) {

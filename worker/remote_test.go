@@ -327,7 +327,7 @@ func TestFetch(t *testing.T) {
 	if _, err := c.remote.Fetch(dir, mr.Digest{9}); err == nil || !strings.Contains(err.Error(), "it came as") {
 		t.Errorf("another binary was taken: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "fetch-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, ".mr-fetch-*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
 }
