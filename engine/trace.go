@@ -222,6 +222,9 @@ func (e *Engine) searchTask(ctx context.Context, o *origin, i int, q *plan.Searc
 
 // Rerun implements mr.Tracer.
 func (e *Engine) Rerun(ctx context.Context, output string, n int) (list []mr.RerunTask, err error) {
+	if n < 0 {
+		return nil, mr.Errorf(mr.Usage, "%d map tasks cannot be executed again: the number cannot be negative", n)
+	}
 	o, err := e.originOf(output)
 	if err != nil {
 		return nil, err

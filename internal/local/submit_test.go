@@ -148,6 +148,23 @@ func TestFoldersOfAFailedJob(t *testing.T) {
 	}
 }
 
+// A client's number of tasks need not be one.
+func TestRerunOfLessThanNothing(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte("a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	s := runJob(t, n, mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: filepath.Join(dir, "out")})
+	for tasks, want := range map[int]error{-1: mr.ErrUsage, 0: nil, 7: nil} {
+		if _, err := n.Jobs().(mr.Tracer).Rerun(t.Context(), s.Output, tasks); !errors.Is(err, want) {
+			t.Errorf("%d tasks: %v", tasks, err)
+		}
+	}
+}
+
 // A path that is relative would be looked for wherever the daemon was started.
 func TestRelativePathsAreRefused(t *testing.T) {
 	dir := t.TempDir()
