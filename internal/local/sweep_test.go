@@ -63,6 +63,16 @@ func TestHalfCopiedBinariesGo(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Join(t.TempDir(), "a[b]c", "bin")
 	half, whole := filepath.Join(bin, "import-1"), filepath.Join(bin, "whole")
+	cycle := func() {
+		n, err := Open(filepath.Dir(bin), Options{Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle() // what is there before becomes no store
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -71,13 +81,7 @@ func TestHalfCopiedBinariesGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := Open(filepath.Dir(bin), Options{Workers: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	cycle()
 	if _, err := os.Lstat(half); err == nil {
 		t.Error("a binary that was half copied is left")
 	}
