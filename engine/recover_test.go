@@ -174,19 +174,48 @@ func TestEveryFlippedBitOfAJobIsFound(t *testing.T) {
 	}
 }
 
-// A volume that can't be read for now fails the job whose map outputs are in it. The engine starts.
-func TestUnreadableVolumeEndsOneJob(t *testing.T) {
+// A volume that can't be read for now doesn't keep the engine from starting. The job whose map outputs are in it goes
+// on when it can be read again, and fails if that takes long.
+func TestUnreadableVolume(t *testing.T) {
+	t.Run("for a moment", func(t *testing.T) {
+		s, r, mend := unreadable(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		e, ran := New(Options{Store: s}), make(chan error, 1)
+		go func() { ran <- e.Run(ctx) }()
+		status, err := e.Status(ctx, r.ID)
+		for ; err == nil && status.Phase != "shuffle"; status, err = e.Wait(ctx, r.ID, status.Version) {
+		}
+		err = errors.Join(err, mend())
+		for ; err == nil && status.Phase == "shuffle"; status, err = e.Wait(ctx, r.ID, status.Version) {
+		}
+		e.Drain()
+		if err := errors.Join(err, <-ran); err != nil || status.Phase != "reduce" {
+			t.Errorf("the job is %s (%s), in phase %s; %v", status.State, status.Error, status.Phase, err)
+		}
+	})
+	t.Run("for long", func(t *testing.T) {
+		s, r, _ := unreadable(t)
+		if end := goesOn(t, s, r.ID); end.State != mr.FailedJob || !strings.Contains(end.Error, "reading the index") {
+			t.Errorf("the job is %s (%s)", end.State, end.Error)
+		}
+	})
+}
+
+// unreadable puts a job on record whose volume can't be read before it is mended.
+func unreadable(t *testing.T) (s *store.Store, r *record, mend func() error) {
+	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(dir, store.Options{InlineLimit: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := underWay(t, s)
+	r = underWay(t, s)
 	r.Cut = true
 	err = errors.Join(s.Update(func(tx *store.Tx) error { return putJob(tx, r) }), s.Close())
 	volumes, _ := filepath.Glob(filepath.Join(dir, "volumes", "*"))
 	for _, path := range volumes { // links to themselves
-		err = errors.Join(err, os.Remove(path), os.Symlink(path, path))
+		err = errors.Join(err, os.Rename(path, path+".away"), os.Symlink(path, path))
 	}
 	if err != nil || len(volumes) == 0 {
 		t.Fatal(volumes, err)
@@ -194,9 +223,12 @@ func TestUnreadableVolumeEndsOneJob(t *testing.T) {
 	if s, err = store.Open(dir, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the test is over
-	if end := goesOn(t, s, r.ID); end.State != mr.FailedJob || !strings.Contains(end.Error, "reading the index") {
-		t.Errorf("the job is %s (%s)", end.State, end.Error)
+	t.Cleanup(func() { s.Close() }) //nolint:errcheck // the test is over
+	return s, r, func() (err error) {
+		for _, path := range volumes {
+			err = errors.Join(err, os.Rename(path+".away", path))
+		}
+		return err
 	}
 }
 

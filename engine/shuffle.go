@@ -45,6 +45,11 @@ func (l *loop) cut(id mr.JobID) {
 	made := j.mapped()
 	l.e.spawn(func() {
 		s, err := l.e.shuffle(&rec, made)
+		for n := 1; err != nil && n < maxFailures && l.e.ctx.Err() == nil; n++ { // as often as a task would be tried
+			l.e.log.Warn("the map outputs of a job cannot be read; trying again", "job", rec.ID, "err", err)
+			l.e.sleep(spaceRetry)
+			s, err = l.e.shuffle(&rec, made)
+		}
 		if err == nil {
 			err = failpoint.Hit("engine/cut")
 		}
