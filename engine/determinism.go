@@ -15,7 +15,7 @@ import (
 
 // Reuse stands on equal code making equal output of equal input. What an author's code
 // can't be kept from seeing (the clock, random numbers, the order of a Go map) is found
-// out instead: the first map or reduce task of a stage that has no verdict is executed once more,
+// out instead: the first map or reduce task that makes records, of a stage that has no verdict, is executed once more,
 // and until that has come out the same nothing of the stage is shared with other jobs;
 // and one hit in a hundred is executed again when nothing else is to do. Built-ins are
 // held to their golden outputs by this project's own tests and need no trial; nor does a
