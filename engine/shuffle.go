@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"bytes"
 	"errors"
 	"fmt"
@@ -59,6 +61,14 @@ func (l *loop) cut(id mr.JobID) {
 		}
 		l.e.request(l.e.ctx, func(l *loop) { l.shuffled(id, s) }) //nolint:errcheck // stopped: cut again in the next life
 	})
+}
+
+// sleep waits, unless the engine is stopped.
+func (e *Engine) sleep(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-e.ctx.Done():
+	}
 }
 
 // mostCopies is how many parts a job may have for its copies to be small tasks: such an attempt
