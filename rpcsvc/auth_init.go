@@ -43,7 +43,7 @@ func InitAuth(dir string, o AuthOptions) error {
 	err := writeKeys(dir, o)
 	if err != nil {
 		for _, name := range []string{"server", "client", "ca.key"} {
-			os.RemoveAll(filepath.Join(dir, name)) // what is left keeps the next attempt from being made, and says so
+			os.RemoveAll(filepath.Join(dir, name)) //nolint:errcheck // what is left keeps the next attempt from being made, and says so
 		}
 	}
 	return err

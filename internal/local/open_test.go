@@ -54,7 +54,9 @@ func TestStoreInAFolderOfAnother(t *testing.T) {
 				t.Errorf("a folder with %s: %v", path, err)
 			}
 			if err == nil {
-				err = n.Close(t.Context())
+				if err := n.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
 			} else if entries, _ := os.ReadDir(dir); len(entries) > 1 {
 				t.Errorf("a folder with %s has %d entries", path, len(entries))
 			}

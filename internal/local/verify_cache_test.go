@@ -111,6 +111,9 @@ func TestNothingIsAppendedWhereVerifyingFoundDamage(t *testing.T) {
 	}
 	var bad uint32
 	files, err := filepath.Glob(filepath.Join(dir, "store", "volumes", "*.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range files {
 		b, err := os.ReadFile(path)
 		if err != nil {
