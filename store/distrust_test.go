@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -98,5 +99,30 @@ func TestAVolumeThatIsCollectedIsDistrusted(t *testing.T) {
 		if n, err := s.VolumeOf(write(t, s, data)); err != nil || used[n] {
 			t.Errorf("a run was appended to volume %d (%v)", n, err)
 		}
+	}
+}
+
+// TestADamagedVolumeTakesWhatItTakes holds that a volume to which nothing can be appended counts for
+// the bytes of its file.
+func TestADamagedVolumeTakesWhatItTakes(t *testing.T) {
+	dir := t.TempDir()
+	s := openUnchecked(t, dir, store.Options{})
+	data := blocks(1, 3, 100_000)
+	write(t, s, data)
+	closeStore(t, s)
+	path := filepath.Join(dir, "volumes", "000001.db")
+	if err := os.Truncate(path, 100_000); err != nil {
+		t.Fatal(err)
+	}
+	s = openUnchecked(t, dir, store.Options{})
+	defer closeStore(t, s)
+	before := s.DiskBytes()
+	mustRead(t, s, write(t, s, data), data)
+	volumes, _, err := s.Layout()
+	if err != nil || !volumes[1].Full || volumes[1].Bytes != 100_000 && volumes[1].Bytes != 98_304 {
+		t.Errorf("the damaged volume: %+v, %v", volumes[1], err)
+	}
+	if grown := s.DiskBytes() - before; grown < 300_000 || grown > 4<<20 {
+		t.Errorf("the store has grown by %d bytes", grown)
 	}
 }

@@ -32,11 +32,10 @@ func (s *Store) GC(ctx context.Context) (freed int64, err error) {
 			return freed, fmt.Errorf("store: collect: %w", context.Cause(ctx))
 		}
 		f := volumes[n]
-		full := f.Bytes >= s.o.VolumeCap
-		if f.Live > 0 && (f.Stuck || !full || f.Live >= f.Bytes/4) {
+		if f.Live > 0 && (f.Stuck || !f.Full || f.Live >= f.Bytes/4) {
 			continue
 		}
-		got, err := s.collect(ctx, n, full)
+		got, err := s.collect(ctx, n, f.Full)
 		freed += got
 		if err != nil {
 			return freed, err

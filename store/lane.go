@@ -285,10 +285,11 @@ func (l *lane) next() error {
 		l.cur = v
 		used, err := v.usable(s)
 		s.mu.Lock()
-		v.size = max(used, 0)
+		if err == nil {
+			v.size = used
+		}
 		if err != nil || used >= s.o.VolumeCap {
 			v.retired = true
-			v.size = max(v.size, s.o.VolumeCap)
 		}
 		ok := !v.retired
 		s.mu.Unlock()

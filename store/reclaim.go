@@ -52,6 +52,7 @@ func allocated(info os.FileInfo) int64 {
 type Footprint struct {
 	Bytes int64 // in use, garbage included
 	Live  int64 // of runs on record
+	Full  bool  // no further run goes there
 	Busy  bool  // runs are being written to it: it can't be collected now
 	Stuck bool  // it is damaged: it can't be collected while a run is live in it
 }
@@ -78,7 +79,7 @@ func (s *Store) Layout() (map[uint32]Footprint, map[RunID]uint32, error) {
 	volumes, runs := map[uint32]Footprint{}, map[RunID]uint32{}
 	s.mu.Lock()
 	for n, v := range s.volumes {
-		volumes[n] = Footprint{Bytes: v.size, Busy: v.pins > 0, Stuck: v.stuck}
+		volumes[n] = Footprint{Bytes: v.size, Full: v.retired || v.size >= s.o.VolumeCap, Busy: v.pins > 0, Stuck: v.stuck}
 	}
 	s.mu.Unlock()
 	err := s.eachRun(func(id RunID, r record) error {
