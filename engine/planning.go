@@ -153,8 +153,19 @@ func (e *Engine) makePlan(ctx context.Context, rec *record, files []input.File) 
 	return p, err
 }
 
-// planFiles cuts and looks up files. With full no stamp is believed.
+// planFiles cuts and looks up files. With full no stamp is believed. Where one has changed since they were
+// listed, as when a log is rotated, they are listed again.
 func (e *Engine) planFiles(ctx context.Context, rec *record, files []input.File, full bool) (*planning, error) {
+	p, err := e.planListed(ctx, rec, files, full)
+	for n := 1; n < maxFailures && errors.Is(err, input.ErrChanged); n++ {
+		if files, err = input.List(ctx, rec.Spec.Inputs); err == nil {
+			p, err = e.planListed(ctx, rec, files, full)
+		}
+	}
+	return p, err
+}
+
+func (e *Engine) planListed(ctx context.Context, rec *record, files []input.File, full bool) (*planning, error) {
 	p := &planning{full: full}
 	chunking, err := input.ParseChunking(rec.Spec.Chunking)
 	if err != nil {
