@@ -25,6 +25,7 @@ type JoinReply struct {
 	Lease   int64  `json:"lease"`   // ns without a sign of life after which its attempts are another's
 	Silence int64  `json:"silence"` // ns without a sign of life after which it is to end a job binary's process
 	Epoch   uint64 `json:"epoch"`
+	Machine string `json:"machine"` // the same for whoever shares the server's kernel; empty: not known
 }
 
 // StreamRequest turns its connection into a stream of a worker that has joined.

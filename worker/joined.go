@@ -45,8 +45,10 @@ func (s *Service) Close() {
 // here gives a split the stamps of this host's files, if there is reason to. A file must
 // be there and as long as the master has listed it; a copy's stamps say nothing about
 // the master's file, so the digest must not be remembered under those (moved). A file that
-// has grown meanwhile is read up to where it was planned to end.
-func here(split input.Split) (s input.Split, moved bool, err error) {
+// has grown meanwhile is read up to where it was planned to end. Of a worker that is apart, a file with
+// the device and inode of the master's is a copy all the same: fresh disks of hosts that are alike give
+// what is copied to them the same numbers.
+func here(split input.Split, apart bool) (s input.Split, moved bool, err error) {
 	s, err = split.Restamp()
 	if err != nil {
 		return split, false, err
@@ -57,7 +59,7 @@ func here(split input.Split) (s input.Split, moved bool, err error) {
 		case p.Stamp == was:
 		case p.Stamp.Size < was.Size:
 			return split, false, fmt.Errorf("%s: it has %d bytes here, and %d where the job was planned", p.Path, p.Stamp.Size, was.Size)
-		case p.Stamp.Dev == was.Dev && p.Stamp.Ino == was.Ino:
+		case !apart && p.Stamp.Dev == was.Dev && p.Stamp.Ino == was.Ino:
 			p.Stamp = was // the very same file: what has become of it is judged as always
 		default:
 			p.Stamp.Size, moved = was.Size, true

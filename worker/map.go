@@ -108,7 +108,7 @@ func (s *Service) load(a *attempt) (*input.Loaded, error) {
 	}
 	var err error
 	if s.o.Host != "" {
-		if split, a.moved, err = here(split); err != nil {
+		if split, a.moved, err = here(split, s.o.Apart); err != nil {
 			return nil, &taskFailure{kind: plan.BadInput, err: err}
 		}
 	}

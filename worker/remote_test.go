@@ -482,6 +482,17 @@ func TestFilesOfAnotherHost(t *testing.T) {
 	if known = res.Split; !res.Identified || res.Moved {
 		t.Fatalf("the very file: %+v", res)
 	}
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s.o.Apart = range []bool{false, true} {
+		switch res := try(mr.Digest{}); {
+		case s.o.Apart && (!res.Identified || !res.Moved || res.Split != known):
+			t.Errorf("a copy whose numbers are those of the file, on another machine: %+v", res)
+		case !s.o.Apart && (res.Failure.Kind != plan.UserError || !strings.Contains(res.Failure.Message, "its times moved")):
+			t.Errorf("the very file, changed since it was listed: %+v", res.Failure)
+		}
+	}
 	if err := os.Rename(path, path+".old"); err != nil { // the copy has another inode
 		t.Fatal(err)
 	}

@@ -65,6 +65,7 @@ type Options struct {
 	// Of a worker that has joined from another process.
 	Parts Parts              // where part files are written; nil: the files of this host
 	Host  string             // names this worker in failures; files may be copies of the master's
+	Apart bool               // it is on another machine than the master: numbers of devices and inodes mean nothing there
 	Clock func() plan.Moment // the master's time; nil: this process has it
 	Alive func() plan.Alive  // for Beat
 	Leave func(reason string)

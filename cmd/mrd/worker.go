@@ -281,6 +281,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 		Runs: remote, Parts: remote.Parts(), Builtin: builtin.Lookup(), TempDir: w.tmp, Cores: w.o.workers, Logger: w.log,
 		Binaries: &worker.Fetched{Children: children, Remote: remote, Dir: filepath.Join(w.o.cache, "bin")},
 		Host:     w.o.name + " (" + w.host + ")",
+		Apart:    !strings.HasPrefix(w.o.addr, "unix:") && (m.Machine == "" || m.Machine != local.Machine()),
 		Clock:    w.moment,
 		Alive: func() plan.Alive {
 			select {

@@ -69,6 +69,12 @@ func newCrew(n *Node, silence time.Duration) *crew {
 // floating-point operations on some machines and not on others.
 func Platform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
+// Machine tells machines apart, each from its start to its end; "" where that is not known.
+func Machine() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Linux has it
+	return strings.TrimSpace(string(id))
+}
+
 // Development reports whether a version is that of many programs: of those that were built outside of a repository,
 // or from a working copy that had been changed.
 func Development(version string) bool {
@@ -141,7 +147,7 @@ func (c *crew) Join(ctx context.Context, req rpcsvc.JoinRequest) (rep rpcsvc.Joi
 		}
 	}
 	c.byName[req.Name], c.seats[s.id] = s, s
-	return rpcsvc.JoinReply{Seat: s.id, Lease: int64(c.lease), Silence: int64(c.silence), Epoch: c.n.store.Epoch()}, nil
+	return rpcsvc.JoinReply{Seat: s.id, Lease: int64(c.lease), Silence: int64(c.silence), Epoch: c.n.store.Epoch(), Machine: Machine()}, nil
 }
 
 // vouched is for how long a sign of life, of which there is one every half second, tells that a process is there.
