@@ -18,8 +18,9 @@ type conn struct {
 	srv    *Server
 	nc     net.Conn // the transport; a *tls.Conn after a handshake
 	br     *bufio.Reader
-	peer   string // for the log
-	ctx    context.Context
+	peer   string          // for the log
+	life   context.Context // of the listener
+	ctx    context.Context // of the connection
 	cancel context.CancelFunc
 
 	// Owned by the reading goroutine.
@@ -43,7 +44,7 @@ type conn struct {
 }
 
 func (s *Server) newConn(ctx context.Context, nc net.Conn, peer string) *conn {
-	c := &conn{srv: s, nc: nc, peer: peer}
+	c := &conn{srv: s, nc: nc, peer: peer, life: ctx}
 	c.inFlight, c.waiting = make(chan struct{}, s.o.MaxPerConn), make(chan struct{}, pollsPerRequest*s.o.MaxPerConn)
 	c.long = make(chan struct{}, longPerConn)
 	c.ctx, c.cancel = context.WithCancel(ctx)

@@ -29,6 +29,7 @@ type Crew interface {
 	Join(ctx context.Context, w JoinRequest) (JoinReply, error)
 	// Work is given the worker's service; it returns when the worker is to go, or after
 	// gone is closed: then its connection is over, and all that it answered was delivered.
+	// ctx ends when the server stops, and not with the connection.
 	Work(ctx context.Context, seat uint64, c *rpc.Client, gone <-chan struct{})
 	// Stream serves a stream until it ends.
 	Stream(ctx context.Context, seat uint64, conn net.Conn) error
@@ -80,7 +81,9 @@ func (w *workersService) Join(req *JoinRequest, rep *JoinReply) (err error) {
 		codec.over = gone
 		client := rpc.NewClientWithCodec(codec)
 		defer client.Close() // ErrShutdown, if it is over already
-		crew.Work(c.ctx, seat, client, gone)
+		ctx, over := w.s.untilStopping(c.life)
+		defer over()
+		crew.Work(ctx, seat, client, gone)
 		return nil
 	}
 	context.AfterFunc(c.ctx, func() { crew.Leave(seat) })

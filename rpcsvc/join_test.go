@@ -187,6 +187,51 @@ func TestStoppedWorkerHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// lasting is a crew that looks whether its work goes on after its connection has ended.
+type lasting struct {
+	*fakeCrew
+	after chan error
+}
+
+func (l lasting) Work(ctx context.Context, _ uint64, c *rpc.Client, gone <-chan struct{}) {
+	l.client <- c
+	<-gone
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+	l.after <- ctx.Err()
+}
+
+// What a worker has left behind is dealt with in peace, also where the server was just writing to it when it went.
+func TestWorkOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	crew := lasting{newFakeCrew(), make(chan error, 1)}
+	s, addr := start(t, newFakeJobs(), ServerOptions{Crew: crew})
+	m, err := Join(t.Context(), addr, nil, JoinRequest{Name: "w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-crew.joined
+	c := <-crew.client
+	c.Go("Worker.Take", &JoinRequest{Name: strings.Repeat("x", 8<<20)}, &Empty{}, make(chan *rpc.Call, 1))
+	time.Sleep(50 * time.Millisecond) // it is being written
+	m.Close()
+	if err := <-crew.after; err != nil {
+		t.Errorf("the work ended with the connection: %v", err)
+	}
+	m, err = Join(t.Context(), addr, nil, JoinRequest{Name: "w"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	<-crew.client
+	go s.Shutdown(t.Context()) //nolint:errcheck // its end is what is waited for
+	if err := <-crew.after; err == nil {
+		t.Error("the work outlives the server")
+	}
+}
+
 // TestOutboxIsBounded: what waits for a peer that does not read has an end.
 func TestOutboxIsBounded(t *testing.T) {
 	here, there := net.Pipe()
