@@ -207,7 +207,7 @@ func (x *httpCodec) WriteResponse(r *rpc.Response, body any) error {
 	defer x.h.leave(r.ServiceMethod)
 	departing(body)
 	x.answered = true
-	x.reply = jsonReply{ID: x.req.ID, Result: body}
+	x.reply = jsonReply{ID: x.req.ID, Result: listed(body)}
 	if r.Error != "" {
 		kind, msg := splitKind(r.Error)
 		x.reply.Result, x.reply.Error = nil, httpError{kindNames[kind], msg}

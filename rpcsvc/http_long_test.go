@@ -29,3 +29,26 @@ func TestHTTPCallsOutliveTheirRequest(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyListsAreLists: who asks in JSON for the jobs gets a list of them, also where there is none.
+func TestEmptyListsAreLists(t *testing.T) {
+	jobs := newFakeJobs()
+	_, addr := start(t, jobs, ServerOptions{})
+	hc := httpOver(addr)
+	defer hc.CloseIdleConnections()
+	_, none := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.List","params":{}}`)
+	if list, ok := none.Result["jobs"].([]any); !ok || len(list) != 0 {
+		t.Errorf("no jobs: %v", none.Result)
+	}
+	if _, err := jobs.Submit(t.Context(), "a", mr.Spec{}); err != nil {
+		t.Fatal(err)
+	}
+	_, one := post(t, hc, "http://mr/rpc", "", `{"method":"Jobs.List","params":{}}`)
+	list, ok := one.Result["jobs"].([]any)
+	if !ok || len(list) != 1 {
+		t.Fatalf("a job: %v", one.Result)
+	}
+	if warnings, ok := list[0].(map[string]any)["warnings"].([]any); !ok || len(warnings) != 0 {
+		t.Errorf("a job without warnings: %v", list[0])
+	}
+}

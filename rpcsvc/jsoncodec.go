@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/rpc"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -24,6 +25,32 @@ type jsonReply struct {
 	ID     json.RawMessage `json:"id"`
 	Result any             `json:"result"`
 	Error  any             `json:"error"`
+}
+
+// listed is a reply in which every list is one, also where nothing is in it: in JSON that is null otherwise.
+func listed(body any) any {
+	fillLists(reflect.ValueOf(body))
+	return body
+}
+
+func fillLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		fillLists(v.Elem())
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Field(i); f.CanSet() {
+				fillLists(f)
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			fillLists(v.Index(i))
+		}
+	}
 }
 
 // into decodes params to a request. A field that the server doesn't know is an
@@ -131,7 +158,7 @@ func (j *jsonCodec) WriteResponse(r *rpc.Response, body any) error {
 		id = json.RawMessage("null")
 	}
 	departing(body)
-	reply := jsonReply{ID: id, Result: body}
+	reply := jsonReply{ID: id, Result: listed(body)}
 	if r.Error != "" {
 		reply.Result, reply.Error = nil, r.Error
 	}
