@@ -307,9 +307,9 @@ func (l *loop) finish(a actFinish) {
 	}
 	rec, endPlanning := j.rec, j.endPlanning
 	moved := rec.MadeOutput && (j.endPublishing != nil || rec.Moved)
-	top := rec.Spec.Output
-	for dir := top; below(dir, cmp.Or(rec.MadeTop, top)) && !l.writesBelow(dir, j); dir = filepath.Dir(dir) {
-		top = dir
+	top, place := rec.Spec.Output, j.place
+	for dir := top; below(dir, cmp.Or(rec.MadeTop, rec.Spec.Output)) && !l.writesBelow(place, a.job); place = filepath.Dir(place) {
+		top, dir = dir, filepath.Dir(dir)
 	}
 	l.e.spawn(func() {
 		if endPlanning != nil { // or it would make the folder that is removed here
@@ -335,11 +335,10 @@ func (l *loop) finish(a actFinish) {
 	})
 }
 
-// writesBelow reports whether a job beside j has its output in a folder, or is about to make it there.
-func (l *loop) writesBelow(dir string, j *job) bool {
-	dir = resolve(dir)
-	for place := range l.outputs {
-		if place != j.place && below(place, dir) {
+// writesBelow reports whether another job than id has its output at or below a place, or is about to make it there.
+func (l *loop) writesBelow(place string, id mr.JobID) bool {
+	for p, by := range l.outputs {
+		if by != id && below(p, place) {
 			return true
 		}
 	}
