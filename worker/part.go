@@ -141,7 +141,10 @@ func (p *partWriter) Record(key, value []byte) error {
 	case FormatRaw:
 		b = append(append(b, key...), value...)
 	case FormatJSONL:
-		b = p.appendJSON(b, key, value)
+		if b = p.appendJSON(b, key, value); len(b) >= partBuffer { // longer than what was reserved
+			p.buf = b
+			return p.flush()
+		}
 	default:
 		if !p.noKey {
 			b = append(b, key...)

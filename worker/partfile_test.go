@@ -56,6 +56,16 @@ func TestPartFilesOfAllSizes(t *testing.T) {
 	}
 }
 
+// Records whose text in JSON is longer than they are don't gather in memory.
+func TestJSONIsWrittenAsItGrows(t *testing.T) {
+	p := &partWriter{f: nowhere{}, hash: blake3.New(), format: FormatJSONL}
+	for range 1_000_000 {
+		if err := p.Record([]byte{1}, []byte("<&>")); err != nil || cap(p.buf) > 2*partBuffer {
+			t.Fatalf("%d bytes are in memory behind %d that were written, %v", cap(p.buf), p.bytes, err)
+		}
+	}
+}
+
 // A file system that accepts a direct file and refuses its writes costs nothing but speed.
 func TestRefusedDirectWrites(t *testing.T) {
 	p := somePart(t, 0)
