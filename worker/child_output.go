@@ -11,8 +11,12 @@ import (
 	"github.com/mrd-io/mr/internal/childproto"
 )
 
-// tailSize is how much of a child's last output goes into an error message.
-const tailSize = 4 << 10
+// Of what a child has printed last, shownSize goes into an error message. Why it died may stand farther
+// in front: behind that come stacks.
+const (
+	tailSize  = 64 << 10
+	shownSize = 4 << 10
+)
 
 // output takes what a child prints. The child's standard output and standard error are
 // one pipe, so its lines stay in their order.
@@ -121,9 +125,15 @@ func (o *output) lines() []string {
 	return lines
 }
 
-// last returns the last that was printed, for an error message.
+// last returns the last that was printed, for an error message: from where a Go program says why it dies, if it
+// does and the end does not hold that.
 func (o *output) last() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return string(o.tail)
+	from := max(len(o.tail)-shownSize, 0)
+	lines := append([]byte{'\n'}, o.tail...)
+	if why := max(bytes.LastIndex(lines, []byte("\npanic: ")), bytes.LastIndex(lines, []byte("\nfatal error: "))); why >= 0 {
+		from = min(from, why)
+	}
+	return string(o.tail[from:min(from+shownSize, len(o.tail))])
 }
