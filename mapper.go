@@ -37,7 +37,7 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 		if err := m.run(f, in, side); err != nil {
 			return err
 		}
-		return e.finish(t)
+		return e.finish(ctx, t)
 	}))
 }
 
@@ -311,10 +311,11 @@ func (e *emitter[K, V]) encode(k *K) []byte {
 }
 
 // finish writes what was collected to the output.
-func (e *emitter[K, V]) finish(t *Task) error {
+func (e *emitter[K, V]) finish(ctx context.Context, t *Task) error {
 	e.over = true
+	out := &stoppable{ctx: ctx, out: e.out}
 	if e.table != nil {
-		if err := e.table.Drain(e.out, e.beside...); err != nil {
+		if err := e.table.Drain(out, e.beside...); err != nil {
 			return err
 		}
 		n := e.table.Stats().RecordsIn
@@ -327,9 +328,26 @@ func (e *emitter[K, V]) finish(t *Task) error {
 	}
 	t.Count(system, "map_output_records", e.n)
 	if e.buffer != nil {
-		return e.buffer.Drain(e.out)
+		return e.buffer.Drain(out)
 	}
 	return e.err
+}
+
+// stoppable is a RecordSink that takes nothing more once its task is cancelled: there may be
+// gigabytes to come.
+type stoppable struct {
+	ctx context.Context // of the task whose records these are
+	out RecordSink
+	n   int64
+}
+
+func (s *stoppable) Record(key, value []byte) error {
+	if s.n++; s.n&0xfff == 0 {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return s.out.Record(key, value)
 }
 
 // discard releases what a failed task collected; after finish it does nothing.

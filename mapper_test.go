@@ -1,6 +1,8 @@
 package mr_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -36,6 +38,36 @@ func tooLate[K any](t *testing.T, key K, reduce mr.Option) (panicked any) {
 	defer func() { panicked = recover() }()
 	late(key, 1)
 	return nil
+}
+
+// stopping cancels its task with the first record.
+type stopping struct {
+	stop context.CancelFunc
+	n    int
+}
+
+func (s *stopping) Record([]byte, []byte) error {
+	s.stop()
+	s.n++
+	return nil
+}
+
+// What a task has collected, which may be gigabytes, is not written to its end if the task is cancelled meanwhile.
+func TestDrainingIsCancelled(t *testing.T) {
+	for name, reduce := range map[string]mr.Option{"combined": mr.Combine(mr.Sum[int64]), "sorted": mr.Pass[[]byte, int64]()} {
+		job := mr.Job("j", reduce, mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[[]byte, int64]) error {
+			for i := range 20_000 {
+				emit(fmt.Append(nil, i), 1)
+			}
+			return nil
+		}))
+		ctx, stop := context.WithCancel(t.Context())
+		out := &stopping{stop: stop}
+		_, err := configure(t, job).Map(ctx, mr.TaskEnv{SpillDir: t.TempDir()}, &blocks{path: "f", data: []byte("a\n")}, out)
+		if !errors.Is(err, context.Canceled) || out.n > 5000 {
+			t.Errorf("%s: %d records, %v", name, out.n, err)
+		}
+	}
 }
 
 // oneEach serves blocks of 64 KiB, each of which begins with a record that no other has.
