@@ -40,6 +40,18 @@ func tooLate[K any](t *testing.T, key K, reduce mr.Option) (panicked any) {
 	return nil
 }
 
+// The stack of a combiner's panic is the author's, and nobody else's.
+func TestPanicsOfCombiners(t *testing.T) {
+	job := mr.Job("j", mr.Combine(func(_, _ []byte) []byte { panic("odd") }), mr.Map(func(_ *mr.Task, line []byte, emit mr.Emit[[]byte, []byte]) error {
+		emit(line, line)
+		return nil
+	}))
+	_, err := configure(t, job).Map(t.Context(), mr.TaskEnv{SpillDir: t.TempDir()}, &blocks{path: "f", data: []byte("a\na\n")}, &sink{})
+	if err == nil || !strings.Contains(err.Error(), "mapper_test.go") || strings.Contains(err.Error(), "collect.") {
+		t.Error(err)
+	}
+}
+
 // stopping cancels its task with the first record.
 type stopping struct {
 	stop context.CancelFunc

@@ -163,7 +163,7 @@ func (t *Task) guard(stage string, f func() error) (err error) {
 	return err
 }
 
-// userStack cuts a stack down to the frames between the panic and this package.
+// userStack cuts a stack down to the frames between the panic and this package, or the one that calls combiners.
 func userStack(stack []byte) []byte {
 	lines := bytes.Split(bytes.TrimRight(stack, "\n"), []byte("\n"))
 	start := 0
@@ -175,7 +175,7 @@ func userStack(stack []byte) []byte {
 	end := start
 	for end+1 < len(lines) && end-start < 24 {
 		f := lines[end]
-		if end > start && bytes.HasPrefix(f, []byte("github.com/mrd-io/mr.")) {
+		if end > start && (bytes.HasPrefix(f, []byte("github.com/mrd-io/mr.")) || bytes.HasPrefix(f, []byte("github.com/mrd-io/mr/collect."))) {
 			break
 		}
 		end += 2
