@@ -63,15 +63,15 @@ type batches struct {
 	// Where one key goes on behind the end of a block, there is no limit above it: its
 	// records are handed out as they come, reader by reader.
 	tied bool
-	tie  []byte
-	at   int // the reader whose turn it is
+	tie  []byte // not nil, which would be no limit
+	at   int    // the reader whose turn it is
 
 	done bool
 	err  error
 }
 
 func newBatches(rs []*Reader, most int, sums bool) *batches {
-	return &batches{readers: rs, most: most, sums: sums, step: max(batchRecords/len(rs), 1), keyBuf: make([]byte, 64)}
+	return &batches{readers: rs, most: most, sums: sums, step: max(batchRecords/len(rs), 1), keyBuf: make([]byte, 64), tie: []byte{}}
 }
 
 func (m *batches) Key() []byte {

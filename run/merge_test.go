@@ -93,6 +93,18 @@ func TestMergeByBatchesIsTheMerge(t *testing.T) {
 	}
 }
 
+// The empty key may be the one that has too many records for a batch.
+func TestMergeOfManyEmptyKeys(t *testing.T) {
+	var rs []*Reader
+	for range batchReaders {
+		b, _ := write(t, make([]record, 100), Options{})
+		rs = append(rs, NewReader(b, b.index(t), nil, nil))
+	}
+	if got := read(t, newBatches(rs, 150, false)); len(got) != batchReaders*100 {
+		t.Errorf("%d records", len(got))
+	}
+}
+
 // Whichever block is damaged, the merge ends with that error, and everything before it is right.
 func TestMergeByBatchesStopsAtDamage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
