@@ -283,10 +283,13 @@ func (m *batches) nextTied() bool {
 // bound returns a key that no record behind the current block lies below, or nil if there
 // is no such record.
 func (r *Reader) bound() []byte {
-	if r.next < r.end {
-		return r.ix.Blocks[r.next].FirstKey
+	switch {
+	case r.next == r.end:
+		return r.hi
+	case len(r.ix.Blocks[r.next].FirstKey) == 0: // and may be nil
+		return []byte{}
 	}
-	return r.hi
+	return r.ix.Blocks[r.next].FirstKey
 }
 
 // marked is a place in a block to come back to.

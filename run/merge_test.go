@@ -105,6 +105,25 @@ func TestMergeOfManyEmptyKeys(t *testing.T) {
 	}
 }
 
+// A run may begin with several blocks of empty keys: what follows them comes in its place.
+func TestMergeBehindBlocksOfEmptyKeys(t *testing.T) {
+	var rs []*Reader
+	var want []record
+	for i := range batchReaders {
+		recs := make([]record, 40_000*(i%2)) // three blocks
+		for _, key := range []string{"a", "b", "c"} {
+			recs = append(recs, record{key, fmt.Sprint(i)})
+		}
+		want = append(want, recs...)
+		b, _ := write(t, recs, Options{BlockSize: 1})
+		rs = append(rs, NewReader(b, b.index(t), nil, nil))
+	}
+	slices.SortStableFunc(want, func(a, b record) int { return strings.Compare(a.key, b.key) })
+	if got := read(t, newBatches(rs, batchMost, false)); !slices.Equal(got, want) {
+		t.Errorf("%d records, want %d, or in another order", len(got), len(want))
+	}
+}
+
 // Whichever block is damaged, the merge ends with that error, and everything before it is right.
 func TestMergeByBatchesStopsAtDamage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
