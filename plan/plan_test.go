@@ -146,14 +146,19 @@ func TestCodeIsInTheKey(t *testing.T) {
 	}
 }
 
-// Golden: a changed digest means that every cached output in every store is forgotten,
-// or worse, mistaken. Change it only together with Epoch.
+// Golden: changed digests mean that every cached output in every store is forgotten,
+// or worse, mistaken. Change them only together with Epoch and ReduceEpoch.
 func TestGoldenKeys(t *testing.T) {
 	s := MapStage(MapParts{Traits: mr.Traits{Job: "wordcount", Version: "1", Combine: true, Reduce: true,
 		Params: []mr.Param{{Name: "lower", Value: "false"}}}, DecoderVersion: 1, SpillProfile: 1})
 	const want = "96c8ff58b7554027a6d5299ad93578f29b483e59fd6d98addddf916130dc8f41"
 	if got := MapKey(s.Digest, mr.Digest{1}, mr.Digest{}).String(); got != want {
 		t.Errorf("map key %s, want %s", got, want)
+	}
+	r := ReduceStage(mr.Traits{Job: "wordcount", Version: "1"}, mr.Code{}, nil, "text")
+	const wantReduce = "d79d741b51ff65f4db119c8ef9c3799724ca5ba577e0eafc03626c34bddc0fd4"
+	if got := r.Digest.String(); got != wantReduce {
+		t.Errorf("reduce stage %s, want %s", got, wantReduce)
 	}
 }
 
