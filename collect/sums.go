@@ -14,8 +14,8 @@ import (
 // row of slots takes two that are farther away. What leaves goes to the Buffer, and so does a
 // sum that outgrows its 32 bits: integers may be added in any order and in parts.
 //
-// It is no method of Table's, and has no type of its values: the compiler makes every call in
-// generic code a real one, and there is little else to do for a record.
+// It has no type of the Table's values: in a generic method that another package gives its types,
+// nearly every call is a real one, and there is little else to do for a record.
 type sums struct {
 	lines   []line // length a power of two
 	shift   uint   // 64 minus the logarithm of that
