@@ -16,8 +16,7 @@ import (
 // A file whose inode, size and times are those it had when it was read, two seconds or
 // more after it was last written, is taken for what it was. File systems and tools exist
 // that break this: some network mounts, a clock set back, a block device written below
-// the file system, and programs that write through a memory map, where a file's times move
-// when a clean page is written to and not when a dirty one is. --verify says how far a job
+// the file system, and on a tmpfs programs that write through a memory map. --verify says how far a job
 // believes in it:
 //
 //	stat     wholly, which is the default

@@ -27,7 +27,9 @@ func newShelf(data []byte) *shelf {
 
 func (s *shelf) open(string) (int, error)      { return 1, nil }
 func (s *shelf) stat(int) (Stamp, bool, error) { return s.stamp, true, nil }
-func (s *shelf) close(int) error               { return nil }
+func (*shelf) calm(int, int64, int64)          {}
+
+func (s *shelf) close(int) error { return nil }
 func (s *shelf) read(_ int, p []byte, off int64) (int, error) {
 	return copy(p, s.data[min(off, int64(len(s.data))):]), nil
 }

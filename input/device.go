@@ -14,6 +14,8 @@ type device interface {
 	stat(fd int) (s Stamp, regular bool, err error)
 	// read is pread: n == 0 without an error at and after the end.
 	read(fd int, p []byte, off int64) (n int, err error)
+	// calm sees to it that a later write to the range moves the file's times, through a memory map too.
+	calm(fd int, off, n int64)
 	close(fd int) error
 }
 

@@ -35,6 +35,10 @@
 // rest of a record that was torn at the end. The digest is that of the bytes read in
 // any case; [Loaded.Moved] says that the stamps do not vouch for it.
 //
+// A program that writes through a memory map moves a file's times with its first write to a
+// clean page, and not with its next ones to that page. So before a file is read, dirty pages
+// that may be mapped are written back (calm_linux.go).
+//
 // # Invariants
 //
 //   - Concatenating the plain blocks of all splits of a file gives the file.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -20,6 +22,7 @@ type loader struct {
 	used    int64           // bytes of l.buf
 	fd      int
 	path    string
+	calmed  int64 // how far the file is calm; one that is not settled need not be
 }
 
 // piece reads and hashes one piece.
@@ -40,6 +43,11 @@ func (r *loader) piece(p *Piece) (err error) {
 		return err
 	}
 	r.begin()
+	r.calmed = math.MaxInt64
+	if p.Stamp.settled(time.Now()) {
+		r.calmed = max(p.start()-1, 0)
+		r.calm(p.end() + lineRead)
+	}
 	d := part{at: r.used}
 	if p.whole() || r.l.o.Format.Kind != mr.Text {
 		err = r.exact(p, &d)
@@ -66,6 +74,14 @@ func (r *loader) piece(p *Piece) (err error) {
 	}
 	r.l.moved = true
 	return nil
+}
+
+// calm makes the file calm up to the offset end, before it is read there.
+func (r *loader) calm(end int64) {
+	if end > r.calmed {
+		r.l.dev.calm(r.fd, r.calmed, end-r.calmed)
+		r.calmed = end
+	}
 }
 
 // begin forgets the bytes of the piece before.
@@ -99,6 +115,7 @@ func (r *loader) next(off, n int64) ([]byte, error) {
 		b = r.scratch[off%line:]
 	}
 	b = b[:n]
+	r.calm(off + n)
 	got := 0
 	for got < len(b) {
 		k, err := r.l.dev.read(r.fd, b[got:], off+int64(got))

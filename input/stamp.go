@@ -23,7 +23,7 @@ type File struct {
 
 // settle is how old a stamp must be before it vouches for a file's content. It covers the
 // coarsest file times in use (2 s on FAT): a file that is written after that gets another stamp,
-// but for one that is written through a memory map, into pages that are dirty already.
+// through a memory map too, since dirty pages that may be mapped are written back before they are read.
 const settle = 2 * time.Second
 
 // maxWrite is the longest of the waits for the size that belongs to new times.
