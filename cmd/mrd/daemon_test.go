@@ -30,22 +30,40 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A daemon outlives whoever reads its log, as in mrd 2>&1 | tee log.
-func TestNobodyReadsTheLog(t *testing.T) {
-	t.Parallel()
+// serving starts mrd and returns its log when it has said that it serves.
+func serving(t *testing.T) (mrd *exec.Cmd, log *os.File) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	mrd := exec.Command(os.Args[0], "--store", socketDir(t))
+	mrd = exec.Command(os.Args[0], "--store", socketDir(t))
 	mrd.Env, mrd.Stderr = append(os.Environ(), "MRD_MAIN=1"), w
 	if err := mrd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	_, err = bufio.NewReader(r).ReadString('\n') // it serves
-	r.Close()
-	if err := errors.Join(err, mrd.Process.Signal(syscall.SIGTERM), mrd.Wait()); err != nil {
+	if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+		t.Fatal(errors.Join(err, mrd.Wait()))
+	}
+	return mrd, r
+}
+
+// A daemon outlives whoever reads its log, as in mrd 2>&1 | tee log.
+func TestNobodyReadsTheLog(t *testing.T) {
+	t.Parallel()
+	mrd, log := serving(t)
+	log.Close()
+	if err := errors.Join(mrd.Process.Signal(syscall.SIGTERM), mrd.Wait()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A daemon whose terminal is closed ends as it does when it is told to.
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	mrd, log := serving(t)
+	defer log.Close()
+	if err := errors.Join(mrd.Process.Signal(syscall.SIGHUP), mrd.Wait()); err != nil {
 		t.Error(err)
 	}
 }
