@@ -56,7 +56,7 @@ func (e *Engine) Join(ctx context.Context, c *rpc.Client, m Member) (id int, err
 			most += w.Slots
 		}
 		if most += (len(l.members) + 1) * (smallSlots + 64); most > cap(e.replies) {
-			refused = mr.Errorf(mr.Refused, "a worker with room for %d tasks is one too many beside the %d that there are", m.Slots, len(l.members))
+			refused = mr.Errorf(mr.Refused, "a worker with room for %d tasks is one too many beside the %d that there are; join fewer, with more --workers each", m.Slots, len(l.members))
 			return
 		}
 		l.addWorker(c, m)

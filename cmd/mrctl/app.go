@@ -35,9 +35,13 @@ type app struct {
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
-	root.SetOut(a.out)
+	help := &helpWriter{w: a.out}
+	root.SetOut(help)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = writeError(help.err)
+	}
 	if err != nil {
 		if _, ours := errors.AsType[*mr.Error](err); !ours && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			err = usageError(root, err)
@@ -45,6 +49,19 @@ func (a *app) main(ctx context.Context, args []string) int {
 		a.say("%s", message(err))
 	}
 	return exit.Status(err)
+}
+
+// helpWriter writes help, and keeps the error: cobra passes over it.
+type helpWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (h *helpWriter) Write(b []byte) (n int, err error) {
+	if h.err == nil {
+		_, h.err = h.w.Write(b)
+	}
+	return len(b), nil
 }
 
 // say writes one message of mrctl's own to stderr.

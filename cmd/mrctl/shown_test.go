@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -103,5 +104,21 @@ func TestExactForPrograms(t *testing.T) {
 	}
 	if err := json.Unmarshal(b.Bytes(), &list); err != nil || list.Jobs[0].Output != odd {
 		t.Errorf("--json: %q, %v", b.String(), err)
+	}
+}
+
+// broken is an output that takes nothing.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+// Help that nobody can read is an error, as any other result.
+func TestHelpWithoutRoom(t *testing.T) {
+	for _, args := range [][]string{{}, {"--help"}, {"run", "--help"}, {"help", "run"}} {
+		var said bytes.Buffer
+		a := &app{out: broken{}, err: &notes{w: &said}, env: func(string) string { return "" }}
+		if status := a.main(t.Context(), args); status != 1 || !strings.Contains(said.String(), "no room") {
+			t.Errorf("%q: status %d, %s", args, status, &said)
+		}
 	}
 }

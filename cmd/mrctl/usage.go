@@ -45,7 +45,7 @@ func usage(cmd *cobra.Command) error {
 		fmt.Fprintf(&b, "\n'%s COMMAND --help' tells more of a command.\n", cmd.CommandPath())
 	}
 	_, err := io.WriteString(cmd.OutOrStdout(), b.String())
-	return writeError(err)
+	return err
 }
 
 // flagUsages is pflag's list of flags in a shape of ours: no defaults that are nothing, and no

@@ -3,6 +3,7 @@
 package local
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -107,11 +108,19 @@ func Open(dir string, o Options) (*Node, error) {
 	return n, nil
 }
 
-// checkFolder refuses a folder that is no store, and has what is another's where a store clears away what
-// it takes for its own.
+// checkFolder refuses a folder that is no store, and has what is another's where a store clears or writes over
+// what it takes for its own.
 func checkFolder(dir string) error {
 	if store.There(dir) {
 		return nil
+	}
+	if lock, err := os.Open(filepath.Join(dir, "lock")); err == nil {
+		pid := make([]byte, 32)
+		n, _ := lock.Read(pid) // of a folder nothing: it can't be written over
+		lock.Close()
+		if len(bytes.Trim(pid[:n], "0123456789\n")) > 0 {
+			return mr.Errorf(mr.Refused, "%s is no store, and its file lock is another's, which a store would write over; choose another --store", dir)
+		}
 	}
 	for _, name := range []string{"tmp", "bin"} {
 		path := filepath.Join(dir, name)
