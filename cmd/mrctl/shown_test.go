@@ -116,7 +116,7 @@ func (broken) Write([]byte) (int, error) { return 0, errors.New("no room") }
 func TestHelpWithoutRoom(t *testing.T) {
 	for _, args := range [][]string{{}, {"--help"}, {"run", "--help"}, {"help", "run"}} {
 		var said bytes.Buffer
-		a := &app{out: broken{}, err: &notes{w: &said}, env: func(string) string { return "" }}
+		a := &app{system: realSystem{}, out: broken{}, err: &notes{w: &said}, env: func(string) string { return "" }}
 		if status := a.main(t.Context(), args); status != 1 || !strings.Contains(said.String(), "no room") {
 			t.Errorf("%q: status %d, %s", args, status, &said)
 		}
