@@ -63,17 +63,19 @@ func (l *loop) run() error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
-		if err := l.turn(); err != nil {
-			l.shut()
-			if errors.Is(err, errDraining) {
-				return nil // what is not on record is done again in the next life
+		if !l.moreCopied() {
+			if err := l.turn(); err != nil {
+				l.shut()
+				if errors.Is(err, errDraining) {
+					return nil // what is not on record is done again in the next life
+				}
+				return err
 			}
-			return err
+			for _, ch := range l.settled {
+				close(ch)
+			}
+			l.settled = nil
 		}
-		for _, ch := range l.settled {
-			close(ch)
-		}
-		l.settled = nil
 		select {
 		case <-l.e.draining:
 			l.shut()
@@ -108,6 +110,33 @@ func (l *loop) gather() {
 			return
 		}
 	}
+}
+
+// moreCopied reports whether all there is to do is to put copied parts on record, while others are being
+// copied: they share a transaction then, and its syncs don't keep the disk from the parts
+// that are still written. Nothing waits for that, it takes no longer than a tick, and
+// after a crash what was not on record is copied again.
+func (l *loop) moreCopied() bool {
+	if len(l.queue) == 0 || len(l.owed)+len(l.settled) > 0 {
+		return false
+	}
+	for _, ev := range l.queue {
+		if done, ok := ev.(evDone); !ok || !l.copies(done.attempt) {
+			return false
+		}
+	}
+	for id, f := range l.attempts {
+		if !f.done && l.copies(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// copies reports whether an attempt copies a part, and none of the slots that others wait for is its.
+func (l *loop) copies(id plan.Attempt) bool {
+	a, f := l.core.attempts[id], l.attempts[id]
+	return a != nil && f != nil && a.small && f.work.Copy
 }
 
 // turn steps the core over the queued events, makes the result durable, and carries

@@ -167,3 +167,33 @@ func TestLostIsRecorded(t *testing.T) {
 		t.Errorf("its answer is on record: %t; %v", done, err)
 	}
 }
+
+// Parts that are copied are put on record together, when nothing else is to be done and nothing waits for them.
+func TestCopiesShareATransaction(t *testing.T) {
+	const one, other = plan.Attempt(1), plan.Attempt(2)
+	for name, c := range map[string]struct {
+		change func(l *loop)
+		want   bool
+	}{
+		"another is copied":           {func(*loop) {}, true},
+		"none is left":                {func(l *loop) { l.attempts[other].done = true }, false},
+		"the other reduces":           {func(l *loop) { l.attempts[other].work.Copy = false }, false},
+		"the other is gone":           {func(l *loop) { delete(l.core.attempts, other) }, false},
+		"this one has a slot":         {func(l *loop) { l.core.attempts[one].small = false }, false},
+		"this one was a reduce":       {func(l *loop) { l.attempts[one].work.Copy = false }, false},
+		"a tick":                      {func(l *loop) { l.queue = append(l.queue, evTick{}) }, false},
+		"somebody waits for records":  {func(l *loop) { l.settled = append(l.settled, nil) }, false},
+		"something else is to record": {func(l *loop) { l.owed = append(l.owed, nil) }, false},
+		"nothing is to be done":       {func(l *loop) { l.queue = nil }, false},
+	} {
+		l := &loop{core: newCore(1), attempts: map[plan.Attempt]*flight{}}
+		for _, id := range []plan.Attempt{one, other} {
+			l.core.attempts[id] = &attempt{id: id, small: true}
+			l.attempts[id] = &flight{work: plan.Work{Attempt: id, Copy: true}, done: id == one}
+		}
+		l.queue = []event{evDone{attempt: one, cached: true}}
+		if c.change(l); l.moreCopied() != c.want {
+			t.Errorf("%s: they wait: %v", name, !c.want)
+		}
+	}
+}

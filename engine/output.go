@@ -250,7 +250,7 @@ func publish(r *record, m *Manifest, src []string, bad []mr.BadRecord) error {
 	if err := failpoint.Hit("engine/publish-success"); err != nil {
 		return err
 	}
-	if err := writeDurably(filepath.Join(dst, successName), nil); err != nil {
+	if err := durable.Create(filepath.Join(dst, successName)); err != nil {
 		return err
 	}
 	if dst != out {

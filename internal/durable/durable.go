@@ -27,6 +27,18 @@ func Rename(from, to string) error {
 	return SyncDir(filepath.Dir(to))
 }
 
+// Create makes an empty file, or leaves one as it is: a name without bytes, durable when it returns.
+func Create(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // MkdirAll is os.MkdirAll. When it returns, the folders that were not there before are durable,
 // all the way up.
 func MkdirAll(path string, perm fs.FileMode) error { return mkdirAll(path, perm, SyncDir) }

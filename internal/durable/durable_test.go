@@ -64,6 +64,18 @@ func TestErrorsAreTold(t *testing.T) {
 	if err := Rename(filepath.Join(top, "none"), file); err == nil {
 		t.Error("a file that is not there was renamed")
 	}
+	if err := Create(filepath.Join(file, "a")); err == nil {
+		t.Error("a file below a file was made")
+	}
+	for range 2 {
+		made := filepath.Join(top, "made")
+		if err := Create(made); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(made); err != nil || info.Size() != 0 {
+			t.Errorf("%v, %v", info, err)
+		}
+	}
 	if err := Rename(file, filepath.Join(top, "renamed")); err != nil {
 		t.Error(err)
 	}
