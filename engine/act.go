@@ -160,7 +160,7 @@ func (b *batchWriter) jobPhase(id mr.JobID) {
 		return
 	}
 	now := b.l.e.o.Now()
-	b.l.leavePhase(j, now)
+	b.l.bookTime(j, now)
 	if j.rec.Started.IsZero() {
 		j.rec.Started = now
 	}
@@ -174,8 +174,8 @@ func (b *batchWriter) jobPhase(id mr.JobID) {
 	}
 }
 
-// leavePhase books the time of the phase that ends.
-func (l *loop) leavePhase(j *job, now time.Time) {
+// bookTime books the time since it was booked last, to the phase that the job is in.
+func (l *loop) bookTime(j *job, now time.Time) {
 	s := now.Sub(j.phaseBegun).Seconds()
 	add(&j.rec.Seconds, j.rec.Phase, s)
 	j.rec.Seconds.Elapsed += now.Sub(j.begun).Seconds()
@@ -188,7 +188,7 @@ func (b *batchWriter) jobEnd(a actJobEnd) {
 		return
 	}
 	now := b.l.e.o.Now()
-	b.l.leavePhase(j, now)
+	b.l.bookTime(j, now)
 	j.rec.State, j.rec.Error, j.rec.Phase, j.rec.Ended = a.state, a.err, "", now
 	j.rec.Map.Running, j.rec.Reduce.Running = 0, 0
 	b.l.logf(j, "", "%s%s", a.state, map[bool]string{true: ": " + a.err}[a.err != ""])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -56,7 +57,14 @@ func (b *batchWriter) taskDone(a actTaskDone) {
 		j.rec.Bytes.Output += t.Made.Raw
 	}
 	b.putTask(j, a.task, t)
+	if now := l.e.o.Now(); now.Sub(j.begun) >= bookEvery {
+		l.bookTime(j, now)
+		b.putJob(j)
+	}
 }
+
+// bookEvery bounds what a crash takes from a job's record of the time it took and the bytes it read.
+const bookEvery = time.Second
 
 // foundOutput takes the counters of an output that was on record.
 func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {

@@ -102,3 +102,43 @@ func TestWhatWasReadIsRemembered(t *testing.T) {
 		t.Errorf("known as %v, %v; %d attempts", known.Short(), err, j.rec.Map.Attempts)
 	}
 }
+
+// What a job took so far is on record a second later, and not only when its phase ends: a crash takes less than that
+// of it.
+func TestTimeIsBookedMeanwhile(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // the test is over
+	now := time.Now()
+	l := &New(Options{Store: s, Now: func() time.Time { return now }}).loop
+	j := &job{rec: record{ID: "job", Phase: "map"}, maps: make([]taskInfo, 4)}
+	l.adopt(j)
+	for i, want := range []float64{0, 1.2, 1.2, 2.4} {
+		now = now.Add(600 * time.Millisecond)
+		id := plan.Attempt(i + 1)
+		l.attempts[id] = &flight{task: taskID{"job", plan.Map, i}, work: plan.Work{Attempt: id}}
+		j.rec.Bytes.Read += 10
+		b := &batchWriter{l: l}
+		b.stage(actTaskDone{task: taskID{"job", plan.Map, i}, attempt: id})
+		if err := l.write(b.writes); err != nil {
+			t.Fatal(err)
+		}
+		var kept *record
+		err := s.View(func(tx *store.Tx) (err error) {
+			kept, err = getJob(tx, "job")
+			return err
+		})
+		switch {
+		case want == 0:
+			if kept != nil {
+				t.Errorf("the job is on record after 0.6 s: %v", err)
+			}
+		case err != nil:
+			t.Fatal(err)
+		case kept.Seconds.Elapsed != want || kept.Seconds.Map != want || kept.Bytes.Read != int64((i+1)/2)*20:
+			t.Errorf("after %d tasks: %+v, %+v", i+1, kept.Seconds, kept.Bytes)
+		}
+	}
+}
