@@ -32,6 +32,7 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 	defer beat.Stop()
 	interrupted := ctx.Done()
 	var killed chan error
+	told := 0 // warnings; an engine in this process tells what it waits for by its log
 	for {
 		select {
 		case u := <-updates:
@@ -43,6 +44,9 @@ func (a *app) follow(ctx context.Context, s *session, job mr.JobID, interrupt on
 				continue
 			}
 			show.update(u.Status, time.Now())
+			for ; s.daemon != "" && !u.State.Done() && told < len(u.Warnings); told++ {
+				show.note("warning: " + u.Warnings[told])
+			}
 			if u.State.Done() {
 				show.close()
 				if killed != nil && u.State == mr.Killed {

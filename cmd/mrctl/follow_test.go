@@ -24,6 +24,7 @@ type slowJob struct {
 	killed  bool
 	deaf    bool          // Kill fails
 	hangs   time.Duration // the first Wait, whose connection breaks then
+	warns   string        // from the first second on
 	submits map[mr.SubmitID]int
 }
 
@@ -52,6 +53,9 @@ func (j *slowJob) Status(context.Context, mr.JobID) (mr.Status, error) {
 	s.Version = uint64(gone / time.Millisecond)
 	s.Map.Run = int(100 * gone / j.runs)
 	s.Map.BytesDone = int64(s.Map.Run) * 1e7
+	if j.warns != "" && gone > time.Second {
+		s.Warnings = []string{j.warns}
+	}
 	switch {
 	case j.killed:
 		s.State = mr.Killed
@@ -125,6 +129,21 @@ func TestFollowShortJobIsSilent(t *testing.T) {
 		}
 		if took := time.Since(s.Jobs.(*slowJob).start); took > 2200*time.Millisecond {
 			t.Errorf("a job of 2 s was reported after %v", took)
+		}
+	})
+}
+
+// A job that waits, as for a disk that is full, says so while it waits.
+func TestFollowTellsWarnings(t *testing.T) {
+	const full = "storage is full: no space left on device; the job goes on when there is room"
+	following(t, &slowJob{runs: time.Hour, warns: full}, func(t *testing.T, a *app, s *session, stderr *bytes.Buffer) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := a.follow(ctx, s, fakeJob, leaveJob); exit.Status(err) != exit.Interrupted {
+			t.Error(err)
+		}
+		if n := strings.Count(stderr.String(), "mrctl: warning: "+full+"\n"); n != 1 {
+			t.Errorf("the warning was told %d times:\n%s", n, stderr)
 		}
 	})
 }
