@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,7 +165,7 @@ func (w *joiner) run(ctx context.Context) error {
 	if w.o.name == "" {
 		w.o.name = w.host
 	}
-	debug.SetMemoryLimit(w.o.memory) // soft, as in the daemon
+	local.LimitMemory(w.o.memory)
 	w.born = time.Now().UnixNano()
 	if err := os.MkdirAll(w.o.cache, 0o700); err != nil {
 		return mr.Errorf(mr.Failed, "making the folder of job binaries: %w", err)

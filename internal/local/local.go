@@ -145,6 +145,13 @@ var (
 
 const headroomMax = 32 << 20 // of untouched, in bytes
 
+// leastLimit is room for what a process holds beside its tasks. Under a limit that it is always
+// beyond, the collector takes half of all processor time and frees nothing.
+const leastLimit = 32 << 20
+
+// LimitMemory makes the collector work harder when this process comes near so many bytes.
+func LimitMemory(bytes int64) { debug.SetMemoryLimit(max(bytes, leastLimit)) }
+
 func (n *Node) start(o Options) error {
 	tmp := filepath.Join(n.store.Dir(), "tmp")
 	if err := sweep(tmp); err != nil {
@@ -156,7 +163,7 @@ func (n *Node) start(o Options) error {
 	if err := sweepImports(filepath.Join(n.store.Dir(), "bin")); err != nil {
 		return mr.Errorf(mr.Failed, "clearing the store's folder for binaries: %w", err)
 	}
-	debug.SetMemoryLimit(o.Memory) // soft: it makes the collector work harder near it
+	LimitMemory(o.Memory)
 	headroom.Do(func() { untouched = make([]byte, min(headroomMax, o.Memory/16)) })
 	n.engine = engine.New(engine.Options{
 		Store: n.store, Logger: o.Logger, Getenv: o.Getenv,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,20 @@ func check(t *testing.T, dir string) {
 
 // A file that was read once, even if only to find that its output was on record, is not
 // read again while it is unchanged.
+// A process needs some memory beside its tasks: a limit below that would keep the collector busy for ever.
+func TestLittleMemoryLeavesRoomForTheProcess(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	n, err := Open(t.TempDir(), Options{Workers: 1, Memory: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context()) //nolint:errcheck // it has done nothing
+	if limit := debug.SetMemoryLimit(-1); limit != leastLimit {
+		t.Errorf("the collector's limit is %d bytes, want %d", limit, leastLimit)
+	}
+}
+
 func TestUnchangedInputIsNotReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.txt")
