@@ -218,11 +218,11 @@ func (c *child) task(fs [][]string) (Counters, error) {
 	}
 	memory, _ := strconv.ParseInt(childproto.One(fs, "memory", 0), 10, 64)
 	index, _ := strconv.Atoi(childproto.One(fs, "index", 0))
-	env := TaskEnv{Index: index, Format: format, Memory: memory, SpillDir: childproto.One(fs, "spill", 0)}
+	env := TaskEnv{Index: index, Format: format, Memory: memory, SpillDir: childproto.One(fs, "spill", 0), Alive: c.w.Alive}
 	if childproto.One(fs, "skip", 0) == "true" {
 		env.Skip = c.skipped
 	}
-	in := &childInput{r: c.r}
+	in := &childInput{r: c.r, pulse: pulse{tell: c.w.Alive}}
 	records := RecordReader(childRecords{in})
 	if childproto.One(fs, "tree", 0) == "true" {
 		records = &childTree{childRecords: childRecords{in}}
@@ -259,6 +259,7 @@ type childInput struct {
 	r     *childproto.Reader
 	batch []byte // what is left of a Records frame
 	ended bool
+	pulse pulse // of records; a mapper's blocks say nothing of how fast it is
 }
 
 // frame returns the next frame, which must be of type t or u, or io.EOF.
@@ -333,6 +334,9 @@ func (in childRecords) Next() (key, value []byte, err error) {
 		if _, in.batch, err = in.frame(childproto.Records, childproto.Records); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err = in.pulse.beat(); err != nil {
+		return nil, nil, err
 	}
 	key, value, in.batch, err = childproto.NextRecord(in.batch)
 	return key, value, err

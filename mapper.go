@@ -31,6 +31,7 @@ func (f *mapFuncs[I, K, V]) run(ctx context.Context, p *Program, env TaskEnv, in
 	defer side.discard()
 	return t.sums(t.guard("map", func() error {
 		m := newMapTask(ctx, t, f, e)
+		m.pulse.tell = env.Alive
 		if env.Skip != nil {
 			m.skip = &skipper{report: env.Skip}
 		}
@@ -59,6 +60,7 @@ type mapTask[I Input, K, V any] struct {
 	records int64
 	bytes   int64
 	skip    *skipper // nil: a bad record fails the task
+	pulse   pulse
 }
 
 func newMapTask[I Input, K, V any](ctx context.Context, t *Task, f *mapFuncs[I, K, V], e *emitter[K, V]) *mapTask[I, K, V] {
@@ -184,6 +186,9 @@ func (m *mapTask[I, K, V]) piece(data []byte, off int) error {
 		}
 		if m.emitter.err != nil {
 			return m.task.codecError("map", m.emitter.err)
+		}
+		if err := m.pulse.beat(); err != nil {
+			return err
 		}
 	}
 	return nil

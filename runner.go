@@ -42,6 +42,9 @@ type TaskEnv struct {
 	// task goes on without it, unless Skip returns an error. nil: a bad record fails the task.
 	Skip func(BadRecord) error
 
+	// Alive, if not nil, is told now and then, while the mapper is given records, that it takes them.
+	Alive func() error
+
 	// Spare asks for another core for a while, never waiting for one; done gives it back. The task
 	// may use more cores than one only so. nil: there are none.
 	Spare func() (done func(), ok bool)

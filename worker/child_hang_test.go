@@ -58,3 +58,17 @@ func TestTaskCancelledAtItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowChildLives: functions that take their time for each record are no ones that hang, although a block of
+// input and a frame of output hold many.
+func TestSlowChildLives(t *testing.T) {
+	r := open(t, newTestChildren(t, ChildOptions{Silence: time.Second}), "slow")
+	mid, _, err := mapLines(t, r, strings.Repeat("a\n", 12)+"b")
+	if err != nil {
+		t.Fatalf("a slow mapper: %v", err)
+	}
+	out := &records{}
+	if _, err := r.Reduce(t.Context(), mr.TaskEnv{}, mid, out); err != nil || len(out.all) != 13 {
+		t.Errorf("a slow reducer: %v, %d records", err, len(out.all))
+	}
+}

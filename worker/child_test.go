@@ -83,6 +83,17 @@ func serveJobs() bool {
 		})),
 		mr.Job("count", append(words, sum)...),
 		mr.Job("again", words...),
+		mr.Job("slow", mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			time.Sleep(100 * time.Millisecond)
+			emit(line, 1)
+			return nil
+		}), mr.Reduce(func(t *mr.Task, w string, ns iter.Seq[int64], emit mr.Emit[string, int64]) error {
+			for n := range ns {
+				time.Sleep(100 * time.Millisecond)
+				emit(w, n)
+			}
+			return nil
+		})),
 		mr.Job("env", mr.Env("COLOUR"), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
 			wd, _ := os.Getwd()
 			left, _ := os.ReadDir(wd)
@@ -457,7 +468,7 @@ func TestWrongPrograms(t *testing.T) {
 		{script, "j", nil, []string{"does not speak the protocol"}},
 		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
 		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
-		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, env, echo`}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, slow, env, echo`}},
 		{exe, "", nil, []string{"several jobs; choose one with --job"}},
 	} {
 		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)

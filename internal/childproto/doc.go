@@ -18,7 +18,7 @@
 //	Block   = uvarint path length, path, uvarint offset in the file, u8 last, data
 //	Shared  = like Block, but data = uvarint slot, uvarint length: it is in shared memory
 //	Release = u8 slot
-//	Records = one or more of: uvarint key length, uvarint value length, key, value
+//	Records = any number of: uvarint key length, uvarint value length, key, value
 //
 // In a task with the field "tree" in its Start frame, records that come in have a byte in
 // front of their value: their level in the tree in which runs are folded.
@@ -35,6 +35,8 @@
 //
 // Blocks of ordinary size travel in shared memory (the child's file descriptor 4), which
 // spares two copies: a slot is the child's from its Shared frame to its Release frame.
+//
+// A Records frame without records is a sign of life: the author's functions take records, but make none of them yet.
 //
 // A Skipped frame tells a record that was left out of a map task: path, offset, length, reason,
 // data.

@@ -255,6 +255,12 @@ func (w *Writer) Flush() error {
 	return err
 }
 
+// Alive sends a frame that says nothing but that somebody is at work. Another goroutine may add records meanwhile,
+// or send them if the stream is a file: a frame is one write.
+func (w *Writer) Alive() error {
+	return w.send(Records, make([]byte, headerSize))
+}
+
 // NextRecord splits the first record off a Records frame's payload.
 func NextRecord(b []byte) (key, value, rest []byte, err error) {
 	kl, n := binary.Uvarint(b)
