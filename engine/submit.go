@@ -15,11 +15,17 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
+// longestSubmitID is far below what a key of the catalog may have.
+const longestSubmitID = 1024
+
 // Submit implements mr.Jobs. Everything that is wrong with the request itself is said
 // here, before there is a job.
 func (e *Engine) Submit(ctx context.Context, id mr.SubmitID, spec mr.Spec) (mr.JobID, error) {
-	if id == "" {
+	switch {
+	case id == "":
 		return "", mr.Errorf(mr.Usage, "a submission needs an id of its own, kept by the client for retries")
+	case len(id) > longestSubmitID:
+		return "", mr.Errorf(mr.Usage, "the submit id has %d bytes, and may have %d", len(id), longestSubmitID)
 	}
 	unlock, err := e.submits.lock(ctx, string(id))
 	if err != nil {

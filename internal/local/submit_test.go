@@ -214,3 +214,20 @@ func TestDryRunTellsWhatIsInTheWay(t *testing.T) {
 		}
 	}
 }
+
+// A submit id that is too long to be kept is the client's mistake, and told as that.
+func TestLongSubmitID(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.txt")
+	if err := os.WriteFile(in, []byte("a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, filepath.Join(dir, "store"))
+	defer n.Close(t.Context()) //nolint:errcheck // the test is over
+	for long, want := range map[int]error{1024: nil, 1025: mr.ErrUsage, 40000: mr.ErrUsage} {
+		spec := mr.Spec{Job: "wordcount", Inputs: []string{in}, Output: filepath.Join(dir, fmt.Sprint("o", long))}
+		if _, err := n.Jobs().Submit(t.Context(), mr.SubmitID(strings.Repeat("s", long)), spec); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v", long, err)
+		}
+	}
+}
