@@ -19,6 +19,7 @@ type ClientOptions struct {
 	Name     string        // program and version, for the daemon's log
 	RetryFor time.Duration // how long a call is made again while the daemon is away; 0: 30 s; < 0: never
 	DialTime time.Duration // for one attempt to connect; 0: 5 s
+	PollTime time.Duration // for the daemon to answer a Wait, which it does after about ten seconds; 0: 1 min
 }
 
 // Client calls a daemon. It is an mr.Jobs, and safe for concurrent use.
@@ -56,6 +57,7 @@ func Dial(ctx context.Context, addr string, o ClientOptions) (*Client, error) {
 		o.RetryFor = 30 * time.Second
 	}
 	setDefault(&o.DialTime, 5*time.Second)
+	setDefault(&o.PollTime, time.Minute)
 	c := &Client{addr: addr, o: o}
 	if _, err := c.connected(ctx); err != nil {
 		return nil, err

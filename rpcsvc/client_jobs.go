@@ -2,6 +2,7 @@ package rpcsvc
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mrd-io/mr"
 )
@@ -28,13 +29,21 @@ func (c *Client) Status(ctx context.Context, job mr.JobID) (mr.Status, error) {
 	return statusFromWire(rep.Status), nil
 }
 
-// Wait implements mr.Jobs.
+// Wait implements mr.Jobs. A daemon that is silent for too long is dialled again: what is between it and us
+// may have lost the connection, and who only waits for an answer never learns of that.
 func (c *Client) Wait(ctx context.Context, job mr.JobID, since uint64) (mr.Status, error) {
-	rep, err := invoke[StatusReply](ctx, c, "Jobs.Wait", &WaitRequest{Job: string(job), Since: since})
-	if err != nil {
-		return mr.Status{}, err
+	for {
+		limited, cancel := context.WithTimeout(ctx, c.o.PollTime)
+		rep, err := invoke[StatusReply](limited, c, "Jobs.Wait", &WaitRequest{Job: string(job), Since: since})
+		late := limited.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			return statusFromWire(rep.Status), nil
+		case !late || !errors.Is(err, mr.ErrInterrupted):
+			return mr.Status{}, err
+		}
 	}
-	return statusFromWire(rep.Status), nil
 }
 
 // List implements mr.Jobs.

@@ -3,10 +3,12 @@ package rpcsvc
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,6 +148,58 @@ func TestLongCallIsMadeAgain(t *testing.T) {
 	}
 	if _, err := connect(t, addr, ClientOptions{RetryFor: patience}).CacheStats(t.Context()); err != nil || calls != 2 {
 		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+// A connection that something on the way has lost is noticed by who waits on it for a job's end.
+func TestWaitOnALostConnection(t *testing.T) {
+	jobs := newFakeJobs()
+	_, addr := start(t, jobs, ServerOptions{})
+	job, err := jobs.Submit(t.Context(), "sub", someSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var lost atomic.Bool
+	go func() { // the first connection takes what is sent, and brings nothing, from when it is lost
+		for first := true; ; first = false {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("unix", strings.TrimPrefix(addr, "unix:"))
+			if err != nil {
+				return
+			}
+			go func() {
+				io.Copy(far, near)
+				far.Close()
+			}()
+			go func() {
+				buf := make([]byte, 4096)
+				for {
+					n, err := far.Read(buf)
+					if err != nil {
+						near.Close()
+						return
+					}
+					if !first || !lost.Load() {
+						near.Write(buf[:n])
+					}
+				}
+			}()
+		}
+	}()
+	c := connect(t, "unix:"+l.Addr().String(), ClientOptions{PollTime: 100 * time.Millisecond})
+	lost.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if st, err := c.Wait(ctx, job, 0); err != nil || st.Job != job {
+		t.Errorf("got %v, %v", st.Job, err)
 	}
 }
 
