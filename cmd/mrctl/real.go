@@ -20,7 +20,7 @@ type realSystem struct {
 
 // Dial makes no second tries of its own: retry does, and tells of it.
 func (realSystem) Dial(ctx context.Context, addr, keys string) (connection, error) {
-	o, err := clientOptions(keys)
+	o, err := clientOptions(addr, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -28,15 +28,15 @@ func (realSystem) Dial(ctx context.Context, addr, keys string) (connection, erro
 }
 
 func (realSystem) Time(ctx context.Context, addr, keys string) (timeSource, error) {
-	o, err := clientOptions(keys)
+	o, err := clientOptions(addr, keys)
 	if err != nil {
 		return nil, err
 	}
 	return rpcsvc.DialTime(ctx, addr, o)
 }
 
-func clientOptions(keys string) (rpcsvc.ClientOptions, error) {
-	o := rpcsvc.ClientOptions{Name: "mrctl " + buildVersion().Version, RetryFor: -1, DialTime: dialTimeout}
+func clientOptions(addr, keys string) (rpcsvc.ClientOptions, error) {
+	o := rpcsvc.ClientOptions{Name: "mrctl " + buildVersion().Version, RetryFor: -1, DialTime: patience(addr)}
 	if keys == "" {
 		return o, nil
 	}

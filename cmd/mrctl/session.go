@@ -72,6 +72,7 @@ const (
 
 const (
 	dialTimeout  = 2 * time.Second
+	farTimeout   = 8 * time.Second // of TCP, where four round trips and a lost packet or two are in it
 	drainTimeout = 10 * time.Second
 )
 
@@ -173,13 +174,21 @@ func (a *app) dial(ctx context.Context, to target) (*session, error) {
 	return &session{Jobs: c, daemon: to.addr, conn: c}, nil
 }
 
+// patience is how long connecting to a daemon that is there and well may take.
+func patience(addr string) time.Duration {
+	if strings.HasPrefix(addr, "tcp:") {
+		return farTimeout
+	}
+	return dialTimeout
+}
+
 // dialled dials for as long as a daemon may take that is there and well.
 func dialled[C any](ctx context.Context, to target, dial func(ctx context.Context, addr, keys string) (C, error)) (C, error) {
-	limited, cancel := context.WithTimeout(ctx, dialTimeout)
+	limited, cancel := context.WithTimeout(ctx, patience(to.addr))
 	defer cancel()
 	c, err := dial(limited, to.addr, to.keys)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil { // nobody has interrupted us
-		err = mr.Errorf(mr.Unreachable, "connecting to %s: %w within %v: the daemon is stopped, or what listens there is none", to.addr, errSilent, dialTimeout)
+		err = mr.Errorf(mr.Unreachable, "connecting to %s: %w within %v: the daemon is stopped, or what listens there is none", to.addr, errSilent, patience(to.addr))
 	}
 	return c, err
 }

@@ -53,6 +53,28 @@ func TestStoppedDaemonIsToldSoon(t *testing.T) {
 	}
 }
 
+// distant is a system whose daemon takes its time to answer.
+type distant struct{ fakeSystem }
+
+func (distant) Dial(ctx context.Context, addr, _ string) (connection, error) {
+	if !sleep(ctx, 3*time.Second) {
+		return nil, mr.Errorf(mr.Interrupted, "connecting to %s: %w", addr, ctx.Err())
+	}
+	return nil, nil
+}
+
+// A daemon at the other end of a slow line is no stopped one.
+func TestDistantDaemonIsReached(t *testing.T) {
+	for addr, want := range map[string]error{"tcp:far:7070": nil, "unix:/near": mr.ErrUnreachable} {
+		synctest.Test(t, func(t *testing.T) {
+			a := app{system: distant{}, store: t.TempDir(), addr: addr, dir: "/", env: func(string) string { return "" }}
+			if _, err := a.open(t.Context(), toDaemon, nodeOptions{}); !errors.Is(err, want) {
+				t.Errorf("%s: %v", addr, err)
+			}
+		})
+	}
+}
+
 // A daemon that has been stopped accepts connections, and does not answer: it can't be reached, and
 // nobody has interrupted the command.
 func TestStoppedDaemonIsUnreachable(t *testing.T) {
