@@ -198,7 +198,7 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 		}
 	}
 	var listeners []net.Listener
-	for _, addr := range o.listen {
+	for i, addr := range o.listen {
 		l, err := rpcsvc.ListenAuth(addr, auth)
 		if err != nil {
 			for _, open := range listeners {
@@ -207,6 +207,9 @@ func (d *daemon) serve(ctx context.Context, e engine, o options, log *slog.Logge
 			return err
 		}
 		listeners = append(listeners, l)
+		if strings.HasPrefix(addr, "tcp:") && strings.HasSuffix(addr, ":0") { // the system has chosen a port
+			o.listen[i] = "tcp:" + l.Addr().String()
+		}
 	}
 	server := rpcsvc.NewServer(e.Jobs(), rpcsvc.ServerOptions{Logger: log, Version: d.version, StoreDir: o.store, Auth: auth, Crew: e.Crew(), DrainTime: answerTime})
 	group, ctx := errgroup.WithContext(ctx)

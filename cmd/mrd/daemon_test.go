@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -198,6 +199,20 @@ func TestServesAndDrains(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(store, where.Socket)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// Where the system is to choose the port, the log says which one it is.
+func TestChosenPort(t *testing.T) {
+	store := socketDir(t)
+	keys := filepath.Join(store, "keys")
+	if err := rpcsvc.InitAuth(keys, rpcsvc.AuthOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	end := start(t, &fakeEngine{}, nil, "--store", store, "--listen", "tcp:127.0.0.1:0", "--auth", keys)
+	dial(t, "unix:"+filepath.Join(store, where.Socket))
+	if _, stderr := end(); !regexp.MustCompile(`tcp:127\.0\.0\.1:[1-9]`).MatchString(stderr) {
+		t.Error(stderr)
 	}
 }
 
