@@ -138,7 +138,11 @@ func (d *Definition) Configure(args []string) (*Program, error) {
 func collectOptions(opts []Option) *stages {
 	s := &stages{}
 	for _, o := range opts {
-		o(s)
+		if o == nil {
+			s.wrong = "one of its options is nil"
+		} else {
+			o(s)
+		}
 	}
 	return s
 }

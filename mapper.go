@@ -79,7 +79,10 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader, side *stran
 	}
 	if setup != nil {
 		var err error
-		if mapper, err = setup(m.task); err != nil {
+		if mapper, err = setup(m.task); err == nil && mapper == nil {
+			err = errors.New("the setup function returned neither a Mapper nor an error")
+		}
+		if err != nil {
 			return m.task.userError("map", err)
 		}
 		m.each = func(_ *Task, record I, emit Emit[K, V]) error { return mapper.Map(record, emit) }

@@ -33,7 +33,7 @@ type stages struct {
 	mapper     *mapOpt
 	combiner   *combineOpt
 	reducer    *reduceOpt
-	twice      string // an option that was given twice and may not be
+	wrong      string // with an option by itself, or with having it twice
 	positions  bool
 	raw        bool
 	likeInput  bool
@@ -68,7 +68,7 @@ type reduceOpt struct {
 func mapOption[I Input, K, V any](f *mapFuncs[I, K, V]) Option {
 	o := newMapOpt[K, V]()
 	o.run = f.run
-	return o.set
+	return orNil("Map", f.each == nil && f.from == nil && f.block == nil && f.blocks == nil && f.spans == nil, o.set)
 }
 
 // droppedMap must not be inlined into Map, which then would be too large to be inlined
@@ -83,7 +83,7 @@ func newMapOpt[K, V any]() *mapOpt {
 
 func (o *mapOpt) set(s *stages) {
 	if s.mapper != nil {
-		s.twice = "Map"
+		s.wrong = "more than one Map"
 	}
 	s.mapper = o
 }
@@ -94,20 +94,29 @@ func (o *mapOpt) set(s *stages) {
 // return a. A job with a combiner and no reducer writes each key and its folded value.
 func Combine[V any](f func(a, b V) V) Option {
 	o := &combineOpt{value: reflect.TypeFor[V](), f: f}
-	return func(s *stages) {
+	return orNil("Combine", f == nil, func(s *stages) {
 		if s.combiner != nil {
-			s.twice = "Combine"
+			s.wrong = "more than one Combine"
 		}
 		s.combiner = o
+	})
+}
+
+// orNil is set, unless the option of that name was given nil for its function.
+func orNil(option string, isNil bool, set Option) Option {
+	if !isNil {
+		return set
 	}
+	return func(s *stages) { set(s); s.wrong = option + " without a function: it was given nil" }
 }
 
 func reduceOption[K, V, K2, V2 any](f *reduceFuncs[K, V, K2, V2]) Option {
-	return (&reduceOpt{
+	o := &reduceOpt{
 		key: reflect.TypeFor[K](), value: reflect.TypeFor[V](),
 		outKey: reflect.TypeFor[K2](), outValue: reflect.TypeFor[V2](),
 		run: f.run,
-	}).set
+	}
+	return orNil("Reduce", f.each == nil && f.from == nil && f.pairs == nil && f.pass == nil, o.set)
 }
 
 // droppedReduce must not be inlined into Reduce, as droppedMap.
@@ -119,7 +128,7 @@ func droppedReduce[K, V any]() Option { //nolint:unused // of the role that drop
 
 func (o *reduceOpt) set(s *stages) {
 	if s.reducer != nil {
-		s.twice = "Reduce"
+		s.wrong = "more than one Reduce"
 	}
 	s.reducer = o
 }
@@ -154,7 +163,7 @@ func ReduceOnly(flags ...string) Option {
 func GroupFirst(n int) Option {
 	return func(s *stages) {
 		if s.prefix = n; n < 1 {
-			s.twice = "GroupFirst with less than one component"
+			s.wrong = "GroupFirst with less than one component"
 		}
 	}
 }

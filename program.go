@@ -1,7 +1,9 @@
 package mr
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -29,10 +31,8 @@ func (p *Program) check() (err error) {
 	s := p.reduceStages
 	m, c, r := s.mapper, s.combiner, s.reducer
 	switch {
-	case s.twice == "Map" || s.twice == "Combine" || s.twice == "Reduce":
-		return fmt.Errorf("more than one %s", s.twice)
-	case s.twice != "":
-		return fmt.Errorf("%s", s.twice)
+	case cmp.Or(s.wrong, p.mapStages.wrong) != "":
+		return errors.New(cmp.Or(s.wrong, p.mapStages.wrong))
 	case m == nil || p.mapStages.mapper == nil:
 		return fmt.Errorf("no mapper: give it mr.Map, mr.MapFrom or mr.MapBlock")
 	case c != nil && c.value != m.value:

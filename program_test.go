@@ -339,6 +339,10 @@ func TestTypesMustFit(t *testing.T) {
 			mr.Reduce(func(*mr.Task, mr.Tuple2[string, int], iter.Seq[int], mr.Emit[int, int]) error { return nil })},
 		"GroupFirst and GroupAll need a reducer":  {mr.Map(words), mr.GroupAll()},
 		"GroupFirst with less than one component": {mr.Map(words), mr.Reduce(sumUp), mr.GroupFirst(0)},
+		"Map without a function":                  {mr.Map[string, string, int64](nil)},
+		"Combine without a function":              {mr.Map(words), mr.Combine[int64](nil)},
+		"Reduce without a function":               {mr.Map(words), mr.Reduce[string, int64, string, int64](nil)},
+		"one of its options is nil":               {mr.Map(words), nil},
 	}
 	for want, opts := range cases {
 		_, err := mr.Job("j", opts...).Configure(nil)
@@ -364,6 +368,8 @@ func TestFailuresNameTheirPlace(t *testing.T) {
 			return fmt.Errorf("looking %s up: %w", l, context.DeadlineExceeded)
 		}), []string{"in.txt at byte 0", "looking first up: context deadline exceeded"}},
 		"no path": {emit1(func(t *mr.Task, l string) error { t.Path(); return nil }), []string{"mr.Positions()"}},
+		"no mapper": {mr.MapFrom(func(*mr.Task) (mr.Mapper[string, string, int], error) { return nil, nil }),
+			[]string{"neither a Mapper nor an error"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := configure(t, mr.Job("j", c.opt, mr.Combine(mr.Sum[int])))

@@ -44,7 +44,10 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 	var reducer Reducer[K, V, K2, V2]
 	if f.from != nil {
 		var err error
-		if reducer, err = f.from(t); err != nil {
+		if reducer, err = f.from(t); err == nil && reducer == nil {
+			err = errors.New("the setup function returned neither a Reducer nor an error")
+		}
+		if err != nil {
 			return t.userError("reduce", err)
 		}
 		each = func(_ *Task, key K, values iter.Seq[V], emit Emit[K2, V2]) error {
