@@ -49,6 +49,11 @@ func (c *Children) check(spec *childSpec) error {
 	case err != nil:
 		return fmt.Errorf("reading job binary: %w", err)
 	}
+	if script, err := isScript(spec.path); err != nil {
+		return fmt.Errorf("reading job binary: %w", err)
+	} else if script {
+		return mr.Errorf(mr.Usage, "%s is a script: what it starts may change, and outputs are kept under the digest of the script alone; name the program that it starts", spec.path)
+	}
 	c.mu.Lock()
 	if len(c.checked) >= maxKnown {
 		clear(c.checked)
@@ -56,4 +61,19 @@ func (c *Children) check(spec *childSpec) error {
 	c.checked[key] = true
 	c.mu.Unlock()
 	return nil
+}
+
+// isScript reports whether another program would execute the file at path.
+func isScript(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	var head [2]byte
+	n, err := io.ReadFull(f, head[:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return string(head[:n]) == "#!", err
 }

@@ -480,6 +480,24 @@ func TestWrongPrograms(t *testing.T) {
 	}
 }
 
+// What a script starts is not in its digest, under which outputs would be kept.
+func TestScriptIsNotRun(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := []byte("#!/bin/sh\nexec " + exe + "\n")
+	path := filepath.Join(t.TempDir(), "talk")
+	if err := os.WriteFile(path, script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := newTestChildren(t, ChildOptions{})
+	_, err = c.Open(t.Context(), path, sha256.Sum256(script), "count", nil, nil)
+	if mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), path+" is a script") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A binary that is not what its digest says is not run.
 func TestDamagedBinaryIsNotRun(t *testing.T) {
 	exe, err := os.Executable()
