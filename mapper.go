@@ -217,10 +217,11 @@ type emitter[K, V any] struct {
 	held   *held[V]   // what the current record has emitted, where bad ones are skipped; else nil
 	pass   Emit[K, V] // takes a pair at once, where held is not nil
 	over   bool       // the mapper has returned for the last time
+	alone  alone
 }
 
 func newEmitter[K, V any](p *Program, env TaskEnv, out RecordSink) *emitter[K, V] {
-	e := &emitter[K, V]{key: &p.key, value: newValueCodec[V](&p.value), out: out}
+	e := &emitter[K, V]{key: &p.key, value: newValueCodec[V](&p.value), out: out, alone: alone{blind: p.value.custom}}
 	opts := collect.Options{Memory: env.Memory, Dir: env.SpillDir, Spare: env.Spare}
 	switch f := combiner[V](p.mapStages); {
 	case f != nil && p.traits.Sums:
@@ -252,17 +253,21 @@ func (e *emitter[K, V]) through() Emit[K, V] {
 	case e.text != nil:
 		return func(k K, v V) {
 			e.inTime()
+			e.alone.enter()
 			e.n++
 			if e.err == nil {
 				e.err = e.text.write(k, v)
 			}
+			e.alone.leave()
 		}
 	case e.buffer != nil:
 		return func(k K, v V) {
 			e.inTime()
+			e.alone.enter()
 			e.n++
 			e.vbuf = e.value.Append(e.vbuf[:0], v)
 			e.buffer.Add(e.encode(&k), e.vbuf)
+			e.alone.leave()
 		}
 	case e.value.l.refers():
 		return func(k K, v V) {
@@ -295,6 +300,23 @@ func (e *emitter[K, V]) inTime() {
 		panic(Errorf(Usage, "emit was called after the mapper had returned for the last time; wait for every goroutine that emits"))
 	}
 }
+
+// alone finds out that two goroutines emit at once, most of the time: records would be lost without a word. It is
+// no lock, which would cost each record more than all else that is done for it, and so it is not in the way
+// of combined records; there the second execution of new code has to show it.
+type alone struct {
+	inside bool
+	blind  bool // an author's methods are called inside, and if one panics nothing leaves
+}
+
+func (a *alone) enter() {
+	if a.inside {
+		panic(Errorf(Usage, "emit was called by two goroutines at once, and would lose records; let one of them emit, or put a mutex around it"))
+	}
+	a.inside = !a.blind
+}
+
+func (a *alone) leave() { a.inside = false }
 
 // encode returns k's encoding, valid until the next call or while k's own bytes are.
 func (e *emitter[K, V]) encode(k *K) []byte {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"runtime"
 	"strings"
 	"testing"
@@ -38,6 +39,54 @@ func tooLate[K any](t *testing.T, key K, reduce mr.Option) (panicked any) {
 	defer func() { panicked = recover() }()
 	late(key, 1)
 	return nil
+}
+
+// busy is a sink that is busy with its first record until another goroutine has emitted.
+type busy struct{ entered, done chan struct{} }
+
+func (b *busy) Record([]byte, []byte) error {
+	close(b.entered)
+	<-b.done
+	return nil
+}
+
+// Of two goroutines that emit at once one is told so.
+func TestEmittingAtOnce(t *testing.T) {
+	var panicked any
+	twice := func(b *busy, emit func()) {
+		first := make(chan struct{})
+		go func() {
+			defer close(first)
+			emit()
+		}()
+		<-b.entered
+		func() {
+			defer func() { panicked = recover() }()
+			emit()
+		}()
+		close(b.done)
+		<-first
+	}
+	at := &busy{make(chan struct{}), make(chan struct{})}
+	p := configure(t, mr.Job("j", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int]) error {
+		twice(at, func() { emit(line, 1) })
+		return nil
+	})))
+	_, err := p.Map(t.Context(), mr.TaskEnv{}, &blocks{path: "f", data: []byte("a\n")}, at)
+	if e, ok := panicked.(*mr.Error); err != nil || !ok || !strings.Contains(e.Error(), "two goroutines at once") {
+		t.Errorf("a mapper's: %v, %v", panicked, err)
+	}
+	in := &busy{make(chan struct{}), make(chan struct{})}
+	p = configure(t, mr.Job("j", mr.Map(words), mr.Reduce(func(_ *mr.Task, k string, _ iter.Seq[int64], emit mr.Emit[string, int]) error {
+		twice(in, func() { emit(k, 1) })
+		return nil
+	})))
+	panicked = nil
+	recs, _ := runMap(t, p, "a\n")
+	_, err = p.Reduce(t.Context(), mr.TaskEnv{}, &reader{recs: recs}, in)
+	if e, ok := panicked.(*mr.Error); err != nil || !ok || !strings.Contains(e.Error(), "two goroutines at once") {
+		t.Errorf("a reducer's: %v, %v", panicked, err)
+	}
 }
 
 // The stack of a combiner's panic is the author's, and nobody else's.

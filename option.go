@@ -8,7 +8,7 @@ import (
 
 // Emit takes a pair. It keeps neither key nor value after it returns, except strings. It must
 // not be called by two goroutines at once, nor after the function that was given it has returned: one that
-// starts goroutines waits for them.
+// starts goroutines waits for them. It panics where it is seen to be, but it is no lock.
 type Emit[K, V any] func(key K, value V)
 
 // Input is the type of records that a mapper takes.

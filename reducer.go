@@ -55,15 +55,17 @@ func (f *reduceFuncs[K, V, K2, V2]) groups(t *Task, g *groups[K, V], sink *textS
 		}
 	}
 	var outErr error
-	over := false
+	over, one := false, alone{blind: sink.value.l.custom}
 	defer func() { over = true }()
 	emit := func(k K2, v V2) {
 		if over { // there may be any number of ranges, and other ones at the next run
 			panic(Errorf(Usage, "emit was called after the last Reduce of the task had returned, as by Cleanup: its record would be in the output once for each range of keys"))
 		}
+		one.enter()
 		if outErr == nil {
 			outErr = sink.write(k, v)
 		}
+		one.leave()
 	}
 	values, pairs := g.values(), g.pairs()
 	for g.nextGroup() {

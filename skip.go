@@ -77,6 +77,8 @@ func (e *emitter[K, V]) hold(k K, v V) {
 	case h.err != nil:
 		return
 	}
+	e.alone.enter()
+	defer e.alone.leave()
 	h.n++
 	switch {
 	case e.table != nil:
