@@ -116,6 +116,9 @@ func (l *loop) wasTried(id mr.JobID, k plan.Kind, task string, v verdict, err er
 	j.onTrial--
 	if err != nil {
 		l.logf(j, task, "its code could not be judged, so its outputs are not shared yet: %v", err)
+		if errors.Is(err, errFailedAgain) {
+			l.warn(j, "the job's code may not be deterministic: a "+phaseOf(k)+" task that had succeeded failed when it was executed again ('mrctl logs' says how); its outputs are not used by other jobs yet")
+		}
 	} else {
 		l.logf(j, task, "executed once more: %s", v)
 		l.judge(j, k, v)
@@ -190,6 +193,9 @@ func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (ve
 	return indeterminate, nil
 }
 
+// errFailedAgain is in the error about a task that succeeded the first time.
+var errFailedAgain = errors.New("it failed when it was executed again")
+
 // again executes a task again.
 func (e *Engine) again(ctx context.Context, w *plan.Work) (plan.Rehearsal, error) {
 	var r plan.Rehearsal // the call may go on writing to it when it is given up
@@ -197,6 +203,8 @@ func (e *Engine) again(ctx context.Context, w *plan.Work) (plan.Rehearsal, error
 		return plan.Rehearsal{}, err
 	}
 	switch {
+	case r.Failure.Kind == plan.UserError:
+		return r, fmt.Errorf("%w: %s", errFailedAgain, r.Failure.Message)
 	case r.Failure.Kind != plan.NoFailure:
 		return r, fmt.Errorf("%s", r.Failure.Message)
 	case r.Split != w.Expect:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/rpc"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -282,5 +283,37 @@ func TestTrialOutlivesItsJob(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// Code that succeeds and then fails on the same input is named: its output may lack something, too.
+func TestFailedTrialIsTold(t *testing.T) {
+	for kind, told := range map[plan.FailureKind]int{plan.UserError: 1, plan.Changed: 0} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		e, ended := startEngine(t, ctx)
+		ours, theirs := net.Pipe()
+		s := rpc.NewServer()
+		failed := plan.Rehearsal{Failure: plan.Failure{Kind: kind, Message: "no second time"}}
+		if err := s.RegisterName("Worker", &rehearsing{[]plan.Rehearsal{failed}}); err != nil {
+			t.Fatal(err)
+		}
+		go s.ServeConn(theirs)
+		j := &job{warned: map[string]bool{}, rec: record{ID: newJobID(time.Now()), MapStage: mr.Digest{9}, Spec: mr.Spec{Code: mr.Code{Kind: mr.Binary}}}}
+		err := errors.Join(e.AddWorker(rpc.NewClient(ours), 1), e.request(ctx, func(l *loop) {
+			l.adopt(j)
+			l.tryStage(j, plan.Map, &flight{result: plan.Result{Made: plan.Made{Digest: mr.Digest{1}, Records: 1}}})
+		}))
+		var warnings []string
+		for onTrial := true; err == nil && onTrial; time.Sleep(time.Millisecond) {
+			err = e.request(ctx, func(*loop) { onTrial, warnings = j.onTrial > 0, j.rec.Warnings })
+		}
+		if err != nil || len(warnings) != told || told > 0 && !strings.Contains(warnings[0], "failed when it was executed again") {
+			t.Errorf("failure %d: %q, %v", kind, warnings, err)
+		}
+		if err := e.request(ctx, func(l *loop) { delete(l.jobs, j.rec.ID) }); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		ended()
 	}
 }
