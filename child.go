@@ -166,6 +166,8 @@ func findJob(jobs []*Definition, name string) (*Definition, error) {
 	switch {
 	case found != nil:
 		return found, nil
+	case len(jobs) == 0:
+		return nil, Errorf(Usage, "the program has no job: its main function gives mr.Main none")
 	case name == "":
 		return nil, Errorf(Usage, "the program has several jobs; choose one with --job: %s", strings.Join(names, ", "))
 	}

@@ -140,3 +140,12 @@ func TestParamsTellAll(t *testing.T) {
 		}
 	}
 }
+
+// A program without a job is told so, and not to choose one of several.
+func TestNoJob(t *testing.T) {
+	for _, name := range []string{"", "count"} {
+		if _, err := findJob(nil, name); KindOf(err) != Usage || !strings.Contains(err.Error(), "has no job:") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
