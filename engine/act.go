@@ -376,7 +376,7 @@ func (l *loop) drop(f *flight) {
 }
 
 func (l *loop) describeFailure(f *flight) string {
-	return fmt.Sprintf("%s: %s", plan.TaskName(f.task.kind, f.task.index), f.result.Failure.Message)
+	return fmt.Sprintf("%s: %s", plan.TaskName(f.task.kind, f.task.index), asTyped(f.result.Failure.Message, f.work.Program.Code))
 }
 
 func (l *loop) attemptName(f *flight) string {

@@ -196,13 +196,18 @@ func (e *Engine) describe(ctx context.Context, p plan.Program) (mr.Traits, error
 		return mr.Traits{}, mr.Errorf(mr.Failed, "asking a worker what the job declares: %w", call.Error)
 	}
 	if d.Error != "" {
-		msg := d.Error
-		if p.Code.Path != "" && p.Code.Source != "" { // what was typed says more than the store's copy
-			msg = strings.ReplaceAll(msg, p.Code.Path, p.Code.Source)
-		}
+		msg := asTyped(d.Error, p.Code)
 		return mr.Traits{}, &mr.Error{Kind: d.Kind, Msg: msg, Err: errors.New(msg)}
 	}
 	return d.Traits, nil
+}
+
+// asTyped names a job binary in a message as the user did, who knows nothing of the store's copy.
+func asTyped(msg string, c mr.Code) string {
+	if c.Path == "" || c.Source == "" {
+		return msg
+	}
+	return strings.ReplaceAll(msg, c.Path, c.Source)
 }
 
 // keyedMutex serialises work on equal keys.
