@@ -3,9 +3,11 @@ package mr
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -136,7 +138,7 @@ func (c *child) configure(job string, args []string) (Traits, error) {
 	if err != nil {
 		return Traits{}, err
 	}
-	if d.global != nil && d.global.Parsed() && len(args) > 0 {
+	if d.global != nil && d.global.Parsed() && !has(d.global, args) {
 		return Traits{}, Errorf(Usage, "the program calls flag.Parse before mr.Main, so its flags were read before it had them; drop the call: mr.Main parses the arguments")
 	}
 	// The others go first: whatever state jobs share is left as this one wants it.
@@ -146,6 +148,12 @@ func (c *child) configure(job string, args []string) (Traits, error) {
 	}
 	c.prog.traits.MapStage = mapStage(c.jobs, shapes, d, c.prog.mapStages)
 	return c.prog.traits, nil
+}
+
+// has reports whether args change nothing of fs.
+func has(fs *flag.FlagSet, args []string) bool {
+	given, rest, err := splitArgs(fs, args)
+	return err == nil && len(rest) == 0 && !slices.ContainsFunc(given, func(g setting) bool { return fs.Lookup(g.name).Value.String() != g.value })
 }
 
 func findJob(jobs []*Definition, name string) (*Definition, error) {

@@ -44,7 +44,8 @@ func Job(name string, opts ...Option) *Definition {
 // is called with the arguments that are not flags once the flags are set, and returns
 // the options. f may be called several times, and what it returns without arguments too, to
 // compare jobs; what the options hold must not be shared between its calls. Whether a flag was given or left at its default cannot be told:
-// fs.Visit visits all.
+// fs.Visit visits all. A default may be another each time, as today's date, if the flag is of one of package flag's scalar
+// types: all tasks of a job get the one that was found when it was submitted.
 func JobFunc(name string, f func(fs *flag.FlagSet) func(args []string) ([]Option, error)) *Definition {
 	return &Definition{name: name, build: f}
 }

@@ -149,3 +149,14 @@ func TestNoJob(t *testing.T) {
 		}
 	}
 }
+
+// A program that reads its flags itself may be given what they are already.
+func TestHas(t *testing.T) {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	fs.Int("n", 3, "")
+	for args, want := range map[string]bool{"": true, "--n=3": true, "--n=4": false, "--n=3 word": false, "--m=3": false} {
+		if got := has(fs, strings.Fields(args)); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+}

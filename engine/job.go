@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"time"
 
@@ -314,13 +315,17 @@ func (r *record) stage(k plan.Kind) mr.Digest {
 	return r.ReduceStage
 }
 
-// program is what the tasks of one phase execute. Map tasks don't get the arguments
-// that the job declared to be the reducer's alone: not passed, they can't be observed.
+// program is what the tasks of one phase execute. They get the parameters that are in their keys, and
+// not the arguments as they were typed: a flag's default, as today's date, may have become another. Map tasks don't
+// get those that the job declared to be the reducer's alone: not passed, they can't be observed.
 func (r *record) program(k plan.Kind) plan.Program {
-	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Args: r.Spec.Args, Env: r.Env, Version: r.Traits.Version}
+	p := plan.Program{Job: r.Traits.Job, Code: r.Spec.Code, Env: r.Env, Version: r.Traits.Version}
+	params := r.Traits.Params
 	if k == plan.Map {
-		p.Code, p.Args = p.Code.ForMap(), mapArgs(r.Traits, r.Spec.Args)
+		p.Code = p.Code.ForMap()
+		params = slices.DeleteFunc(slices.Clone(params), func(p mr.Param) bool { return p.ReduceOnly })
 	}
+	p.Args = plan.Args(params)
 	return p
 }
 
@@ -331,30 +336,6 @@ func (r *record) work(k plan.Kind, index int, memory int64) plan.Work {
 		RecordLimit: r.Spec.RecordLimit, Memory: memory,
 		Unsorted: !r.Traits.Reduce, SkipBadRecords: r.Spec.SkipBadRecords,
 	}
-}
-
-func mapArgs(t mr.Traits, args []string) []string {
-	some := false
-	for _, p := range t.Params {
-		some = some || p.ReduceOnly
-	}
-	if !some {
-		return args
-	}
-	var flags, rest []string
-	for _, p := range t.Params {
-		switch {
-		case p.ReduceOnly:
-		case strings.HasPrefix(p.Name, "--"):
-			flags = append(flags, p.Name+"="+p.Value)
-		default:
-			rest = append(rest, p.Value)
-		}
-	}
-	if len(rest) > 0 {
-		flags = append(append(flags, "--"), rest...)
-	}
-	return flags
 }
 
 // status is the job as outsiders see it.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/plan"
 )
 
 // ChildOptions bound what child processes may do. The zero value has the defaults.
@@ -101,11 +103,34 @@ func (c *Children) Open(ctx context.Context, path string, digest mr.Digest, job 
 	return r, nil
 }
 
+// Describe implements Binaries: it asks a new process, unless args leave no flag at its default, as
+// those of a job without flags.
+func (c *Children) Describe(ctx context.Context, path string, digest mr.Digest, job string, args []string) (mr.Traits, error) {
+	spec := &childSpec{path: path, digest: digest, job: job, args: args}
+	c.mu.Lock()
+	traits, ok := c.known[spec.key()]
+	c.mu.Unlock()
+	if ok && !digest.IsZero() && slices.Equal(plan.Args(traits.Params), args) {
+		return traits, nil
+	}
+	ch, err := c.start(ctx, spec)
+	if err != nil {
+		return mr.Traits{}, err
+	}
+	traits = ch.traits
+	if other := c.takeIdle(ch.key); other != nil {
+		c.drop(ch)
+		ch = other
+	}
+	c.put(ch)
+	return traits, nil
+}
+
 // is tells a Runner what it runs: a binary may have been asked for its one job, whatever
-// that is called.
+// that is called, and with the defaults that its flags have now.
 func (r *childRunner) is(t mr.Traits) {
 	r.traits, r.totals = t, mr.Totals(t)
-	r.spec.job = t.Job
+	r.spec.job, r.spec.args = t.Job, plan.Args(t.Params)
 }
 
 // maxKnown bounds the memory of traits.
@@ -165,9 +190,10 @@ func (c *Children) start(ctx context.Context, spec *childSpec) (*child, error) {
 	if len(c.known) >= maxKnown {
 		clear(c.known)
 	}
-	named := *spec // it is as good for who asks for the job by its name
+	named := *spec // it is as good for who asks for the job by its name, and gives it all parameters
 	named.job = ch.traits.Job
-	c.known[ch.key] = ch.traits
+	c.known[ch.key], c.known[named.key()] = ch.traits, ch.traits
+	named.args = plan.Args(ch.traits.Params)
 	ch.key = named.key()
 	c.known[ch.key] = ch.traits
 	c.mu.Unlock()

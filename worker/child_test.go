@@ -21,6 +21,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/childproto"
+	"github.com/mrd-io/mr/plan"
 )
 
 // The test binary is its own job binary: with the variable of the protocol set, it
@@ -109,6 +110,15 @@ func serveJobs() bool {
 			}
 			return nil
 		})),
+		mr.JobFunc("now", func(fs *flag.FlagSet) func([]string) ([]mr.Option, error) {
+			now := fs.String("now", time.Now().Format(time.RFC3339Nano), "what to write")
+			return func([]string) ([]mr.Option, error) {
+				return []mr.Option{mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
+					emit(line, *now)
+					return nil
+				})}, nil
+			}
+		}),
 	)
 	if os.Getenv("ONE_JOB") != "" {
 		jobs = jobs[:1]
@@ -558,6 +568,30 @@ func TestNamelessJobIsThatOfTheName(t *testing.T) {
 		if len(c.live) != 1 {
 			t.Errorf("job %q: %d processes", job, len(c.live))
 		}
+	}
+}
+
+// A flag's default may be another in each process: a job is told anew, and its tasks have what it was told to be.
+func TestDefaultsThatChange(t *testing.T) {
+	c := newTestChildren(t, ChildOptions{Idle: -1})
+	exe, _ := os.Executable()
+	var said [2]mr.Traits
+	for i := range said {
+		var err error
+		if said[i], err = c.Describe(t.Context(), exe, ownDigest(), "now", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said[0].Params[0] == said[1].Params[0] {
+		t.Errorf("it said %v twice", said[0].Params)
+	}
+	r, err := c.Open(t.Context(), exe, ownDigest(), "now", plan.Args(said[0].Params), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recs, _, err := mapLines(t, r, "a")
+	if want := said[0].Params[0].Value; err != nil || len(recs.all) != 1 || recs.all[0].v != want {
+		t.Errorf("%v, %v; want %s", recs.all, err, want)
 	}
 }
 

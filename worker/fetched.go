@@ -27,22 +27,39 @@ type Fetched struct {
 }
 
 // Open implements Binaries.
-func (f *Fetched) Open(ctx context.Context, _ string, digest mr.Digest, job string, args, env []string) (mr.Runner, error) {
+func (f *Fetched) Open(ctx context.Context, _ string, digest mr.Digest, job string, args, env []string) (r mr.Runner, err error) {
+	err = f.with(digest, func(path string) (err error) {
+		r, err = f.Children.Open(ctx, path, digest, job, args, env)
+		return err
+	})
+	return r, err
+}
+
+// Describe implements Binaries.
+func (f *Fetched) Describe(ctx context.Context, _ string, digest mr.Digest, job string, args []string) (t mr.Traits, err error) {
+	err = f.with(digest, func(path string) (err error) {
+		t, err = f.Children.Describe(ctx, path, digest, job, args)
+		return err
+	})
+	return t, err
+}
+
+// with calls use with the path of a binary, and once more if that is damaged.
+func (f *Fetched) with(digest mr.Digest, use func(path string) error) error {
 	path, err := f.fetch(digest)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := f.Children.Open(ctx, path, digest, job, args, env)
-	if !errors.Is(err, ErrBinary) {
-		return r, err
+	if err = use(path); !errors.Is(err, ErrBinary) {
+		return err
 	}
 	if err := os.Remove(path); err != nil {
-		return nil, fmt.Errorf("removing a damaged job binary: %w", err)
+		return fmt.Errorf("removing a damaged job binary: %w", err)
 	}
 	if path, err = f.fetch(digest); err != nil {
-		return nil, err
+		return err
 	}
-	return f.Children.Open(ctx, path, digest, job, args, env)
+	return use(path)
 }
 
 func (f *Fetched) fetch(digest mr.Digest) (path string, err error) {

@@ -51,6 +51,8 @@ type RunSource interface {
 // their context.
 type Binaries interface {
 	Open(ctx context.Context, path string, digest mr.Digest, job string, args, env []string) (mr.Runner, error)
+	// Describe says what a job declares now: the default of a flag may be today's date.
+	Describe(ctx context.Context, path string, digest mr.Digest, job string, args []string) (mr.Traits, error)
 }
 
 // Options wire a Service to its surroundings.
@@ -216,12 +218,18 @@ func (s *Service) Abandon(id plan.Attempt, _ *struct{}) error {
 
 // Describe says what a job's code declares, without running any of its tasks.
 func (s *Service) Describe(p *plan.Program, d *plan.Description) error {
-	r, err := s.runner(context.Background(), p)
+	var err error
+	if p.Code.Kind == mr.Binary && s.o.Binaries != nil {
+		d.Traits, err = s.o.Binaries.Describe(context.Background(), p.Code.Path, p.Code.Digest, p.Job, p.Args)
+	} else {
+		var r mr.Runner
+		if r, err = s.runner(context.Background(), p); err == nil {
+			d.Traits = r.Traits()
+		}
+	}
 	if err != nil {
 		d.Kind, d.Error = mr.KindOf(err), err.Error()
-		return nil
 	}
-	d.Traits = r.Traits()
 	return nil
 }
 
