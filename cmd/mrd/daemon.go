@@ -63,8 +63,8 @@ const (
 	drainTime  = 6 * time.Second        // for the engine
 )
 
-const help = `mrd runs the jobs of a store and serves them. It runs until SIGTERM or SIGINT, which drain it; a second
-signal ends it at once. Jobs that were under way when it ended, however it ended, go on when it starts again.
+const help = `mrd runs the jobs of a store and serves them. It runs until SIGTERM, SIGINT or SIGHUP, which drain it;
+a second signal ends it at once. Jobs that were under way when it ended, however it ended, go on when it starts again.
 
 Usage:
   mrd [--store DIR] [--listen ADDR]... [--auth DIR] [--workers N] [--memory SIZE]

@@ -64,7 +64,7 @@ that the job names, and sends what it makes of them to the daemon. Input must be
 with the same bytes: a shared file system, or copies. A file that is missing here, or shorter than where the job
 was planned, fails the attempt, and the task is given to another worker.
 
-It runs until SIGTERM or SIGINT. When the daemon is away it dials again; when another worker is started under its
+It runs until SIGTERM, SIGINT or SIGHUP. When the daemon is away it dials again; when another worker is started under its
 name, it ends with status 5. A daemon takes about sixty workers, whatever their --workers.
 
 Usage:
