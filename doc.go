@@ -37,10 +37,11 @@
 // function might look at is kept from it: a child process has no environment but what Env
 // declares, an empty folder as its working directory, TZ=UTC, and no arguments.
 //
-// Files can't be kept from it: one that a function opens by its full path, or a shared
-// library that cgo brings in, is in no key, and when it changes outputs are used again that
-// were made of the old one. What a job needs beside its input comes with its source (embed),
-// or as the value of a flag or a variable.
+// Files can't be kept from it. On Linux (amd64, arm64) one that a function opens by its full path,
+// or a shared library of its own, is seen, and is in the keys of the next runs; what
+// was made before it was known is used by no other run. Elsewhere it is in no key, and when it changes outputs
+// are used again that were made of the old one. So what a job needs beside its input comes best with its
+// source (embed), or as the value of a flag or a variable.
 //
 // Keys are kept in an encoding whose byte order is their natural order (numbers by value,
 // strings by bytes, tuples by component, Desc in reverse), and all sorting is by it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -93,10 +94,11 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	work := f.work
 	work.Expect = f.result.Split
 	made, id := f.result.Made, j.rec.ID
+	files := slices.Concat(f.result.Opened, j.rec.Files[k])
 	j.onTrial++
 	l.after = append(l.after, func() { // its run is on record now
 		l.e.spawn(func() {
-			v, err := l.e.rehearse(l.e.ctx, &work, made)
+			v, err := l.e.rehearse(l.e.ctx, &work, made, files)
 			l.e.request(l.e.ctx, func(l *loop) { //nolint:errcheck // stopped: tried again in the next life
 				if l.jobs[id] == nil && err == nil { // it was killed, or has failed
 					l.setVerdict(stage, v)
@@ -167,16 +169,17 @@ func (l *loop) cameOutDifferent(j *job, id taskID, before, now plan.Made) {
 	l.judge(j, id.kind, indeterminate)
 }
 
-// rehearse executes a task again and compares what it makes with what was made.
-func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (verdict, error) {
-	r, err := e.again(ctx, w)
+// rehearse executes a task again and compares what it makes with what was made, when files held what they
+// hold in files.
+func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made, files []plan.Opened) (verdict, error) {
+	r, err := e.again(ctx, w, files)
 	switch {
 	case err != nil:
 		return untried, err
 	case r.Digest == made.Digest:
 		return deterministic, nil
 	case w.Kind == plan.Reduce:
-		return e.rehearsePart(ctx, w, made, r)
+		return e.rehearsePart(ctx, w, made, r, files)
 	}
 	src, err := e.o.Store.OpenRun(store.RunID(made.Run))
 	if err != nil {
@@ -196,13 +199,16 @@ func (e *Engine) rehearse(ctx context.Context, w *plan.Work, made plan.Made) (ve
 // errFailedAgain is in the error about a task that succeeded the first time.
 var errFailedAgain = errors.New("it failed when it was executed again")
 
-// again executes a task again.
-func (e *Engine) again(ctx context.Context, w *plan.Work) (plan.Rehearsal, error) {
+// again executes a task again. It is an error if its code opens a file that is not in files or holds something else now.
+func (e *Engine) again(ctx context.Context, w *plan.Work, files []plan.Opened) (plan.Rehearsal, error) {
 	var r plan.Rehearsal // the call may go on writing to it when it is given up
 	if err := e.ask(ctx, "Worker.Rehearse", w, &r); err != nil {
 		return plan.Rehearsal{}, err
 	}
+	strange := unknownFiles(r.Opened, files)
 	switch {
+	case len(strange) > 0:
+		return r, changedFile(strange[0])
 	case r.Failure.Kind == plan.UserError:
 		return r, fmt.Errorf("%w: %s", errFailedAgain, r.Failure.Message)
 	case r.Failure.Kind != plan.NoFailure:
@@ -219,11 +225,11 @@ var errTwiceAlike = errors.New("two more executions came out alike, and unlike t
 
 // rehearsePart judges a part that came out different. Of the part itself only its bytes
 // are left, not its records; so a third execution tells whether their order alone differs.
-func (e *Engine) rehearsePart(ctx context.Context, w *plan.Work, made plan.Made, second plan.Rehearsal) (verdict, error) {
+func (e *Engine) rehearsePart(ctx context.Context, w *plan.Work, made plan.Made, second plan.Rehearsal, files []plan.Opened) (verdict, error) {
 	if second.Records != made.Records || second.Raw != made.Raw {
 		return indeterminate, nil
 	}
-	third, err := e.again(ctx, w)
+	third, err := e.again(ctx, w, files)
 	switch {
 	case err != nil:
 		return untried, err
@@ -246,6 +252,7 @@ type drawnHit struct {
 	stage mr.Digest
 	work  plan.Work
 	made  plan.Made
+	files []plan.Opened
 	name  string
 }
 
@@ -259,7 +266,7 @@ func (l *loop) drawAudit(j *job, id taskID, out *lineage.Output) {
 		return
 	}
 	name := plan.TaskName(plan.Map, id.index) + " of " + string(j.rec.ID)
-	l.audits = append(l.audits, drawnHit{stage: out.Stage, work: w, made: out.Made, name: name})
+	l.audits = append(l.audits, drawnHit{stage: out.Stage, work: w, made: out.Made, files: j.rec.Files[plan.Map], name: name})
 }
 
 // auditInIdleTime executes one drawn hit again while no job is live.
@@ -271,7 +278,7 @@ func (l *loop) auditInIdleTime() {
 	l.audits = l.audits[1:]
 	l.auditing = true
 	l.e.spawn(func() {
-		v, err := l.e.rehearse(l.e.ctx, &a.work, a.made)
+		v, err := l.e.rehearse(l.e.ctx, &a.work, a.made, a.files)
 		l.e.request(l.e.ctx, func(l *loop) { l.audited(a, v, err) }) //nolint:errcheck // stopped: nothing to record
 	})
 }

@@ -132,6 +132,10 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		o.Key = privateMapKey(j.rec.ID, id.index)
 		t.Key, share = o.Key, false
 	}
+	if l.learn(b, j, id, f) {
+		o.Key = id.alone(o.Key)
+		t.Key, old = o.Key, nil
+	}
 	if f.work.Copy && old != nil {
 		// The output on record stays as it is; what it cost and counted is the job's too.
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
@@ -34,6 +35,8 @@ type Engine struct {
 	o    Options
 	log  *slog.Logger
 	loop loop // owned by Run's goroutine
+
+	digests input.Digests // of files that authors' code opens
 
 	events   chan event
 	requests chan func(*loop)

@@ -94,6 +94,8 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		switch {
 		case kind == plan.Reduce:
 			return changedOutputs(in, old.Range), nil
+		case old.Split == split && !r.Traits.Positions:
+			return openedUnknown, nil
 		case old.Split == split:
 			return changedPlace, nil
 		}
@@ -104,6 +106,9 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 
 // changedPlace is the reason of a task whose job sees where its records lie, if only that changed.
 const changedPlace = "a file's name or the place in the file changed"
+
+// openedUnknown is the reason of a task whose earlier output was for its own job only.
+const openedUnknown = "its code had opened a file that was not in its key, or that had just changed"
 
 // changedOutputs is the reason of a reduce task that reads other blocks than the one whose range
 // began at the same key.

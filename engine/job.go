@@ -41,7 +41,8 @@ type record struct {
 	Maps        int
 	MapStage    mr.Digest
 	ReduceStage mr.Digest
-	Format      string // of the part files, resolved
+	Files       [2][]plan.Opened `json:",omitzero"` // by kind: what the code is known to open, as it was when the job was planned
+	Format      string           // of the part files, resolved
 	Cut         bool
 	Ranges      []rangeRecord
 	Base        mr.JobID `json:",omitempty"` // the job that it follows: see base.go
@@ -272,6 +273,7 @@ type job struct {
 	changed     chan struct{}   // closed when the status changes; nil: nobody has asked since it did
 	over        chan struct{}   // closed when the job has ended
 	warned      map[string]bool // texts, and places that are full
+	opened      map[string]bool // files that its code was found to open
 	full        bool            // nothing but reading tells what its inputs are: see verify_input.go
 	logSeq      uint64
 	lines       []mr.LogLine // not yet written

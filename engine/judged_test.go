@@ -222,7 +222,7 @@ func TestPartsThatComeOutDifferentAreJudged(t *testing.T) {
 			if err := e.AddWorker(rpc.NewClient(ours), 1); err != nil {
 				t.Fatal(err)
 			}
-			got, err := e.rehearse(ctx, &plan.Work{Kind: plan.Reduce}, made)
+			got, err := e.rehearse(ctx, &plan.Work{Kind: plan.Reduce}, made, nil)
 			if got != c.want || (err == nil) != c.judged {
 				t.Errorf("%v, %v; want %v", got, err, c.want)
 			}

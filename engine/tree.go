@@ -70,7 +70,7 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 	if known == indeterminate {
 		return nil, nil
 	}
-	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env).Digest
+	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Files[plan.Reduce]...).Digest
 	nodes, shape := make([]treeNode, len(inner)), keyShape(rec, seps)
 	for i, n := range inner {
 		nodes[i] = treeNode{Node: n, key: plan.NodeKey(stage, r, runs[n.From:n.To], shape[n.From:n.To])}
@@ -177,10 +177,13 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 		made[n.Key] = true
 		j.rec.Merge.Run++
 		o := &lineage.Output{
-			Key: n.Key, Kind: plan.Merge, Stage: plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env).Digest,
+			Key: n.Key, Kind: plan.Merge, Stage: plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env, j.rec.Files[plan.Reduce]...).Digest,
 			Range: j.ranges[id.index], Made: n.Made, Input: n.Input, CPU: n.CPU, Created: now,
 			Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt,
 			Counter: mr.Counters{{Group: "mr", Name: leafCounter, Value: n.Leaves}},
+		}
+		if j.surprised(f) {
+			o.Key = id.alone(n.Key)
 		}
 		b.add(func(tx *store.Tx) error {
 			if err := lineage.Forget(tx, o.Key, lineage.Replaced, now); err != nil {

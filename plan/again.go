@@ -44,6 +44,8 @@ type Rehearsal struct {
 	// Multiset is a digest of the records that does not depend on their order.
 	Multiset mr.Digest
 
+	Opened []Opened // by path
+
 	CPU     time.Duration
 	Failure Failure
 }

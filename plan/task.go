@@ -183,12 +183,19 @@ type Result struct {
 	Steps      Steps          // of this leg of the attempt
 	Log        []string       // what the task printed, cut to size
 	Skipped    []mr.BadRecord // in the order of the input
+	Opened     []Opened       // by path
 	Failure    Failure
 
 	// When the attempt began and ended, and how long it ran on the worker's monotonic clock;
 	// the time that it was held for the master's word is in it.
 	Began, Ended Moment
 	Took         time.Duration
+}
+
+// Opened is a file besides its input that a task's process has opened to read.
+type Opened struct {
+	Path   string
+	Digest mr.Digest // of what it read there; zero: not known, as the file changed meanwhile
 }
 
 // Steps are what parts of CPU went into.

@@ -32,7 +32,9 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 		res.Split = loaded.Digest()
 		out := &summed{w: run.NewWriter(forgotten{}, run.Options{Unsorted: w.Unsorted})}
 		in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
-		if _, err := runner.Map(a.ctx, env, in, out); err != nil {
+		_, err := runner.Map(a.ctx, env, in, out)
+		res.Opened = openedBy(runner, loaded.Split().Pieces)
+		if err != nil {
 			return err
 		}
 		sum, err := out.w.Close()
@@ -71,7 +73,9 @@ func (s *Service) reduceAgain(a *attempt, res *plan.Rehearsal) error {
 	part := &partWriter{f: nowhere{}, hash: blake3.New(), format: w.OutputFormat, noKey: t.NoKey, noValue: t.NoValue}
 	out := &tallied{next: part}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
-	if _, err = runner.Reduce(a.ctx, env, in.reader(), out); err == nil {
+	_, err = runner.Reduce(a.ctx, env, in.reader(), out)
+	res.Opened = openedBy(runner, nil)
+	if err == nil {
 		err = in.err
 	}
 	if err != nil {

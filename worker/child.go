@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 )
 
@@ -20,6 +23,7 @@ type ChildOptions struct {
 	Handshake time.Duration // how long a child may take to introduce itself; 0: 10 s
 	Silence   time.Duration // how long a child may hold a task without a sign of life; 0: 10 minutes
 	OutputCap int           // bytes of a task's printed lines to keep; 0: 64 KiB
+	Logger    *slog.Logger  // nil: none
 	TempDir   string        // where their working folders are; whoever names it sweeps what a crash leaves there. Empty: the system's
 }
 
@@ -39,6 +43,9 @@ func (o ChildOptions) withDefaults() ChildOptions {
 	if o.OutputCap == 0 {
 		o.OutputCap = 64 << 10
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	return o
 }
 
@@ -56,12 +63,14 @@ type Children struct {
 	closed bool
 
 	checked map[string]bool // binaries by path and digest: they have it
+	digests input.Digests   // of files that processes have opened
 }
 
 // NewChildren makes Children. Close ends them.
 func NewChildren(o ChildOptions) *Children {
+	o = o.withDefaults()
 	return &Children{
-		o: o.withDefaults(), starter: newStarter(),
+		o: o, starter: newStarter(o.Logger),
 		known: map[string]mr.Traits{}, live: map[*child]struct{}{}, checked: map[string]bool{},
 	}
 }
@@ -136,15 +145,21 @@ func (r *childRunner) is(t mr.Traits) {
 // maxKnown bounds the memory of traits.
 const maxKnown = 256
 
-// get returns a child for spec, an idle one if there is one.
-func (c *Children) get(ctx context.Context, spec *childSpec) (*child, error) {
+// get returns a child for a task of a phase, an idle one if there is one. What a process has opened counts for
+// all its tasks, so one that has opened files for one phase is not used in the other.
+func (c *Children) get(ctx context.Context, spec *childSpec, kind plan.Kind) (*child, error) {
 	key := spec.key()
 	for {
 		ch := c.takeIdle(key)
 		if ch == nil {
-			return c.start(ctx, spec)
+			ch, err := c.start(ctx, spec)
+			if err == nil {
+				ch.kind = kind
+			}
+			return ch, err
 		}
-		if ch.alive() {
+		if ch.alive() && ch.opened.usable(ch.kind == kind) {
+			ch.kind = kind
 			return ch, nil
 		}
 		c.drop(ch)
@@ -279,6 +294,7 @@ type childRunner struct {
 
 	mu      sync.Mutex
 	printed []string
+	opened  map[string]mr.Digest // zero: not known, or not the same for all processes
 }
 
 var _ mr.Runner = (*childRunner)(nil)
@@ -291,6 +307,17 @@ func (r *childRunner) Printed() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.printed...)
+}
+
+// Opened returns the files that the processes of this Runner's tasks have opened to read, by path.
+func (r *childRunner) Opened() []plan.Opened {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]plan.Opened, 0, len(r.opened))
+	for _, path := range slices.Sorted(maps.Keys(r.opened)) {
+		all = append(all, plan.Opened{Path: path, Digest: r.opened[path]})
+	}
+	return all
 }
 
 // Map implements mr.Runner.
@@ -316,7 +343,11 @@ func (r *childRunner) Combine(ctx context.Context, t mr.TaskEnv, in mr.RecordRea
 
 // run executes one task in one child.
 func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in feed, out mr.RecordSink) (mr.Counters, error) {
-	ch, err := r.children.get(ctx, &r.spec)
+	kind := plan.Reduce
+	if stage == "map" {
+		kind = plan.Map
+	}
+	ch, err := r.children.get(ctx, &r.spec, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -329,6 +360,15 @@ func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in 
 	}
 	r.mu.Lock()
 	r.printed = append(r.printed, ch.output.lines()...)
+	for _, f := range ch.opened.list(&r.children.digests) {
+		if r.opened == nil {
+			r.opened = map[string]mr.Digest{}
+		}
+		if d, known := r.opened[f.Path]; known && d != f.Digest {
+			f.Digest = mr.Digest{}
+		}
+		r.opened[f.Path] = f.Digest
+	}
 	r.mu.Unlock()
 	if err != nil || ch.soiled() {
 		r.children.drop(ch)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/childproto"
+	"github.com/mrd-io/mr/plan"
 )
 
 // child is one process of a job's binary. It belongs to whoever got it from Children;
@@ -29,6 +31,8 @@ type child struct {
 	shared    *shared // nil: there is none
 	dir       string  // its working directory, empty
 	output    *output
+	opened    *opened
+	kind      plan.Kind // of its last task
 	traits    mr.Traits
 	exited    chan struct{} // closed when the process is gone; exit is set before
 	exit      error
@@ -39,15 +43,20 @@ type child struct {
 // starter starts processes from one thread that lives as long as they may: Linux sends
 // the parent-death signal when the thread that started the process ends.
 type starter struct {
-	calls chan func()
-	once  sync.Once
+	calls   chan func()
+	watcher *watcher // of what the processes open; nil: there is none
+	once    sync.Once
 }
 
-func newStarter() *starter {
+func newStarter(log *slog.Logger) *starter {
 	s := &starter{calls: make(chan func())}
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		runtime.LockOSThread() // for good: what it sets for its children ends with it
+		var err error
+		if s.watcher, err = newWatcher(); err != nil {
+			log.Info("files that jobs open by their paths can't be seen here, so they are in no key", "err", err)
+		}
+		defer s.watcher.close()
 		for f := range s.calls {
 			f()
 		}
@@ -69,14 +78,14 @@ func (s *starter) start(spec *childSpec, o ChildOptions) (ch *child, err error) 
 		}()
 		s.calls <- func() {
 			defer close(done)
-			ch, err = startChild(spec, o)
+			ch, err = startChild(spec, o, s.watcher)
 		}
 	}()
 	<-done
 	return ch, err
 }
 
-func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
+func startChild(spec *childSpec, o ChildOptions, watcher *watcher) (_ *child, err error) {
 	var files []*os.File
 	defer func() { // the child's ends; and if it fails, ours
 		for _, f := range files {
@@ -110,7 +119,8 @@ func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
 		Stdout: prints, Stderr: prints, ExtraFiles: extra,
 		SysProcAttr: childAttributes(),
 	}
-	if err := startRetrying(cmd); err != nil {
+	seen := newOpened(dir)
+	if err := watcher.start(cmd, seen); err != nil {
 		files = append(files, ours, printed)
 		mem.close()
 		os.Remove(dir) //nolint:errcheck // it is empty, and the start has failed already
@@ -119,10 +129,11 @@ func startChild(spec *childSpec, o ChildOptions) (_ *child, err error) {
 	ch := &child{
 		key: spec.key(), name: spec.path, reusable: !spec.digest.IsZero(), cmd: cmd, conn: ours, dir: dir,
 		r: childproto.NewReader(ours), w: childproto.NewWriter(ours), shared: mem,
-		output: newOutput(printed, o.OutputCap), exited: make(chan struct{}),
+		output: newOutput(printed, o.OutputCap), opened: seen, exited: make(chan struct{}),
 	}
 	go func() {
 		ch.exit = cmd.Wait()
+		watcher.forget(cmd.Process.Pid)
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it has started and left behind
 		close(ch.exited)
 	}()

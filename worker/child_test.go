@@ -101,6 +101,21 @@ func serveJobs() bool {
 			emit(strings.Join(os.Environ(), " "), fmt.Sprint(os.Args, len(left), time.Local))
 			return os.WriteFile("left-behind", nil, 0o600)
 		})),
+		mr.Job("lookup", mr.Env("TABLE"), mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+			scratch, err := os.CreateTemp(filepath.Dir(os.Getenv("TABLE")), "scratch")
+			if err != nil {
+				return err
+			}
+			_, err1 := os.ReadFile(scratch.Name())
+			_, err2 := os.ReadFile("/proc/self/status")
+			dir, err3 := os.MkdirTemp(filepath.Dir(os.Getenv("TABLE")), "scratch")
+			err3 = errors.Join(err3, os.Mkdir(filepath.Join(dir, "a"), 0o700), os.RemoveAll(dir))
+			_, _ = os.ReadDir(filepath.Join(filepath.Dir(os.Getenv("TABLE")), "rules"))
+			_, _ = os.ReadFile(os.Getenv("TABLE") + ".local")
+			b, err4 := os.ReadFile(os.Getenv("TABLE"))
+			emit(line, string(b))
+			return errors.Join(scratch.Close(), os.Remove(scratch.Name()), err1, err2, err3, err4)
+		})),
 		mr.Job("echo", mr.Map(func(t *mr.Task, line []byte, emit mr.Emit[[]byte, []byte]) error {
 			emit(line, line)
 			return nil
@@ -478,7 +493,7 @@ func TestWrongPrograms(t *testing.T) {
 		{script, "j", nil, []string{"does not speak the protocol"}},
 		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
 		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
-		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, slow, env, echo`}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, slow, env, lookup, echo`}},
 		{exe, "", nil, []string{"several jobs; choose one with --job"}},
 	} {
 		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +61,7 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report(), Spare: s.spare}
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
-	res.Log = printed(runner)
+	res.Log, res.Opened = printed(runner), openedBy(runner, loaded.Split().Pieces)
 	if many := a.skips.failed(); many != nil {
 		return many
 	}
@@ -99,6 +100,17 @@ func printed(r mr.Runner) []string {
 		return p.Printed()
 	}
 	return nil
+}
+
+// openedBy are the files that an author's process has opened, but for those of its split.
+func openedBy(r mr.Runner, split []input.Piece) []plan.Opened {
+	o, ok := r.(interface{ Opened() []plan.Opened })
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(o.Opened(), func(f plan.Opened) bool {
+		return slices.ContainsFunc(split, func(p input.Piece) bool { return p.Path == f.Path })
+	})
 }
 
 func (s *Service) load(a *attempt) (*input.Loaded, error) {

@@ -272,7 +272,7 @@ func (w *joiner) session(ctx context.Context, m *rpcsvc.Membership) error {
 	here, leaving := context.WithCancel(ctx)
 	defer leaving()
 	remote := worker.NewRemote(w.o.workers+1, func() (net.Conn, error) { return w.stream(here, m.Seat) })
-	children := worker.NewChildren(worker.ChildOptions{Idle: w.o.workers, Silence: time.Duration(m.Silence), TempDir: w.tmp})
+	children := worker.NewChildren(worker.ChildOptions{Idle: w.o.workers, Silence: time.Duration(m.Silence), TempDir: w.tmp, Logger: w.log})
 	defer children.Close()
 	heard := make(chan struct{}, 1)
 	leave := make(chan string, 1)

@@ -170,7 +170,7 @@ func (n *Node) start(o Options) error {
 		TaskMemory: o.Memory / int64(o.Workers+1), // of one attempt, of which there is one more than workers
 		CacheSize:  max(o.CacheSize, 0), OnRequest: o.onRequest, Idle: o.Idle, NoTwins: o.NoTwins,
 	})
-	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence, TempDir: tmp})
+	n.children = worker.NewChildren(worker.ChildOptions{Idle: o.Workers, Silence: o.Silence, TempDir: tmp, Logger: n.log})
 	service := worker.New(worker.Options{
 		Runs: runs{n.store}, Builtin: o.Builtin, Binaries: n.children, TempDir: tmp, Logger: o.Logger,
 		Cores: o.Workers,

@@ -52,7 +52,11 @@ func (words) Map(line string, emit mr.Emit[string, int64]) error {
 	return nil
 }
 
-// misbehave does the odd thing in the first process that comes here.
+// looks counts the records of this process.
+var looks int
+
+// misbehave does the odd thing in the first process that comes here. It looks for the file with its first record and
+// each 64th: an open is not for free.
 func misbehave() error {
 	what, file, ok := strings.Cut(os.Getenv("MR_ODD"), ":")
 	if !ok || what == "choke" || strings.HasPrefix(what, "nap") {
@@ -62,6 +66,9 @@ func misbehave() error {
 		if _, err := os.Stat(file); err == nil {
 			return fmt.Errorf("an odd record")
 		}
+		return nil
+	}
+	if looks++; looks%64 != 1 {
 		return nil
 	}
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)

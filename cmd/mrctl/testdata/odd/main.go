@@ -29,6 +29,19 @@ func main() {
 			}
 			return nil
 		}),
+		mr.Job("table", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+			table, err := os.ReadFile(os.Getenv("TABLE"))
+			emit(line, strings.TrimSpace(string(table)))
+			return err
+		}), mr.Env("TABLE")),
+		mr.Job("reduced", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
+			emit(line, 1)
+			return nil
+		}), mr.Reduce(func(_ *mr.Task, line string, _ iter.Seq[int64], emit mr.Emit[string, string]) error {
+			table, err := os.ReadFile(os.Getenv("TABLE"))
+			emit(line, strings.TrimSpace(string(table)))
+			return err
+		}), mr.Env("TABLE")),
 		job("slow", func(string) error { time.Sleep(200 * time.Millisecond); return nil }),
 		job("panics", func(line string) error { panic("no line like " + line) }),
 		job("exits", func(string) error { os.Exit(7); return nil }),

@@ -1,0 +1,86 @@
+package input
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/mrd-io/mr"
+)
+
+// Digests tell what files hold that are no input, but are read by a job's code. The zero value
+// is ready. It is safe for concurrent use.
+type Digests struct {
+	mu    sync.Mutex
+	known map[string]knownDigest // by path
+}
+
+type knownDigest struct {
+	stamp  Stamp
+	digest mr.Digest
+}
+
+// Of returns the digest of what is at path, and its stamp: of a regular file's bytes, of the names in a
+// folder, of nothing where there is no such file (then the stamp is zero). The digest is zero if it can't be told:
+// the file can't be read, or changes meanwhile.
+func (d *Digests) Of(path string) (mr.Digest, Stamp) {
+	before, settled, err := StampFile(path, time.Now())
+	if errors.Is(err, fs.ErrNotExist) {
+		return mr.Digest(blake3.Sum256([]byte("mr no file 1"))), Stamp{}
+	} else if err != nil {
+		return mr.Digest{}, Stamp{}
+	}
+	d.mu.Lock()
+	k, ok := d.known[path]
+	d.mu.Unlock()
+	if ok && k.stamp == before {
+		return k.digest, before
+	}
+	digest, err := digestFile(path)
+	if after, _, err2 := StampFile(path, time.Now()); err != nil || err2 != nil || after != before {
+		return mr.Digest{}, before
+	}
+	if settled {
+		d.mu.Lock()
+		if d.known == nil || len(d.known) > 1<<10 {
+			d.known = map[string]knownDigest{}
+		}
+		d.known[path] = knownDigest{before, digest}
+		d.mu.Unlock()
+	}
+	return digest, before
+}
+
+func digestFile(path string) (d mr.Digest, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return d, err
+	}
+	defer f.Close()
+	h := blake3.New()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return d, err
+	case info.IsDir():
+		names, err := f.Readdirnames(-1)
+		if err != nil {
+			return d, err
+		}
+		slices.Sort(names)
+		_, _ = h.WriteString("mr folder 1\x00" + strings.Join(names, "\x00"))
+	default:
+		if _, err := io.Copy(h, f); err != nil {
+			return d, err
+		}
+	}
+	h.Sum(d[:0])
+	return d, nil
+}

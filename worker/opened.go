@@ -1,0 +1,148 @@
+package worker
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/plan"
+)
+
+// opened are the files that a process has opened to read, and the folders that it has listed, as far as they are none of the task's: not in
+// its own folder, not made by itself, and not the system's. What a process read once it may use
+// for all of its tasks.
+type opened struct {
+	dir string // the process's folder
+
+	mu    sync.Mutex
+	made  map[string]bool
+	files map[string]sight
+}
+
+// sight is how a file was when it was opened.
+type sight struct {
+	stamp  input.Stamp // the zero Stamp: there was none
+	steady bool        // the stamp vouches for what was read
+}
+
+const (
+	mostOpened = 1 << 10 // files that are noted of one process
+	mostKnown  = 1 << 9  // files beyond which none is digested: nobody is to use what comes of so many
+)
+
+func newOpened(dir string) *opened {
+	return &opened{dir: dir, made: map[string]bool{}, files: map[string]sight{}}
+}
+
+// unnoted are the beginnings of paths that are not noted: the kernel's own, and what the loader of shared
+// libraries looks up for each program that is not linked statically.
+var unnoted = []string{"/proc/", "/sys/", "/dev/", "/etc/ld.so."}
+
+// isSystemLibrary reports whether a path is a shared library where the system has them.
+func isSystemLibrary(path string) bool {
+	path = strings.TrimPrefix(path, "/usr")
+	return strings.HasPrefix(path, "/lib") && strings.Contains(path, ".so")
+}
+
+// use is what a call does with a path.
+type use int
+
+const (
+	reads   use = iota // opens it, to read at least
+	lists              // reads what is in the folder
+	empties            // opens it, and what it held is gone
+	writes             // opens it to write only, or makes it if it is not there
+)
+
+// saw notes the use of a path.
+func (o *opened) saw(path string, u use) {
+	if inFolder(o.dir, path) || isSystemLibrary(path) || slices.ContainsFunc(unnoted, func(s string) bool { return strings.HasPrefix(path, s) }) {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before, known := o.files[path]
+	switch {
+	case !known && len(o.files) >= mostOpened, o.hasMade(path):
+		return
+	case u == writes || u == empties:
+		if _, err := os.Lstat(path); !known && len(o.made) < mostOpened && (u == empties || errors.Is(err, fs.ErrNotExist)) {
+			o.made[path] = true
+		}
+		return
+	}
+	now := sight{steady: true}
+	if info, err := os.Stat(path); err == nil {
+		if !info.Mode().IsRegular() && (!info.IsDir() || u != lists) {
+			return
+		}
+		now.stamp, now.steady, _ = input.StampFile(path, time.Now())
+	}
+	switch {
+	case known && before.stamp != now.stamp:
+		o.files[path] = sight{stamp: now.stamp} // it may have read both
+	case !known:
+		o.files[path] = now
+	}
+}
+
+// hasMade reports whether the process has made a path, or a folder above it.
+func (o *opened) hasMade(path string) bool {
+	for len(o.made) > 0 && len(path) > 1 {
+		if o.made[path] {
+			return true
+		}
+		path = filepath.Dir(path)
+	}
+	return false
+}
+
+func inFolder(dir, path string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// usable reports whether the process may have another task, of the same phase or not: if all that it has read is
+// still as it was, and is known.
+func (o *opened) usable(samePhase bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.files) > 0 && !samePhase {
+		return false
+	}
+	for path, was := range o.files {
+		now, _, err := input.StampFile(path, time.Now())
+		if err != nil {
+			now = input.Stamp{}
+		}
+		if now != was.stamp || !was.steady {
+			return false
+		}
+	}
+	return true
+}
+
+// list returns the files with their digests, by path.
+func (o *opened) list(d *input.Digests) []plan.Opened {
+	o.mu.Lock()
+	files := make(map[string]sight, len(o.files))
+	for path, s := range o.files {
+		files[path] = s
+	}
+	o.mu.Unlock()
+	all := make([]plan.Opened, 0, len(files))
+	for path, s := range files {
+		f := plan.Opened{Path: path}
+		if s.steady && len(files) <= mostKnown {
+			if digest, now := d.Of(path); now == s.stamp {
+				f.Digest = digest
+			}
+		}
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) })
+	return all
+}

@@ -1,0 +1,266 @@
+//go:build amd64 || arm64
+
+package worker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// watcher hears of every file that the processes it starts open, and all that they start, and of the folders that
+// they list or make. The kernel
+// holds each call until it has answered, and then goes on with it (seccomp_unotify(2)): that needs
+// no privileges, and costs some microseconds a file. (The listener's descriptor is close-on-exec by itself.)
+type watcher struct {
+	fd   int
+	stop int // an eventfd
+
+	mu       sync.Mutex
+	groups   map[int]*opened // by process group
+	starting bool            // a process, whose group is not known yet
+	early    []notice        // of groups that are not known, meanwhile: whoever asked waits
+}
+
+// newWatcher has the calling thread's children watched, from now on and for good; the thread itself as well,
+// which opens nothing that is noted. It fails where the system does not allow that.
+func newWatcher() (*watcher, error) {
+	if !mayContinue() {
+		return nil, fmt.Errorf("it takes Linux 5.5: %w", errors.ErrUnsupported)
+	}
+	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_GETDENTS64, unix.SYS_MKDIRAT}, oldCalls...)
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: uint32(unsafe.Offsetof(notice{}.arch) - unsafe.Offsetof(notice{}.nr))},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+	}
+	for i, nr := range calls {
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: nr, Jt: uint8(len(calls) - i)}) //nolint:gosec // few
+	}
+	filter = append(filter,
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // few
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		unix.Close(stop) //nolint:errcheck // nothing was written
+		return nil, os.NewSyscallError("prctl", err)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&prog)))
+	runtime.KeepAlive(filter)
+	if errno != 0 {
+		unix.Close(stop) //nolint:errcheck // nothing was written
+		return nil, os.NewSyscallError("seccomp", errno)
+	}
+	w := &watcher{fd: int(fd), stop: stop, groups: map[int]*opened{}}
+	// Who asks and who answers take turns: on one processor that is quicker. Before Linux 6.6 it is not to be had.
+	const setFlags, syncWakeUp = 0x40082104, 1
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, fd, setFlags, syncWakeUp)
+	go w.listen()
+	return w, nil
+}
+
+// mayContinue reports whether the kernel can go on with a call as if nobody had asked, which is
+// so since Linux 5.5. Before that whoever opens a file would wait for ever.
+func mayContinue() bool {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	var major, minor int
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return n == 2 && (major > 5 || major == 5 && minor >= 5)
+}
+
+// notice is the kernel's struct seccomp_notif, and answer its seccomp_notif_resp.
+type notice struct {
+	id    uint64
+	pid   uint32
+	flags uint32
+	nr    int32
+	arch  uint32
+	ip    uint64
+	args  [6]uint64
+}
+
+type answer struct {
+	id    uint64
+	value int64
+	errno int32
+	flags uint32
+}
+
+// start starts a process whose files are noted in o. The thread that does so opens a file itself, so the
+// watcher must not wait for it.
+func (w *watcher) start(cmd *exec.Cmd, o *opened) error {
+	if w == nil {
+		return startRetrying(cmd)
+	}
+	w.mu.Lock()
+	w.starting = true
+	w.mu.Unlock()
+	err := startRetrying(cmd)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		w.groups[cmd.Process.Pid] = o
+	}
+	for _, n := range w.early {
+		go w.hear(&n)
+	}
+	w.starting, w.early = false, nil
+	return err
+}
+
+func (w *watcher) forget(pid int) {
+	if w != nil {
+		w.mu.Lock()
+		delete(w.groups, pid)
+		w.mu.Unlock()
+	}
+}
+
+// close ends the watching, when no process is left.
+func (w *watcher) close() {
+	if w != nil {
+		_, _ = unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	}
+}
+
+func (w *watcher) listen() {
+	defer func() { _, _ = unix.Close(w.fd), unix.Close(w.stop) }()
+	for {
+		ready := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.stop), Events: unix.POLLIN}} //nolint:gosec // descriptors
+		if _, err := unix.Poll(ready, -1); err != nil && err != unix.EINTR {
+			return
+		}
+		if ready[0].Revents&unix.POLLIN == 0 {
+			if ready[0].Revents|ready[1].Revents != 0 {
+				return
+			}
+			continue
+		}
+		var n notice
+		if errno := w.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errno != 0 {
+			if errno == unix.EINTR || errno == unix.ENOENT { // who asked is gone
+				continue
+			}
+			return
+		}
+		w.hear(&n)
+	}
+}
+
+// hear notes a file, and lets who opens it go on.
+func (w *watcher) hear(n *notice) {
+	if group, err := unix.Getpgid(int(n.pid)); err == nil && group != unix.Getpgrp() {
+		w.mu.Lock()
+		o := w.groups[group]
+		if o == nil && w.starting {
+			w.early = append(w.early, *n)
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		if o != nil {
+			o.note(n)
+		}
+	}
+	a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	_ = w.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // ENOENT: it is gone
+}
+
+func (w *watcher) ioctl(what uintptr, arg unsafe.Pointer) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), what, uintptr(arg))
+	return errno
+}
+
+// note notes what a call does.
+func (o *opened) note(n *notice) {
+	at, name, flags := int32(n.args[0]), n.args[1], n.args[2] //nolint:gosec // as the kernel takes it
+	u := reads
+	switch nr := uintptr(n.nr); {
+	case nr == unix.SYS_OPENAT:
+	case nr == unix.SYS_OPENAT2:
+		how := peek(n.pid, flags, 8)
+		if len(how) < 8 {
+			return
+		}
+		flags = binary.NativeEndian.Uint64(how)
+	case nr == unix.SYS_GETDENTS64:
+		if path := place(n.pid, at); path != "" {
+			o.saw(path, lists)
+		}
+		return
+	case nr == unix.SYS_MKDIRAT:
+		u = writes
+	case isMkdir(nr):
+		at, name, u = unix.AT_FDCWD, n.args[0], writes
+	default: // open
+		at, name, flags = unix.AT_FDCWD, n.args[0], n.args[1]
+	}
+	const longest = 4096 // of paths: PATH_MAX
+	path := unix.ByteSliceToString(peek(n.pid, name, longest))
+	if path == "" {
+		return
+	}
+	if !filepath.IsAbs(path) {
+		dir := place(n.pid, at)
+		if dir == "" {
+			return
+		}
+		path = filepath.Join(dir, path)
+	}
+	switch {
+	case u == writes:
+	case flags&unix.O_TRUNC != 0:
+		u = empties
+	case flags&unix.O_ACCMODE == unix.O_WRONLY, flags&unix.O_CREAT != 0 && flags&unix.O_EXCL != 0:
+		u = writes
+	}
+	o.saw(filepath.Clean(path), u)
+}
+
+// place is the path of a process's folder, by its descriptor or AT_FDCWD; empty: it can't be told.
+func place(pid uint32, at int32) string {
+	link := "/cwd"
+	if at != unix.AT_FDCWD {
+		link = "/fd/" + strconv.Itoa(int(at))
+	}
+	path, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + link)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// peek returns up to n bytes of a process's memory, or less up to a zero in them.
+func peek(pid uint32, addr uint64, n int) (b []byte) {
+	const page = 4096 // at a time: the next one need not be there
+	for len(b) < n {
+		at := addr + uint64(len(b))
+		part := make([]byte, min(n-len(b), page-int(at%page), 512)) // most paths are shorter
+		k, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &part[0], Len: uint64(len(part))}}, []unix.RemoteIovec{{Base: uintptr(at), Len: len(part)}}, 0)
+		if err != nil || k < len(part) {
+			break
+		}
+		if b = append(b, part...); bytes.IndexByte(part, 0) >= 0 {
+			break
+		}
+	}
+	return b
+}
