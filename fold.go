@@ -12,7 +12,7 @@ func foldText[K, V any](ctx context.Context, p *Program, _ TaskEnv, in RecordRea
 		return t.codecError("reduce", sink.write(g.key, g.value))
 	}, func(t *Task, g *groups[K, V]) {
 		g.count(t)
-		t.Count(system, "reduce_output_records", sink.n)
+		t.count("reduce_output_records", sink.n)
 	})
 }
 
@@ -25,8 +25,8 @@ func foldRecords[K, V any](ctx context.Context, p *Program, _ TaskEnv, in Record
 		value = g.codec.Append(value[:0], g.value)
 		return out.Record(g.first, value)
 	}, func(t *Task, g *groups[K, V]) {
-		t.Count(system, "combine_input_records", g.records)
-		t.Count(system, "combine_output_records", n)
+		t.count("combine_input_records", g.records)
+		t.count("combine_output_records", n)
 	})
 }
 

@@ -47,6 +47,9 @@ func Job(name string, opts ...Option) *Definition {
 // fs.Visit visits all. A default may be another each time, as today's date, if the flag is of one of package flag's scalar
 // types: all tasks of a job get the one that was found when it was submitted.
 func JobFunc(name string, f func(fs *flag.FlagSet) func(args []string) ([]Option, error)) *Definition {
+	if f == nil {
+		f = func(*flag.FlagSet) func([]string) ([]Option, error) { return nil }
+	}
 	return &Definition{name: name, build: f}
 }
 
@@ -173,6 +176,9 @@ func (d *Definition) assemble(args, without []string) (*stages, []Param, error) 
 			return nil, nil, Errorf(Usage, "%s", d.Help())
 		}
 		return nil, nil, Errorf(Usage, "job %s: %w\n%s", d.name, err, strings.TrimSuffix(d.Help(), "\n"))
+	}
+	if finish == nil {
+		return nil, nil, Errorf(Usage, "job %s: the function of its flags, or what that returned, is nil", d.name)
 	}
 	opts, err := finish(rest)
 	if err != nil {

@@ -106,8 +106,8 @@ func (m *mapTask[I, K, V]) run(f *mapFuncs[I, K, V], in BlockReader, side *stran
 		}
 	}
 	side.join(m)
-	m.task.Count(system, "map_input_records", m.records)
-	m.task.Count(system, "map_input_bytes", m.bytes)
+	m.task.count("map_input_records", m.records)
+	m.task.count("map_input_bytes", m.bytes)
 	return m.task.codecError("map cleanup", m.emitter.err)
 }
 
@@ -352,11 +352,11 @@ func (e *emitter[K, V]) finish(ctx context.Context, t *Task) error {
 		for _, other := range e.beside {
 			n += other.Stats().RecordsIn
 		}
-		t.Count(system, "map_output_records", n)
-		t.Count(system, "combine_output_records", e.table.Stats().RecordsOut)
+		t.count("map_output_records", n)
+		t.count("combine_output_records", e.table.Stats().RecordsOut)
 		return nil
 	}
-	t.Count(system, "map_output_records", e.n)
+	t.count("map_output_records", e.n)
 	if e.buffer != nil {
 		return e.buffer.Drain(out)
 	}

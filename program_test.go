@@ -350,6 +350,15 @@ func TestTypesMustFit(t *testing.T) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
+	for _, d := range []*mr.Definition{
+		mr.JobFunc("j", nil),
+		mr.JobFunc("j", func(*flag.FlagSet) func([]string) ([]mr.Option, error) { return nil }),
+	} {
+		_, err := d.Configure(nil)
+		if mr.KindOf(err) != mr.Usage || !strings.Contains(err.Error(), "is nil") {
+			t.Errorf("functions that are nil: %v", err)
+		}
+	}
 }
 
 func TestFailuresNameTheirPlace(t *testing.T) {
@@ -368,6 +377,8 @@ func TestFailuresNameTheirPlace(t *testing.T) {
 			return fmt.Errorf("looking %s up: %w", l, context.DeadlineExceeded)
 		}), []string{"in.txt at byte 0", "looking first up: context deadline exceeded"}},
 		"no path": {emit1(func(t *mr.Task, l string) error { t.Path(); return nil }), []string{"mr.Positions()"}},
+		"the engine's counter": {emit1(func(t *mr.Task, l string) error { t.Count("mr", "map_input_records", 1); return nil }),
+			[]string{"in.txt at byte 0", `the group "mr" is the engine's`}},
 		"no mapper": {mr.MapFrom(func(*mr.Task) (mr.Mapper[string, string, int], error) { return nil, nil }),
 			[]string{"neither a Mapper nor an error"}},
 	} {

@@ -28,7 +28,7 @@ func (f *reduceFuncs[K, V, K2, V2]) run(ctx context.Context, p *Program, env Tas
 			return err
 		}
 		g.count(t)
-		t.Count(system, "reduce_output_records", sink.n)
+		t.count("reduce_output_records", sink.n)
 		return nil
 	}))
 }
@@ -309,6 +309,6 @@ func (g *groups[K, V]) currentKey() []byte {
 }
 
 func (g *groups[K, V]) count(t *Task) {
-	t.Count(system, "reduce_input_groups", g.n)
-	t.Count(system, "reduce_input_records", g.records)
+	t.count("reduce_input_groups", g.n)
+	t.count("reduce_input_records", g.records)
 }

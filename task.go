@@ -59,9 +59,16 @@ func (t *Task) needPositions(method string) {
 	}
 }
 
-// Counter returns the counter of that group and name, to be kept and added to. The
-// group "mr" is the system's.
+// Counter returns the counter of that group and name, to be kept and added to. It panics if
+// the group is "mr", which is the engine's.
 func (t *Task) Counter(group, name string) *Counter {
+	if group == system {
+		panic(Errorf(Usage, "job %s: counter %q: the group %q is the engine's; choose another", t.job, name, group))
+	}
+	return t.counter(group, name)
+}
+
+func (t *Task) counter(group, name string) *Counter {
 	if c := t.last; c != nil && c.Group == group && c.Name == name {
 		return c
 	}
@@ -80,6 +87,9 @@ func (t *Task) Counter(group, name string) *Counter {
 
 // Count adds delta to the counter of that group and name.
 func (t *Task) Count(group, name string, delta int64) { t.Counter(group, name).Value += delta }
+
+// count adds to a counter of the engine.
+func (t *Task) count(name string, delta int64) { t.counter(system, name).Value += delta }
 
 // Add adds delta to the counter.
 func (c *Counter) Add(delta int64) { c.Value += delta }

@@ -160,8 +160,8 @@ func (p *Program) addUp(ctx context.Context, in RecordReader, out RecordSink) (C
 		}
 	}
 	t := newTask(p.traits.Job)
-	t.Count(system, "reduce_input_groups", groups)
-	t.Count(system, "reduce_input_records", records)
-	t.Count(system, "reduce_output_records", groups)
+	t.count("reduce_input_groups", groups)
+	t.count("reduce_input_records", records)
+	t.count("reduce_output_records", groups)
 	return t.sums(nil)
 }

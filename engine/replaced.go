@@ -40,6 +40,17 @@ func checkReplaced(dir, store string, files []input.File) error {
 	return nil
 }
 
+// checkRead refuses to read the store's own files, which change while the job runs.
+func checkRead(files []input.File, store string) error {
+	real := resolve(store)
+	for _, f := range files {
+		if below(f.Path, store) || below(f.Path, real) {
+			return mr.Errorf(mr.Refused, "the input has %s, a file of the store %s; name the input so that the store is left out, or choose a store elsewhere with --store", f.Path, store)
+		}
+	}
+	return nil
+}
+
 // checkPlace refuses an output folder in the store, whether it is there or is yet to be made: the
 // store's folders are swept, and counted against its bound.
 func checkPlace(dir, store string) error {

@@ -209,6 +209,9 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 	if j.files, err = input.List(ctx, spec.Inputs); err != nil {
 		return nil, err
 	}
+	if err := checkRead(j.files, e.o.Store.Dir()); err != nil {
+		return nil, err
+	}
 	for _, f := range j.files {
 		j.rec.Bytes.Input += f.Stamp.Size
 	}

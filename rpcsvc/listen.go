@@ -3,9 +3,11 @@ package rpcsvc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,7 +38,11 @@ func splitAddr(addr string) (network, where string, err error) {
 		}
 		return network, where, nil
 	}
-	if _, _, err := net.SplitHostPort(where); err != nil {
+	_, port, err := net.SplitHostPort(where)
+	if n, wrong := strconv.Atoi(port); err == nil && wrong == nil && (n < 0 || n > 65535) {
+		err = fmt.Errorf("port %s is not between 0 and 65535", port)
+	}
+	if err != nil {
 		return "", "", mr.Errorf(mr.Usage, "address %q: %w; use unix:PATH or tcp:HOST:PORT", addr, err)
 	}
 	return network, where, nil

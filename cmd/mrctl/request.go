@@ -54,7 +54,7 @@ func (r *request) jobFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&r.chunking, "chunking", "", "cut large files at `fixed` ranges, or where their content says (content): an insertion then re-maps one or two splits")
 	flags.StringVar(&r.verify, "verify", "", "how far to believe that a file with its old stamps is as it was: stat (default), `sample` (1 % of it is read), full (all is read)")
 	flags.StringVar(&r.inputFormat, "input-format", "", "format `F`: text, fixed:N or whole (default text)")
-	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw or jsonl (default: the job's own)")
+	flags.StringVar(&r.outputFormat, "output-format", "", "format `F`: text, raw, or jsonl, which has U+FFFD for bytes that are not UTF-8 (default: the job's own)")
 	flags.Var(size.Value{N: &r.recordLimit}, "record-limit", "longest record (default 64MiB)")
 	flags.IntVar(&r.skipBad, "skip-bad-records", 0, "go on without up to `N` records on which the mapper fails or which the format can't make out; they are saved in DIR/_skipped (default: the first fails the job)")
 	flags.BoolVar(&r.alone, "no-speculation", false, "start no second attempt beside one that is well behind its peers")
