@@ -53,7 +53,8 @@ func (o ChildOptions) withDefaults() ChildOptions {
 // time to a process. Processes that have nothing to do are kept for a while.
 type Children struct {
 	o       ChildOptions
-	starter *starter
+	watcher *watcher // of what the processes open; nil: there is none
+	blind   sync.Once
 
 	mu     sync.Mutex
 	idle   []*child             // the longest idle first
@@ -68,11 +69,31 @@ type Children struct {
 
 // NewChildren makes Children. Close ends them.
 func NewChildren(o ChildOptions) *Children {
-	o = o.withDefaults()
-	return &Children{
-		o: o, starter: newStarter(o.Logger),
+	c := &Children{
+		o:     o.withDefaults(),
 		known: map[string]mr.Traits{}, live: map[*child]struct{}{}, checked: map[string]bool{},
 	}
+	var err error
+	if c.watcher, err = newWatcher(); err != nil {
+		c.isBlind(err)
+	}
+	return c
+}
+
+// watch notes in o what processes open that the calling thread starts.
+func (c *Children) watch(o *opened) {
+	if c.watcher != nil {
+		if err := c.watcher.watch(o); err != nil {
+			c.isBlind(err)
+		}
+	}
+}
+
+// isBlind says once that nobody sees what processes open.
+func (c *Children) isBlind(err error) {
+	c.blind.Do(func() {
+		c.o.Logger.Info("files that jobs open by their paths can't be seen here, so they are in no key", "err", err)
+	})
 }
 
 // childSpec says which process it takes; spec.key tells processes that can stand in for
@@ -183,7 +204,7 @@ func (c *Children) start(ctx context.Context, spec *childSpec) (*child, error) {
 	if err := c.check(spec); err != nil {
 		return nil, err
 	}
-	ch, err := c.starter.start(spec, c.o)
+	ch, err := c.startProcess(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +303,7 @@ func (c *Children) Close() {
 		ended.Go(func() { c.drop(ch) })
 	}
 	ended.Wait()
-	c.starter.close()
+	c.watcher.close()
 }
 
 // childRunner runs tasks of one job in children.

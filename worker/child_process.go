@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -40,52 +39,27 @@ type child struct {
 	idleSince time.Time // guarded by whoever has it
 }
 
-// starter starts processes from one thread that lives as long as they may: Linux sends
+// startProcess makes a process for spec, from a thread that lives as long as the process: Linux sends
 // the parent-death signal when the thread that started the process ends.
-type starter struct {
-	calls   chan func()
-	watcher *watcher // of what the processes open; nil: there is none
-	once    sync.Once
-}
-
-func newStarter(log *slog.Logger) *starter {
-	s := &starter{calls: make(chan func())}
+func (c *Children) startProcess(spec *childSpec) (*child, error) {
+	type outcome struct {
+		ch  *child
+		err error
+	}
+	started := make(chan outcome, 1)
 	go func() {
-		runtime.LockOSThread() // for good: what it sets for its children ends with it
-		var err error
-		if s.watcher, err = newWatcher(); err != nil {
-			log.Info("files that jobs open by their paths can't be seen here, so they are in no key", "err", err)
-		}
-		defer s.watcher.close()
-		for f := range s.calls {
-			f()
+		runtime.LockOSThread() // for good: what it sets for its child ends with it
+		ch, err := c.startChild(spec)
+		started <- outcome{ch, err}
+		if err == nil {
+			ch.wait()
 		}
 	}()
-	return s
+	o := <-started
+	return o.ch, o.err
 }
 
-func (s *starter) close() { s.once.Do(func() { close(s.calls) }) }
-
-// start makes a process for spec.
-func (s *starter) start(spec *childSpec, o ChildOptions) (ch *child, err error) {
-	done := make(chan struct{})
-	func() {
-		defer func() {
-			if recover() != nil { // calls is closed
-				err = errClosed
-				close(done)
-			}
-		}()
-		s.calls <- func() {
-			defer close(done)
-			ch, err = startChild(spec, o, s.watcher)
-		}
-	}()
-	<-done
-	return ch, err
-}
-
-func startChild(spec *childSpec, o ChildOptions, watcher *watcher) (_ *child, err error) {
+func (c *Children) startChild(spec *childSpec) (_ *child, err error) {
 	var files []*os.File
 	defer func() { // the child's ends; and if it fails, ours
 		for _, f := range files {
@@ -103,7 +77,7 @@ func startChild(spec *childSpec, o ChildOptions, watcher *watcher) (_ *child, er
 		return nil, fmt.Errorf("making a pipe for %s: %w", spec.path, err)
 	}
 	files = append(files, prints)
-	dir, err := os.MkdirTemp(o.TempDir, "mr-task-*")
+	dir, err := os.MkdirTemp(c.o.TempDir, "mr-task-*")
 	if err != nil {
 		files = append(files, ours, printed)
 		return nil, fmt.Errorf("making a working directory for %s: %w", spec.path, err)
@@ -120,24 +94,25 @@ func startChild(spec *childSpec, o ChildOptions, watcher *watcher) (_ *child, er
 		SysProcAttr: childAttributes(),
 	}
 	seen := newOpened(dir)
-	if err := watcher.start(cmd, seen); err != nil {
+	c.watch(seen)
+	if err := startRetrying(cmd); err != nil {
 		files = append(files, ours, printed)
 		mem.close()
 		os.Remove(dir) //nolint:errcheck // it is empty, and the start has failed already
 		return nil, mr.Errorf(mr.Failed, "starting %s: %w", spec.path, err)
 	}
-	ch := &child{
+	return &child{
 		key: spec.key(), name: spec.path, reusable: !spec.digest.IsZero(), cmd: cmd, conn: ours, dir: dir,
 		r: childproto.NewReader(ours), w: childproto.NewWriter(ours), shared: mem,
-		output: newOutput(printed, o.OutputCap), opened: seen, exited: make(chan struct{}),
-	}
-	go func() {
-		ch.exit = cmd.Wait()
-		watcher.forget(cmd.Process.Pid)
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it has started and left behind
-		close(ch.exited)
-	}()
-	return ch, nil
+		output: newOutput(printed, c.o.OutputCap), opened: seen, exited: make(chan struct{}),
+	}, nil
+}
+
+// wait waits for the end of the process, and ends what it has left behind in its group.
+func (ch *child) wait() {
+	ch.exit = ch.cmd.Wait()
+	_ = syscall.Kill(-ch.cmd.Process.Pid, syscall.SIGKILL)
+	close(ch.exited)
 }
 
 // startRetrying starts cmd. A file that was written a moment ago may still be open for

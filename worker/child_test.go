@@ -116,6 +116,13 @@ func serveJobs() bool {
 			emit(line, string(b))
 			return errors.Join(scratch.Close(), os.Remove(scratch.Name()), err1, err2, err3, err4)
 		})),
+		mr.Job("apart", mr.Env("TABLE"), mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+			cat := exec.Command("/bin/cat", os.Getenv("TABLE"))
+			cat.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			b, err := cat.Output()
+			emit(line, string(b))
+			return err
+		})),
 		mr.Job("echo", mr.Map(func(t *mr.Task, line []byte, emit mr.Emit[[]byte, []byte]) error {
 			emit(line, line)
 			return nil
@@ -493,7 +500,7 @@ func TestWrongPrograms(t *testing.T) {
 		{script, "j", nil, []string{"does not speak the protocol"}},
 		{"/does/not/exist", "j", nil, []string{"starting /does/not/exist"}},
 		{exe, "count", []string{"HANG_AT_START=1"}, []string{"said nothing for 300ms", "waiting for nobody"}},
-		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, slow, env, lookup, echo`}},
+		{exe, "nope", nil, []string{`no job "nope"; it has: sums, rounded, flags, count, again, slow, env, lookup, apart, echo`}},
 		{exe, "", nil, []string{"several jobs; choose one with --job"}},
 	} {
 		_, err := c.Open(t.Context(), x.path, mr.Digest{}, x.job, nil, x.env)

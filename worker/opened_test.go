@@ -88,6 +88,24 @@ func TestOpened(t *testing.T) {
 	}
 }
 
+// TestOpenedApart has a job start a program in a session of its own, as setsid and timeout do: what that opens is known
+// as well.
+func TestOpenedApart(t *testing.T) {
+	table := filepath.Join(t.TempDir(), "table")
+	if err := os.WriteFile(table, []byte("a table"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, newTestChildren(t, ChildOptions{}), "apart", "TABLE="+table)
+	out, _, err := mapLines(t, r, "x")
+	if err != nil || len(out.all) != 1 || out.all[0].v != "a table" {
+		t.Fatalf("%v, %v", out.all, err)
+	}
+	got := r.(interface{ Opened() []plan.Opened }).Opened()
+	if !slices.Contains(got, plan.Opened{Path: table}) {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestMade has what a process makes apart from what it finds, however it opens it.
 func TestMade(t *testing.T) {
 	dir := t.TempDir()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -18,25 +17,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher hears of every file that the processes it starts open, and all that they start, and of the folders that
-// they list or make. The kernel
-// holds each call until it has answered, and then goes on with it (seccomp_unotify(2)): that needs
+// watcher hears of every file that processes open, with all that they start, whatever groups and sessions that is in,
+// and of the folders that they list or make. The kernel
+// holds each call until the watcher has answered, and then goes on with it (seccomp_unotify(2)): that needs
 // no privileges, and costs some microseconds a file. (The listener's descriptor is close-on-exec by itself.)
 type watcher struct {
-	fd   int
 	stop int // an eventfd
 
-	mu       sync.Mutex
-	groups   map[int]*opened // by process group
-	starting bool            // a process, whose group is not known yet
-	early    []notice        // of groups that are not known, meanwhile: whoever asked waits
+	mu        sync.Mutex
+	closed    bool
+	listeners sync.WaitGroup
 }
 
-// newWatcher has the calling thread's children watched, from now on and for good; the thread itself as well,
-// which opens nothing that is noted. It fails where the system does not allow that.
+// newWatcher fails where the system does not allow to watch.
 func newWatcher() (*watcher, error) {
-	if !mayContinue() {
-		return nil, fmt.Errorf("it takes Linux 5.5: %w", errors.ErrUnsupported)
+	if !canWatch() {
+		return nil, fmt.Errorf("it takes Linux 5.9: %w", errors.ErrUnsupported)
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return &watcher{stop: stop}, nil
+}
+
+// close ends the watching; whoever is watched still can open nothing any more.
+func (w *watcher) close() {
+	if w != nil {
+		w.mu.Lock()
+		w.closed = true
+		w.mu.Unlock()
+		_, _ = unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		w.listeners.Wait()
+		_ = unix.Close(w.stop)
+	}
+}
+
+// watch notes in o what processes open that the calling thread starts from now on, until the last of them and the thread are gone.
+// The thread itself is watched as well, so it must open nothing that would be noted.
+func (w *watcher) watch(o *opened) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed { // what is started now is ended at once
+		return nil
 	}
 	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_GETDENTS64, unix.SYS_MKDIRAT}, oldCalls...)
 	filter := []unix.SockFilter{
@@ -52,38 +75,32 @@ func newWatcher() (*watcher, error) {
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // few
-	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("eventfd", err)
-	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		unix.Close(stop) //nolint:errcheck // nothing was written
-		return nil, os.NewSyscallError("prctl", err)
+		return os.NewSyscallError("prctl", err)
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(filter)
 	if errno != 0 {
-		unix.Close(stop) //nolint:errcheck // nothing was written
-		return nil, os.NewSyscallError("seccomp", errno)
+		return os.NewSyscallError("seccomp", errno)
 	}
-	w := &watcher{fd: int(fd), stop: stop, groups: map[int]*opened{}}
 	// Who asks and who answers take turns: on one processor that is quicker. Before Linux 6.6 it is not to be had.
 	const setFlags, syncWakeUp = 0x40082104, 1
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, fd, setFlags, syncWakeUp)
-	go w.listen()
-	return w, nil
+	w.listeners.Go(func() { w.listen(int(fd), o) })
+	return nil
 }
 
-// mayContinue reports whether the kernel can go on with a call as if nobody had asked, which is
-// so since Linux 5.5. Before that whoever opens a file would wait for ever.
-func mayContinue() bool {
+// canWatch reports whether the kernel can go on with a call as if nobody had asked, which is
+// so since Linux 5.5 (before that whoever opens a file would wait for ever), and tells when nobody is left
+// to ask, which is so since 5.9.
+func canWatch() bool {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return false
 	}
 	var major, minor int
 	n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
-	return n == 2 && (major > 5 || major == 5 && minor >= 5)
+	return n == 2 && (major > 5 || major == 5 && minor >= 9)
 }
 
 // notice is the kernel's struct seccomp_notif, and answer its seccomp_notif_resp.
@@ -104,88 +121,34 @@ type answer struct {
 	flags uint32
 }
 
-// start starts a process whose files are noted in o. The thread that does so opens a file itself, so the
-// watcher must not wait for it.
-func (w *watcher) start(cmd *exec.Cmd, o *opened) error {
-	if w == nil {
-		return startRetrying(cmd)
-	}
-	w.mu.Lock()
-	w.starting = true
-	w.mu.Unlock()
-	err := startRetrying(cmd)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err == nil {
-		w.groups[cmd.Process.Pid] = o
-	}
-	for _, n := range w.early {
-		go w.hear(&n)
-	}
-	w.starting, w.early = false, nil
-	return err
-}
-
-func (w *watcher) forget(pid int) {
-	if w != nil {
-		w.mu.Lock()
-		delete(w.groups, pid)
-		w.mu.Unlock()
-	}
-}
-
-// close ends the watching, when no process is left.
-func (w *watcher) close() {
-	if w != nil {
-		_, _ = unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-	}
-}
-
-func (w *watcher) listen() {
-	defer func() { _, _ = unix.Close(w.fd), unix.Close(w.stop) }()
+func (w *watcher) listen(fd int, o *opened) {
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	for {
-		ready := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.stop), Events: unix.POLLIN}} //nolint:gosec // descriptors
+		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(w.stop), Events: unix.POLLIN}} //nolint:gosec // descriptors
 		if _, err := unix.Poll(ready, -1); err != nil && err != unix.EINTR {
 			return
 		}
 		if ready[0].Revents&unix.POLLIN == 0 {
-			if ready[0].Revents|ready[1].Revents != 0 {
+			if ready[0].Revents|ready[1].Revents != 0 { // nobody is left to ask, or to answer
 				return
 			}
 			continue
 		}
 		var n notice
-		if errno := w.ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errno != 0 {
+		if errno := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errno != 0 {
 			if errno == unix.EINTR || errno == unix.ENOENT { // who asked is gone
 				continue
 			}
 			return
 		}
-		w.hear(&n)
+		o.note(&n)
+		a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+		_ = ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // ENOENT: it is gone
 	}
 }
 
-// hear notes a file, and lets who opens it go on.
-func (w *watcher) hear(n *notice) {
-	if group, err := unix.Getpgid(int(n.pid)); err == nil && group != unix.Getpgrp() {
-		w.mu.Lock()
-		o := w.groups[group]
-		if o == nil && w.starting {
-			w.early = append(w.early, *n)
-			w.mu.Unlock()
-			return
-		}
-		w.mu.Unlock()
-		if o != nil {
-			o.note(n)
-		}
-	}
-	a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	_ = w.ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // ENOENT: it is gone
-}
-
-func (w *watcher) ioctl(what uintptr, arg unsafe.Pointer) unix.Errno {
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), what, uintptr(arg))
+func ioctl(fd int, what uintptr, arg unsafe.Pointer) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), what, uintptr(arg))
 	return errno
 }
 
