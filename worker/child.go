@@ -80,13 +80,16 @@ func NewChildren(o ChildOptions) *Children {
 	return c
 }
 
-// watch notes in o what processes open that the calling thread starts.
-func (c *Children) watch(o *opened) {
-	if c.watcher != nil {
-		if err := c.watcher.watch(o); err != nil {
-			c.isBlind(err)
-		}
+// watch notes in o what processes open that the calling thread starts; moved as in watcher.
+func (c *Children) watch(o *opened) (moved bool) {
+	if c.watcher == nil {
+		return false
 	}
+	moved, err := c.watcher.watch(o)
+	if err != nil {
+		c.isBlind(err)
+	}
+	return moved
 }
 
 // isBlind says once that nobody sees what processes open.

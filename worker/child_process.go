@@ -94,7 +94,9 @@ func (c *Children) startChild(spec *childSpec) (_ *child, err error) {
 		SysProcAttr: childAttributes(),
 	}
 	seen := newOpened(dir)
-	c.watch(seen)
+	if c.watch(seen) {
+		cmd.Dir = ""
+	}
 	if err := startRetrying(cmd); err != nil {
 		files = append(files, ours, printed)
 		mem.close()

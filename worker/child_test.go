@@ -116,10 +116,10 @@ func serveJobs() bool {
 			emit(line, string(b))
 			return errors.Join(scratch.Close(), os.Remove(scratch.Name()), err1, err2, err3, err4)
 		})),
-		mr.Job("apart", mr.Env("TABLE"), mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
-			cat := exec.Command("/bin/cat", os.Getenv("TABLE"))
-			cat.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-			b, err := cat.Output()
+		mr.Job("apart", mr.Env("SCRIPT"), mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, string]) error {
+			shell := exec.Command("/bin/sh", "-c", os.Getenv("SCRIPT"))
+			shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			b, err := shell.Output()
 			emit(line, string(b))
 			return err
 		})),

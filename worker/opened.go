@@ -23,6 +23,7 @@ type opened struct {
 	mu    sync.Mutex
 	made  map[string]bool
 	files map[string]sight
+	links map[string][]string // by a folder's path: other names by which it was opened or entered
 }
 
 // sight is how a file was when it was opened.
@@ -37,7 +38,10 @@ const (
 )
 
 func newOpened(dir string) *opened {
-	return &opened{dir: dir, made: map[string]bool{}, files: map[string]sight{}}
+	if real, err := filepath.EvalSymlinks(dir); err == nil { // as the process sees it
+		dir = real
+	}
+	return &opened{dir: dir, made: map[string]bool{}, files: map[string]sight{}, links: map[string][]string{}}
 }
 
 // unnoted are the beginnings of paths that are not noted: the kernel's own, and what the loader of shared
@@ -60,6 +64,54 @@ const (
 	writes             // opens it to write only, or makes it if it is not there
 )
 
+// sawAt notes the use of a path. A relative one is relative to base, a folder as the kernel calls it, which may have been opened or entered by
+// another name: by that it is noted as well, since where a symbolic link leads may be another folder the next time.
+func (o *opened) sawAt(base, path string, u use) {
+	names := []string{path}
+	if !filepath.IsAbs(path) {
+		names = nil
+		for _, dir := range o.names(base) {
+			names = append(names, dir+"/"+path)
+		}
+	}
+	for _, name := range names {
+		clean := filepath.Clean(name)
+		if i := strings.LastIndex(name+"/", "/../"); i >= 0 {
+			dir := name[:i+len("/..")]
+			if real, err := filepath.EvalSymlinks(dir); err == nil && real != filepath.Clean(dir) { // above where a link leads
+				o.saw(filepath.Join(real, name[len(dir):]), u)
+				clean = name
+			}
+		}
+		o.saw(clean, u)
+	}
+}
+
+// names are all by which a folder was opened or entered, and its own, if that is known.
+func (o *opened) names(dir string) (all []string) {
+	if dir == "" {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for real, links := range o.links {
+		if inFolder(real, dir) {
+			for _, name := range links {
+				all = append(all, name+strings.TrimPrefix(dir, real))
+			}
+		}
+	}
+	return append(all, dir)
+}
+
+// link notes that a folder was opened or entered by a name. The caller holds mu.
+func (o *opened) link(name string) {
+	real, err := filepath.EvalSymlinks(name)
+	if err == nil && real != name && len(o.links) < mostOpened && !slices.Contains(o.links[real], name) {
+		o.links[real] = append(o.links[real], name)
+	}
+}
+
 // saw notes the use of a path.
 func (o *opened) saw(path string, u use) {
 	if inFolder(o.dir, path) || isSystemLibrary(path) || slices.ContainsFunc(unnoted, func(s string) bool { return strings.HasPrefix(path, s) }) {
@@ -79,7 +131,10 @@ func (o *opened) saw(path string, u use) {
 	}
 	now := sight{steady: true}
 	if info, err := os.Stat(path); err == nil {
-		if !info.Mode().IsRegular() && (!info.IsDir() || u != lists) {
+		if info.IsDir() && u != lists {
+			o.link(path)
+			return
+		} else if !info.IsDir() && !info.Mode().IsRegular() {
 			return
 		}
 		now.stamp, now.steady, _ = input.StampFile(path, time.Now())

@@ -3,9 +3,11 @@
 package worker
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,20 +91,99 @@ func TestOpened(t *testing.T) {
 }
 
 // TestOpenedApart has a job start a program in a session of its own, as setsid and timeout do: what that opens is known
-// as well.
+// as well, by the name of a link that it went through.
 func TestOpenedApart(t *testing.T) {
-	table := filepath.Join(t.TempDir(), "table")
-	if err := os.WriteFile(table, []byte("a table"), 0o600); err != nil {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "v1"), 0o700)
+	}
+	if err == nil {
+		err = os.Symlink("v1", filepath.Join(dir, "current"))
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "v1/table"), []byte("a table"), 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	r := open(t, newTestChildren(t, ChildOptions{}), "apart", "TABLE="+table)
-	out, _, err := mapLines(t, r, "x")
-	if err != nil || len(out.all) != 1 || out.all[0].v != "a table" {
-		t.Fatalf("%v, %v", out.all, err)
+	for _, c := range []struct {
+		script string
+		opened []string
+	}{
+		{"cat " + dir + "/v1/table", []string{"/v1/table"}},
+		{"cat " + dir + "/current/table", []string{"/current/table"}},
+		{"cd " + dir + "/current; cat table", []string{"/current/table", "/v1/table"}},
+		{"cd " + dir + "; cd current; cat ./table", []string{"/current/table", "/v1/table"}},
+	} {
+		r := open(t, newTestChildren(t, ChildOptions{}), "apart", "SCRIPT="+c.script)
+		out, _, err := mapLines(t, r, "x")
+		if err != nil || len(out.all) != 1 || out.all[0].v != "a table" {
+			t.Fatalf("%v, %v", out.all, err)
+		}
+		var got []string
+		for _, f := range r.(interface{ Opened() []plan.Opened }).Opened() {
+			if name, below := strings.CutPrefix(f.Path, dir); below {
+				got = append(got, name)
+			}
+		}
+		if !slices.Equal(got, c.opened) {
+			t.Errorf("%s: %q", c.script, got)
+		}
 	}
-	got := r.(interface{ Opened() []plan.Opened }).Opened()
-	if !slices.Contains(got, plan.Opened{Path: table}) {
-		t.Errorf("%v", got)
+}
+
+// TestOpenedThroughLinks has files noted by all names by which the next run may find another.
+func TestOpenedThroughLinks(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(dir, "v1/sub"), 0o700)
+	}
+	for name, to := range map[string]string{"current": "v1", "below": "v1/sub"} {
+		if err == nil {
+			err = os.Symlink(to, filepath.Join(dir, name))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		folder     string // opened or entered before
+		base, path string
+		use        use
+		want       []string
+	}{
+		{"", "", "/v1/t", reads, []string{"/v1/t"}},
+		{"", "/v1", "t", reads, []string{"/v1/t"}},
+		{"", "/v1/sub", "../t", reads, []string{"/v1/t"}},
+		{"/v1", "/v1", "t", reads, []string{"/v1/t"}},
+		{"/current", "/v1", "t", reads, []string{"/current/t", "/v1/t"}},
+		{"/current", "/v1/sub", "t", reads, []string{"/current/sub/t", "/v1/sub/t"}},
+		{"/current", "/v1", "", lists, []string{"/current", "/v1"}},
+		{"", "", "/below/../t", reads, []string{"/below/../t", "/v1/t"}},
+		{"", "", "/v1/sub/../t", reads, []string{"/v1/t"}},
+		{"/below", "/v1/sub", "../t", reads, []string{"/below/../t", "/v1/t"}},
+		{"/below/..", "/v1", "t", reads, []string{"/below/../t", "/v1/t"}},
+		{"", "", "/nothing/../t", reads, []string{"/t"}},
+		{"", "", "/below/..t", reads, []string{"/below/..t"}},
+	} {
+		o := newOpened("/own")
+		if c.folder != "" {
+			o.sawAt("", dir+c.folder, reads)
+		}
+		base, path := c.base, c.path
+		if base != "" {
+			base = dir + base
+		} else {
+			path = dir + path
+		}
+		o.sawAt(base, path, c.use)
+		var got []string
+		for _, name := range slices.Sorted(maps.Keys(o.files)) {
+			got = append(got, strings.TrimPrefix(name, dir))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: %q", c, got)
+		}
 	}
 }
 

@@ -54,14 +54,18 @@ func (w *watcher) close() {
 }
 
 // watch notes in o what processes open that the calling thread starts from now on, until the last of them and the thread are gone.
-// The thread itself is watched as well, so it must open nothing that would be noted.
-func (w *watcher) watch(o *opened) error {
+// The thread itself is watched as well, so it must open nothing that would be noted. It is in o's folder then if moved is true, and the process must not
+// be told to go there: one that is just being forked keeps this program from answering.
+func (w *watcher) watch(o *opened) (moved bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed { // what is started now is ended at once
-		return nil
+		return false, nil
 	}
 	calls := append([]uint32{unix.SYS_OPENAT, unix.SYS_OPENAT2, unix.SYS_GETDENTS64, unix.SYS_MKDIRAT}, oldCalls...)
+	if unix.Unshare(unix.CLONE_FS) == nil && unix.Chdir(o.dir) == nil { // some containers don't allow it
+		moved, calls = true, append(calls, unix.SYS_CHDIR)
+	}
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: uint32(unsafe.Offsetof(notice{}.arch) - unsafe.Offsetof(notice{}.nr))},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: auditArch, Jt: 1},
@@ -76,18 +80,18 @@ func (w *watcher) watch(o *opened) error {
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF})
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // few
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl", err)
+		return moved, os.NewSyscallError("prctl", err)
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(filter)
 	if errno != 0 {
-		return os.NewSyscallError("seccomp", errno)
+		return moved, os.NewSyscallError("seccomp", errno)
 	}
 	// Who asks and who answers take turns: on one processor that is quicker. Before Linux 6.6 it is not to be had.
 	const setFlags, syncWakeUp = 0x40082104, 1
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, fd, setFlags, syncWakeUp)
 	w.listeners.Go(func() { w.listen(int(fd), o) })
-	return nil
+	return moved, nil
 }
 
 // canWatch reports whether the kernel can go on with a call as if nobody had asked, which is
@@ -165,10 +169,10 @@ func (o *opened) note(n *notice) {
 		}
 		flags = binary.NativeEndian.Uint64(how)
 	case nr == unix.SYS_GETDENTS64:
-		if path := place(n.pid, at); path != "" {
-			o.saw(path, lists)
-		}
+		o.sawAt(place(n.pid, at), "", lists)
 		return
+	case nr == unix.SYS_CHDIR:
+		at, name, flags = unix.AT_FDCWD, n.args[0], 0
 	case nr == unix.SYS_MKDIRAT:
 		u = writes
 	case isMkdir(nr):
@@ -181,13 +185,6 @@ func (o *opened) note(n *notice) {
 	if path == "" {
 		return
 	}
-	if !filepath.IsAbs(path) {
-		dir := place(n.pid, at)
-		if dir == "" {
-			return
-		}
-		path = filepath.Join(dir, path)
-	}
 	switch {
 	case u == writes:
 	case flags&unix.O_TRUNC != 0:
@@ -195,7 +192,11 @@ func (o *opened) note(n *notice) {
 	case flags&unix.O_ACCMODE == unix.O_WRONLY, flags&unix.O_CREAT != 0 && flags&unix.O_EXCL != 0:
 		u = writes
 	}
-	o.saw(filepath.Clean(path), u)
+	base := ""
+	if !filepath.IsAbs(path) {
+		base = place(n.pid, at)
+	}
+	o.sawAt(base, path, u)
 }
 
 // place is the path of a process's folder, by its descriptor or AT_FDCWD; empty: it can't be told.

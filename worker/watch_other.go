@@ -9,6 +9,6 @@ type watcher struct{}
 
 func newWatcher() (*watcher, error) { return nil, errors.ErrUnsupported }
 
-func (*watcher) watch(*opened) error { return nil }
+func (*watcher) watch(*opened) (moved bool, err error) { return false, nil }
 
 func (*watcher) close() {}
