@@ -32,8 +32,9 @@ func (s *Service) Rehearse(w *plan.Work, res *plan.Rehearsal) error {
 		res.Split = loaded.Digest()
 		out := &summed{w: run.NewWriter(forgotten{}, run.Options{Unsorted: w.Unsorted})}
 		in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
+		ofSplit(runner, loaded.Split().Pieces)
 		_, err := runner.Map(a.ctx, env, in, out)
-		res.Opened = openedBy(runner, loaded.Split().Pieces)
+		res.Opened = openedBy(runner)
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (s *Service) reduceAgain(a *attempt, res *plan.Rehearsal) error {
 	out := &tallied{next: part}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
 	_, err = runner.Reduce(a.ctx, env, in.reader(), out)
-	res.Opened = openedBy(runner, nil)
+	res.Opened = openedBy(runner)
 	if err == nil {
 		err = in.err
 	}

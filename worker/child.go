@@ -314,7 +314,8 @@ type childRunner struct {
 	children *Children
 	spec     childSpec
 	traits   mr.Traits
-	totals   *mr.Program // does what it takes no code of the job's for; nil: nothing
+	totals   *mr.Program   // does what it takes no code of the job's for; nil: nothing
+	own      []input.Piece // of the split, of a job whose keys have their paths
 
 	mu      sync.Mutex
 	printed []string
@@ -343,6 +344,8 @@ func (r *childRunner) Opened() []plan.Opened {
 	}
 	return all
 }
+
+func (r *childRunner) ofSplit(own []input.Piece) { r.own = own }
 
 // Map implements mr.Runner.
 func (r *childRunner) Map(ctx context.Context, t mr.TaskEnv, in mr.BlockReader, out mr.RecordSink) (mr.Counters, error) {
@@ -384,6 +387,7 @@ func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in 
 	}
 	r.mu.Lock()
 	r.printed = append(r.printed, ch.output.lines()...)
+	ch.opened.forget(r.own)
 	for _, f := range ch.opened.list(&r.children.digests) {
 		if r.opened == nil {
 			r.opened = map[string]mr.Digest{}

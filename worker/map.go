@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,8 +59,9 @@ func (s *Service) runMap(a *attempt, res *plan.Result, loaded *input.Loaded) (er
 	out := run.NewWriter(sink, run.Options{Unsorted: w.Unsorted})
 	in := &watchedBlocks{next: loaded.Blocks(a.ctx)}
 	env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir, Skip: a.skips.report(), Spare: s.spare}
+	ofSplit(runner, loaded.Split().Pieces)
 	res.Counters, err = runner.Map(a.ctx, env, in, out)
-	res.Log, res.Opened = printed(runner), openedBy(runner, loaded.Split().Pieces)
+	res.Log, res.Opened = printed(runner), openedBy(runner)
 	if many := a.skips.failed(); many != nil {
 		return many
 	}
@@ -102,15 +102,19 @@ func printed(r mr.Runner) []string {
 	return nil
 }
 
-// openedBy are the files that an author's process has opened, but for those of its split.
-func openedBy(r mr.Runner, split []input.Piece) []plan.Opened {
-	o, ok := r.(interface{ Opened() []plan.Opened })
-	if !ok {
-		return nil
+// ofSplit tells an author's process which split it is about to map.
+func ofSplit(r mr.Runner, split []input.Piece) {
+	if o, ok := r.(interface{ ofSplit(own []input.Piece) }); ok && r.Traits().Positions {
+		o.ofSplit(split)
 	}
-	return slices.DeleteFunc(o.Opened(), func(f plan.Opened) bool {
-		return slices.ContainsFunc(split, func(p input.Piece) bool { return p.Path == f.Path })
-	})
+}
+
+// openedBy are the files that an author's process has opened.
+func openedBy(r mr.Runner) []plan.Opened {
+	if o, ok := r.(interface{ Opened() []plan.Opened }); ok {
+		return o.Opened()
+	}
+	return nil
 }
 
 func (s *Service) load(a *attempt) (*input.Loaded, error) {

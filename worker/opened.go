@@ -180,6 +180,18 @@ func (o *opened) usable(samePhase bool) bool {
 	return true
 }
 
+// forget forgets those files that are wholly in the task's split, and so in its key; of others the split may have
+// a part only.
+func (o *opened) forget(split []input.Piece) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range split {
+		if s, known := o.files[p.Path]; known && p.Len < 0 && s.stamp == p.Stamp {
+			delete(o.files, p.Path)
+		}
+	}
+}
+
 // list returns the files with their digests, by path.
 func (o *opened) list(d *input.Digests) []plan.Opened {
 	o.mu.Lock()

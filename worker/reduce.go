@@ -68,7 +68,7 @@ func (s *Service) runReduce(a *attempt, res *plan.Result) (err error) {
 	} else {
 		env := mr.TaskEnv{Index: w.Index, Format: w.Format, Memory: w.Memory, SpillDir: s.o.TempDir}
 		res.Counters, err = runner.Reduce(a.ctx, env, in.reader(), out)
-		res.Log, res.Opened = printed(runner), openedBy(runner, nil)
+		res.Log, res.Opened = printed(runner), openedBy(runner)
 	}
 	if lost := m.lostOr(in.err); lost != nil {
 		return lost

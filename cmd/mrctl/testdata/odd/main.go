@@ -34,6 +34,12 @@ func main() {
 			emit(line, strings.TrimSpace(string(table)))
 			return err
 		}), mr.Env("TABLE")),
+		mr.Job("headed", mr.Positions(), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
+			all, err := os.ReadFile(t.Path())
+			head, _, _ := strings.Cut(string(all), "\n")
+			emit(line, head)
+			return err
+		})),
 		mr.Job("reduced", mr.Map(func(_ *mr.Task, line string, emit mr.Emit[string, int64]) error {
 			emit(line, 1)
 			return nil
