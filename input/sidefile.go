@@ -3,7 +3,6 @@ package input
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
 
 	"github.com/mrd-io/mr"
 )
@@ -28,14 +28,12 @@ type knownDigest struct {
 }
 
 // Of returns the digest of what is at path, and its stamp: of a regular file's bytes, of the names in a
-// folder, of nothing where there is no such file (then the stamp is zero). The digest is zero if it can't be told:
-// the file can't be read, or changes meanwhile.
+// folder, of nothing where there is neither (without a stamp if there is nothing at all), or it can't be opened. The digest is zero if it can't be told:
+// reading fails, or the file changes meanwhile.
 func (d *Digests) Of(path string) (mr.Digest, Stamp) {
 	before, settled, err := StampFile(path, time.Now())
-	if errors.Is(err, fs.ErrNotExist) {
-		return mr.Digest(blake3.Sum256([]byte("mr no file 1"))), Stamp{}
-	} else if err != nil {
-		return mr.Digest{}, Stamp{}
+	if err != nil {
+		return unopened(err), Stamp{}
 	}
 	d.mu.Lock()
 	k, ok := d.known[path]
@@ -44,6 +42,9 @@ func (d *Digests) Of(path string) (mr.Digest, Stamp) {
 		return k.digest, before
 	}
 	digest, err := digestFile(path)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		digest, err = unopened(err), nil
+	}
 	if after, _, err2 := StampFile(path, time.Now()); err != nil || err2 != nil || after != before {
 		return mr.Digest{}, before
 	}
@@ -58,8 +59,19 @@ func (d *Digests) Of(path string) (mr.Digest, Stamp) {
 	return digest, before
 }
 
+// unopened is the digest of what can't be opened, by the job's code neither.
+func unopened(err error) mr.Digest {
+	switch errno, _ := errors.AsType[unix.Errno](err); errno {
+	case unix.ENOENT:
+		return mr.Digest(blake3.Sum256([]byte("mr no file 1")))
+	case unix.ENOTDIR, unix.ELOOP, unix.ENAMETOOLONG, unix.EACCES, unix.EPERM:
+		return mr.Digest(blake3.Sum256([]byte("mr no file 1\x00" + errno.Error())))
+	}
+	return mr.Digest{}
+}
+
 func digestFile(path string) (d mr.Digest, err error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would wait for its writer
 	if err != nil {
 		return d, err
 	}
@@ -76,6 +88,8 @@ func digestFile(path string) (d mr.Digest, err error) {
 		}
 		slices.Sort(names)
 		_, _ = h.WriteString("mr folder 1\x00" + strings.Join(names, "\x00"))
+	case !info.Mode().IsRegular(): // what comes out of it is not seen
+		_, _ = h.WriteString("mr no file 1\x00special")
 	default:
 		if _, err := io.Copy(h, f); err != nil {
 			return d, err
