@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -94,7 +95,7 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	work := f.work
 	work.Expect = f.result.Split
 	made, id := f.result.Made, j.rec.ID
-	files := slices.Concat(f.result.Opened, j.rec.Files[k])
+	files := slices.SortedFunc(slices.Values(slices.Concat(f.result.Opened, j.rec.Files[k])), func(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) })
 	j.onTrial++
 	l.after = append(l.after, func() { // its run is on record now
 		l.e.spawn(func() {

@@ -19,11 +19,12 @@ import (
 
 const (
 	openedPrefix = "opened/"
-	mostFiles    = 512  // of one job, that are remembered
+	mostFiles    = 4096 // of one job, that are remembered
+	mostNamed    = 20   // of one job, that its log and its warnings name
 	mostUnowned  = 1024 // jobs whose files are remembered although none of that name is on record any more
 )
 
-// openedKey is where the paths are that one phase of a job opens, with a zero byte behind each. Versions
+// openedKey is where the paths are that one phase of a job opens, the latest last, with a zero byte behind each. Versions
 // of the code share them, lest each edit begins anew.
 func openedKey(r *record, k plan.Kind) []byte {
 	d := plan.Sum("mr/opened", []byte(r.Traits.Job+"\x00"+r.Spec.Code.Source))
@@ -52,6 +53,7 @@ func (e *Engine) knowFiles(r *record) error {
 		return nil
 	})
 	for k := range paths {
+		slices.Sort(paths[k])
 		for _, path := range paths[k] {
 			d, _ := e.digests.Of(path)
 			if d.IsZero() { // it can't be read, or is just being written: nobody else may have that
@@ -74,10 +76,17 @@ func (j *job) surprises(f *flight) (paths []string) {
 }
 
 // unknownFiles are the paths of those of a task's files that are not among the known ones, or did not hold
-// the same, or may have changed while they were read.
+// the same, or may have changed while they were read. Both are sorted by path; known may have several of one.
 func unknownFiles(opened, known []plan.Opened) (paths []string) {
 	for _, o := range opened {
-		if o.Digest.IsZero() || !slices.Contains(known, o) {
+		for len(known) > 0 && known[0].Path < o.Path {
+			known = known[1:]
+		}
+		found := false
+		for i := 0; i < len(known) && known[i].Path == o.Path && !found; i++ {
+			found = known[i] == o
+		}
+		if !found || o.Digest.IsZero() {
 			paths = append(paths, o.Path)
 		}
 	}
@@ -102,36 +111,56 @@ func (l *loop) learn(b *batchWriter, j *job, id taskID, f *flight) bool {
 		return false
 	}
 	for _, path := range paths {
-		if j.opened[path] {
-			continue
-		}
-		if j.opened == nil {
-			j.opened = map[string]bool{}
-		}
-		j.opened[path] = true
-		known := slices.ContainsFunc(j.rec.Files[id.kind], func(o plan.Opened) bool { return o.Path == path })
-		if known {
-			l.warn(j, fmt.Sprintf("%s, which the job's code opens, changed while it ran or a moment before: what was made with it is not used by other jobs", path))
-		} else {
-			l.logf(j, plan.TaskName(id.kind, id.index), "the job's code opens %s: what was made with it is not used by other jobs; those to come have the file in their keys", path)
-		}
+		l.sayOpened(j, id, path)
 	}
 	key, r := openedKey(&j.rec, id.kind), &j.rec
 	b.add(func(tx *store.Tx) error {
-		all := openedPaths(tx, r, id.kind)
-		n := len(all)
-		for _, path := range paths {
-			if len(all) < mostFiles && !slices.Contains(all, path) {
-				all = append(all, path)
-			}
-		}
-		if len(all) == n {
+		all, more := remembered(openedPaths(tx, r, id.kind), paths)
+		if !more {
 			return nil
 		}
-		slices.Sort(all)
 		return tx.Put(store.Meta, key, []byte(strings.Join(all, "\x00")+"\x00"))
 	})
 	return true
+}
+
+// remembered returns the paths that a job is known to open with those that are new, and whether there are such. Where
+// there are too many the first go: a job may have a file of another name each day, and they must not keep the last one out.
+func remembered(all, opened []string) (_ []string, more bool) {
+	known := map[string]bool{"": true}
+	for _, path := range all {
+		known[path] = true
+	}
+	for _, path := range opened {
+		if !known[path] {
+			all, more = append(all, path), true
+		}
+	}
+	return all[max(len(all)-mostFiles, 0):], more
+}
+
+// sayOpened says in a job's log, once, that its code has opened a file of which its keys don't know.
+func (l *loop) sayOpened(j *job, id taskID, path string) {
+	if path == "" {
+		l.warn(j, fmt.Sprintf("the job's code opens more than %d files: what was made with them is not used by other jobs", mostFiles))
+		return
+	}
+	if j.opened[path] || len(j.opened) > mostNamed {
+		return
+	}
+	if j.opened == nil {
+		j.opened = map[string]bool{}
+	}
+	j.opened[path] = true
+	known := slices.ContainsFunc(j.rec.Files[id.kind], func(o plan.Opened) bool { return o.Path == path })
+	switch {
+	case len(j.opened) > mostNamed:
+		l.logf(j, "", "there are more files of this kind, which are not named")
+	case known:
+		l.warn(j, fmt.Sprintf("%s, which the job's code opens, changed while it ran or a moment before: what was made with it is not used by other jobs", path))
+	default:
+		l.logf(j, plan.TaskName(id.kind, id.index), "the job's code opens %s: what was made with it is not used by other jobs; those to come have the file in their keys", path)
+	}
 }
 
 // dropOpened forgets the files of jobs of which none is on record, once there are many: the next of that name

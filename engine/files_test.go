@@ -20,6 +20,29 @@ func TestUnknownFiles(t *testing.T) {
 	if got := unknownFiles(nil, known); len(got) > 0 {
 		t.Error(got)
 	}
+	twice := []plan.Opened{{Path: "/a", Digest: mr.Digest{2}}, {Path: "/a", Digest: mr.Digest{1}}, {Path: "/b", Digest: mr.Digest{1}}}
+	if got := unknownFiles(opened, twice); !slices.Equal(got, []string{"/c", "/d"}) {
+		t.Error(got)
+	}
+	if got := unknownFiles([]plan.Opened{{}}, known); !slices.Equal(got, []string{""}) {
+		t.Errorf("more files than are noted: %q", got)
+	}
+}
+
+// TestRemembered has a job that opens a file of another name each day: the last ones are remembered.
+func TestRemembered(t *testing.T) {
+	var all []string
+	for day := range mostFiles + 10 {
+		if all, _ = remembered(all, []string{fmt.Sprint("/day", day)}); all[len(all)-1] != fmt.Sprint("/day", day) {
+			t.Fatalf("the file of day %d is not remembered", day)
+		}
+	}
+	if len(all) != mostFiles || all[0] != "/day10" {
+		t.Errorf("%d files from %s on", len(all), all[0])
+	}
+	if got, more := remembered(all, []string{"/day17", ""}); more || !slices.Equal(got, all) {
+		t.Error("what is known is no more")
+	}
 }
 
 // TestPruneOpened keeps what jobs on record open, and of others as long as they are few.

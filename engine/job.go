@@ -273,7 +273,7 @@ type job struct {
 	changed     chan struct{}   // closed when the status changes; nil: nobody has asked since it did
 	over        chan struct{}   // closed when the job has ended
 	warned      map[string]bool // texts, and places that are full
-	opened      map[string]bool // files that its code was found to open
+	opened      map[string]bool // files that its code was found to open, the first ones
 	full        bool            // nothing but reading tells what its inputs are: see verify_input.go
 	logSeq      uint64
 	lines       []mr.LogLine // not yet written

@@ -172,17 +172,22 @@ func (l *loop) dropNodes(f *flight) (some bool) {
 func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 	now := b.l.e.o.Now()
 	made := map[mr.Digest]bool{}
+	var stage mr.Digest
+	if len(f.result.Nodes) > 0 {
+		stage = plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env, j.rec.Files[plan.Reduce]...).Digest
+	}
+	surprised := j.surprised(f)
 	for i := range f.result.Nodes {
 		n := &f.result.Nodes[i]
 		made[n.Key] = true
 		j.rec.Merge.Run++
 		o := &lineage.Output{
-			Key: n.Key, Kind: plan.Merge, Stage: plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env, j.rec.Files[plan.Reduce]...).Digest,
+			Key: n.Key, Kind: plan.Merge, Stage: stage,
 			Range: j.ranges[id.index], Made: n.Made, Input: n.Input, CPU: n.CPU, Created: now,
 			Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt,
 			Counter: mr.Counters{{Group: "mr", Name: leafCounter, Value: n.Leaves}},
 		}
-		if j.surprised(f) {
+		if surprised {
 			o.Key = id.alone(n.Key)
 		}
 		b.add(func(tx *store.Tx) error {

@@ -50,7 +50,7 @@ func (d *Digests) Of(path string) (mr.Digest, Stamp) {
 	}
 	if settled {
 		d.mu.Lock()
-		if d.known == nil || len(d.known) > 1<<10 {
+		if d.known == nil || len(d.known) > 1<<14 {
 			d.known = map[string]knownDigest{}
 		}
 		d.known[path] = knownDigest{before, digest}

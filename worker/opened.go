@@ -24,6 +24,7 @@ type opened struct {
 	made  map[string]bool
 	files map[string]sight
 	links map[string][]string // by a folder's path: other names by which it was opened or entered
+	many  bool                // there are more than are noted
 }
 
 // sight is how a file was when it was opened.
@@ -32,10 +33,8 @@ type sight struct {
 	steady bool        // the stamp vouches for what was read
 }
 
-const (
-	mostOpened = 1 << 10 // files that are noted of one process
-	mostKnown  = 1 << 9  // files beyond which none is digested: nobody is to use what comes of so many
-)
+// mostOpened is how many files are noted of one process: nobody is to use what comes of more.
+const mostOpened = 1 << 12
 
 func newOpened(dir string) *opened {
 	if real, err := filepath.EvalSymlinks(dir); err == nil { // as the process sees it
@@ -107,7 +106,10 @@ func (o *opened) names(dir string) (all []string) {
 // link notes that a folder was opened or entered by a name. The caller holds mu.
 func (o *opened) link(name string) {
 	real, err := filepath.EvalSymlinks(name)
-	if err == nil && real != name && len(o.links) < mostOpened && !slices.Contains(o.links[real], name) {
+	if err != nil || real == name || slices.Contains(o.links[real], name) {
+		return
+	}
+	if o.many = o.many || len(o.links) >= mostOpened; !o.many {
 		o.links[real] = append(o.links[real], name)
 	}
 }
@@ -121,7 +123,7 @@ func (o *opened) saw(path string, u use) {
 	defer o.mu.Unlock()
 	before, known := o.files[path]
 	switch {
-	case !known && len(o.files) >= mostOpened, o.hasMade(path):
+	case o.hasMade(path):
 		return
 	case u == writes || u == empties:
 		if _, err := os.Lstat(path); !known && len(o.made) < mostOpened && (u == empties || errors.Is(err, fs.ErrNotExist)) {
@@ -142,6 +144,8 @@ func (o *opened) saw(path string, u use) {
 	switch {
 	case known && before.stamp != now.stamp:
 		o.files[path] = sight{stamp: now.stamp} // it may have read both
+	case !known && len(o.files) >= mostOpened:
+		o.many = true
 	case !known:
 		o.files[path] = now
 	}
@@ -165,7 +169,7 @@ func inFolder(dir, path string) bool { return path == dir || strings.HasPrefix(p
 func (o *opened) usable(samePhase bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.files) > 0 && !samePhase {
+	if len(o.files) > 0 && !samePhase || o.many {
 		return false
 	}
 	for path, was := range o.files {
@@ -192,9 +196,13 @@ func (o *opened) forget(split []input.Piece) {
 	}
 }
 
-// list returns the files with their digests, by path.
+// list returns the files with their digests, by path; one without a path if there are too many.
 func (o *opened) list(d *input.Digests) []plan.Opened {
 	o.mu.Lock()
+	if o.many {
+		o.mu.Unlock()
+		return []plan.Opened{{}}
+	}
 	files := make(map[string]sight, len(o.files))
 	for path, s := range o.files {
 		files[path] = s
@@ -203,7 +211,7 @@ func (o *opened) list(d *input.Digests) []plan.Opened {
 	all := make([]plan.Opened, 0, len(files))
 	for path, s := range files {
 		f := plan.Opened{Path: path}
-		if s.steady && len(files) <= mostKnown {
+		if s.steady {
 			if digest, now := d.Of(path); now == s.stamp {
 				f.Digest = digest
 			}

@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 )
 
@@ -230,5 +232,20 @@ func TestMade(t *testing.T) {
 	o.saw("/own/file", reads)
 	if len(o.files) > 0 {
 		t.Errorf("below what it has made: %v", o.files)
+	}
+}
+
+// TestTooManyOpened has a process open more files than are noted: it says so in one line, and is not used again.
+func TestTooManyOpened(t *testing.T) {
+	o, dir := newOpened("/own"), t.TempDir()
+	for i := range mostOpened {
+		o.saw(filepath.Join(dir, strconv.Itoa(i)), reads)
+	}
+	if got := o.list(&input.Digests{}); len(got) != mostOpened || got[0].Digest.IsZero() || !o.usable(true) {
+		t.Errorf("%d files", len(got))
+	}
+	o.saw(filepath.Join(dir, "one more"), reads)
+	if got := o.list(&input.Digests{}); len(got) != 1 || got[0] != (plan.Opened{}) || o.usable(true) {
+		t.Errorf("%d files", len(got))
 	}
 }

@@ -34,6 +34,11 @@ func main() {
 			emit(line, strings.TrimSpace(string(table)))
 			return err
 		}), mr.Env("TABLE")),
+		mr.Job("paths", mr.Map(func(_ *mr.Task, path string, emit mr.Emit[string, string]) error {
+			b, err := os.ReadFile(path)
+			emit(path, string(b))
+			return err
+		})),
 		mr.Job("headed", mr.Positions(), mr.Map(func(t *mr.Task, line string, emit mr.Emit[string, string]) error {
 			all, err := os.ReadFile(t.Path())
 			head, _, _ := strings.Cut(string(all), "\n")
