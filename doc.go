@@ -37,10 +37,10 @@
 // function might look at is kept from it: a child process has no environment but what Env
 // declares, an empty folder as its working directory, TZ=UTC, and no arguments.
 //
-// Files can't be kept from it. On Linux (amd64, arm64) one that a function opens by its full path,
-// or a shared library of its own, is seen, and is in the keys of the next runs; what
-// was made before it was known is used by no other run. Elsewhere it is in no key, and when it changes outputs
-// are used again that were made of the old one. So what a job needs beside its input comes best with its
+// Files can't be kept from it. On Linux (amd64, arm64) one that a function opens by its full
+// path, or a shared library that is not the system's, is seen, and what was made with it is used
+// as long as it holds the same. Elsewhere it is in no key, and when it changes outputs are used
+// again that were made of the old one. So what a job needs beside its input comes best with its
 // source (embed), or as the value of a flag or a variable.
 //
 // Keys are kept in an encoding whose byte order is their natural order (numbers by value,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -56,9 +55,15 @@ func verdictOf(tx *store.Tx, stage mr.Digest) verdict {
 }
 
 // mayShare reports whether a job may use an output: one of its own, or one of a stage
-// that has passed its trial, or needs none.
+// that has passed its trial, or needs none, if the files that its making has read are as they were.
 func mayShare(tx *store.Tx, r *record, out *lineage.Output) bool {
-	if out.Kind == plan.Merge || out.Job == r.ID {
+	if out.Job == r.ID {
+		return true
+	}
+	if same, _ := r.files.compare(tx, out.Opened); !same {
+		return false
+	}
+	if out.Kind == plan.Merge {
 		return true
 	}
 	switch verdictOf(tx, out.Stage) {
@@ -83,6 +88,8 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 		return
 	case k == plan.Reduce && (f.work.Copy || f.work.Unsorted || j.reduces[f.task.index].bytes > mostTried):
 		return
+	case slices.ContainsFunc(f.result.Opened, func(o plan.Opened) bool { return o.Digest.IsZero() }):
+		return // whatever came out of another execution, it may have read something else
 	}
 	if c := j.core(l); f.result.Made.Records == 0 && c != nil && c.left[k] > 0 {
 		return // nothing in it could come out different: another will tell
@@ -95,7 +102,7 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 	work := f.work
 	work.Expect = f.result.Split
 	made, id := f.result.Made, j.rec.ID
-	files := slices.SortedFunc(slices.Values(slices.Concat(f.result.Opened, j.rec.Files[k])), func(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) })
+	files := f.result.Opened
 	j.onTrial++
 	l.after = append(l.after, func() { // its run is on record now
 		l.e.spawn(func() {
@@ -209,7 +216,7 @@ func (e *Engine) again(ctx context.Context, w *plan.Work, files []plan.Opened) (
 	strange := unknownFiles(r.Opened, files)
 	switch {
 	case len(strange) > 0:
-		return r, changedFile(strange[0])
+		return r, errFileChanged(strange[0])
 	case r.Failure.Kind == plan.UserError:
 		return r, fmt.Errorf("%w: %s", errFailedAgain, r.Failure.Message)
 	case r.Failure.Kind != plan.NoFailure:
@@ -263,11 +270,12 @@ func (l *loop) drawAudit(j *job, id taskID, out *lineage.Output) {
 		return
 	}
 	w, err := l.e.mapAgain(&j.rec, j.splits[id.index], id.index, out)
-	if err != nil {
+	files, err2 := l.e.openedList(out.Opened)
+	if err != nil || err2 != nil {
 		return
 	}
 	name := plan.TaskName(plan.Map, id.index) + " of " + string(j.rec.ID)
-	l.audits = append(l.audits, drawnHit{stage: out.Stage, work: w, made: out.Made, files: j.rec.Files[plan.Map], name: name})
+	l.audits = append(l.audits, drawnHit{stage: out.Stage, work: w, made: out.Made, files: files, name: name})
 }
 
 // auditInIdleTime executes one drawn hit again while no job is live.

@@ -132,10 +132,6 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		o.Key = privateMapKey(j.rec.ID, id.index)
 		t.Key, share = o.Key, false
 	}
-	if l.learn(b, j, id, f) {
-		o.Key = id.alone(o.Key)
-		t.Key, old = o.Key, nil
-	}
 	if f.work.Copy && old != nil {
 		// The output on record stays as it is; what it cost and counted is the job's too.
 		j.rec.Counters = addCounters(j.rec.Counters, old.Counter, 1)
@@ -145,6 +141,9 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		})
 		return
 	}
+	files := l.openedBy(t, f)
+	l.sayOpened(j, id, res.Opened)
+	o.Opened = lineage.OpenedKey(files)
 	j.rec.Counters = addCounters(j.rec.Counters, res.Counters, 1)
 	if old != nil {
 		o.Uses, o.Used = old.Uses, old.Used
@@ -153,7 +152,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		b.after(l.e.kick)
 	}
 	// Under a key of its own a job may have made an output of other bytes; a damaged record has no stage.
-	if old != nil && old.Stage == o.Stage && old.Split == o.Split && old.Made.Digest != o.Made.Digest {
+	if old != nil && old.Stage == o.Stage && old.Split == o.Split && old.Opened == o.Opened && len(unknownFiles(files, files)) == 0 && old.Made.Digest != o.Made.Digest {
 		l.cameOutDifferent(j, id, old.Made, o.Made)
 	}
 	b.add(func(tx *store.Tx) error {
@@ -165,7 +164,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 				return err
 			}
 		}
-		if err := lineage.PutOutput(tx, o); err != nil {
+		if err := errors.Join(lineage.PutOpened(tx, files), lineage.PutOutput(tx, o)); err != nil {
 			return err
 		}
 		if o.Kind == plan.Map {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/mrd-io/mr"
-	"github.com/mrd-io/mr/input"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
@@ -35,8 +34,6 @@ type Engine struct {
 	o    Options
 	log  *slog.Logger
 	loop loop // owned by Run's goroutine
-
-	digests input.Digests // of files that authors' code opens
 
 	events   chan event
 	requests chan func(*loop)

@@ -65,7 +65,7 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		case same.Gone != "" || same.Made.Run == 0:
 			return whyGone(same, now), nil
 		case !mayShare(tx, r, same):
-			return whyPrivate(tx, same), nil
+			return whyPrivate(tx, r, same), nil
 		case tooLong(r, same):
 			return whyTooLong(r, same), nil
 		case !tx.HasRun(store.RunID(same.Made.Run)):
@@ -94,8 +94,6 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 		switch {
 		case kind == plan.Reduce:
 			return changedOutputs(in, old.Range), nil
-		case old.Split == split && !r.Traits.Positions:
-			return openedUnknown, nil
 		case old.Split == split:
 			return changedPlace, nil
 		}
@@ -106,9 +104,6 @@ func whyMissed(tx *store.Tx, r *record, kind plan.Kind, t *taskInfo, in plan.Ran
 
 // changedPlace is the reason of a task whose job sees where its records lie, if only that changed.
 const changedPlace = "a file's name or the place in the file changed"
-
-// openedUnknown is the reason of a task whose earlier output was for its own job only.
-const openedUnknown = "its code had opened a file that was not in its key, or that had just changed"
 
 // changedOutputs is the reason of a reduce task that reads other blocks than the one whose range
 // began at the same key.
@@ -139,7 +134,10 @@ func whyTooLong(r *record, out *lineage.Output) string {
 }
 
 // whyPrivate says why an output that is there is not used.
-func whyPrivate(tx *store.Tx, o *lineage.Output) string {
+func whyPrivate(tx *store.Tx, r *record, o *lineage.Output) string {
+	if same, first := r.files.compare(tx, o.Opened); !same {
+		return first.String()
+	}
 	if verdictOf(tx, o.Stage) == indeterminate {
 		return "indeterminate: its code made other records when it was executed again"
 	}

@@ -1,78 +1,112 @@
 package engine
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
 
-// What an author's code opens besides its input is seen by the worker (worker/watch_linux.go), and is
-// in the keys of what comes of it. Which files these are is known only when a task has run: so the paths
-// are remembered by job, and the next job has the files' digests in the keys of its stages. A
-// task that opens a file which was not known when its job was planned, or finds another than was there
-// then, has made an output for its own job and for no other.
+// What an author's code opens besides its input is seen by the worker (worker/watch_linux.go), and is on
+// record with what came of it, as a list of paths with the digests of what was there. Another job uses
+// such an output only if they all hold the same when it looks. So an output depends on what its own task has opened, and nobody
+// need know beforehand what that is; ccache's manual calls such lists manifests.
 
 const (
-	openedPrefix = "opened/"
-	mostFiles    = 4096 // of one job, that are remembered
-	mostNamed    = 20   // of one job, that its log and its warnings name
-	mostUnowned  = 1024 // jobs whose files are remembered although none of that name is on record any more
+	mostNamed  = 20      // files that a job's log names, and its warnings
+	mostOpened = 1 << 14 // files of which a job knows whether it has named them
 )
 
-// openedKey is where the paths are that one phase of a job opens, the latest last, with a zero byte behind each. Versions
-// of the code share them, lest each edit begins anew.
-func openedKey(r *record, k plan.Kind) []byte {
-	d := plan.Sum("mr/opened", []byte(r.Traits.Job+"\x00"+r.Spec.Code.Source))
-	return append(append([]byte(openedPrefix), byte(k)), d[:]...)
+// sideFiles tell what files hold, for all engines of this process.
+var sideFiles input.Digests
+
+// heldFiles are what lists of files have come to for one job. A list is compared once for a job: had it changed a moment later
+// the job would not have seen it either. A nil one forgets. It is safe for concurrent use.
+type heldFiles struct {
+	mu    sync.Mutex
+	lists map[mr.Digest]changedFile
+	paths map[string]mr.Digest
 }
 
-func openedPaths(tx *store.Tx, r *record, k plan.Kind) (paths []string) {
-	for b := tx.Get(store.Meta, openedKey(r, k)); len(b) > 0; {
-		path, rest, _ := bytes.Cut(b, []byte{0})
-		paths, b = append(paths, string(path)), rest
-	}
-	return paths
+// changedFile is the first file of a list that does not hold the same; without a path they all do.
+type changedFile struct {
+	path    string
+	was, is mr.Digest // zero: not known
 }
 
-// knowFiles sets what the code of a job that is planned is known to open, as it is now.
-func (e *Engine) knowFiles(r *record) error {
-	r.Files = [2][]plan.Opened{}
-	if r.Spec.Code.Kind != mr.Binary {
-		return nil
+func (c changedFile) String() string {
+	switch {
+	case c.path == "":
+		return "what files its code had opened is not known"
+	case c.was.IsZero():
+		return fmt.Sprintf("file %s was being written, or had just been, when it was read", c.path)
 	}
-	var paths [2][]string
-	err := e.o.Store.View(func(tx *store.Tx) error {
-		for k := plan.Map; k <= plan.Reduce; k++ {
-			paths[k] = openedPaths(tx, r, k)
+	return fmt.Sprintf("file %s: %s → %s", c.path, c.was.Short(), c.is.Short())
+}
+
+// compare reports whether all files of a list on record hold what they held, and if not so, the first that does not.
+func (h *heldFiles) compare(tx *store.Tx, list mr.Digest) (same bool, first changedFile) {
+	if list.IsZero() {
+		return true, first
+	}
+	if h == nil {
+		h = &heldFiles{}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first, known := h.lists[list]
+	if !known {
+		first = h.first(lineage.GetOpened(tx, list))
+		if h.lists == nil {
+			h.lists = map[mr.Digest]changedFile{}
 		}
-		return nil
-	})
-	for k := range paths {
-		slices.Sort(paths[k])
-		for _, path := range paths[k] {
-			d, _ := e.digests.Of(path)
-			if d.IsZero() { // it can't be read, or is just being written: nobody else may have that
-				d = plan.Sum("mr/unknown file", []byte(r.ID))
+		h.lists[list] = first
+	}
+	return first == sameFiles, first
+}
+
+// sameFiles is the changedFile of a list in which all files are as they were.
+var sameFiles = changedFile{path: "/"}
+
+func (h *heldFiles) first(files []plan.Opened) changedFile {
+	if len(files) == 0 { // its record is damaged, or gone
+		return changedFile{}
+	}
+	for _, f := range files {
+		if f.Path == "" || f.Digest.IsZero() {
+			return changedFile{path: f.Path}
+		}
+		now, ok := h.paths[f.Path]
+		if !ok {
+			now, _ = sideFiles.Of(f.Path)
+			if h.paths == nil {
+				h.paths = map[string]mr.Digest{}
 			}
-			r.Files[k] = append(r.Files[k], plan.Opened{Path: path, Digest: d})
+			h.paths[f.Path] = now
+		}
+		if now != f.Digest {
+			return changedFile{f.Path, f.Digest, now}
 		}
 	}
-	return err
+	return sameFiles
 }
 
-// surprised reports whether an attempt's process has opened a file that the job's keys don't know, or not so.
-func (j *job) surprised(f *flight) bool { return len(j.surprises(f)) > 0 }
-
-func (j *job) surprises(f *flight) (paths []string) {
-	if f.work.Copy {
-		return nil
+// of returns what a file held when the job looked at it, if it did.
+func (h *heldFiles) of(path string) (d mr.Digest, ok bool) {
+	if h == nil {
+		return d, false
 	}
-	return unknownFiles(f.result.Opened, j.rec.Files[f.task.kind])
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d, ok = h.paths[path]
+	return d, ok
 }
 
 // unknownFiles are the paths of those of a task's files that are not among the known ones, or did not hold
@@ -93,97 +127,98 @@ func unknownFiles(opened, known []plan.Opened) (paths []string) {
 	return paths
 }
 
-// changedFile is why a task can't be compared with its output.
-func changedFile(path string) error {
+func byPath(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) }
+
+// errFileChanged is why a task can't be compared with its output.
+func errFileChanged(path string) error {
+	if path == "" {
+		return errors.New("its code opens more files than could be noted")
+	}
 	return fmt.Errorf("%s, which its code opens, may have changed since", path)
 }
 
-// alone returns the key of what no other task may have of an output's.
-func (id taskID) alone(key mr.Digest) mr.Digest {
-	return plan.Sum("mr/private", append([]byte(string(id.job)+"/"+plan.TaskName(id.kind, id.index)+"/"), key[:]...))
-}
-
-// learn remembers the files that a task has opened and its job did not know of. It reports whether there are
-// such, or others than those that it knew of.
-func (l *loop) learn(b *batchWriter, j *job, id taskID, f *flight) bool {
-	paths := j.surprises(f)
-	if len(paths) == 0 {
-		return false
+// openedBy are the files that what an attempt has made depends on: those that its process has opened, and
+// those of inner nodes that it has read.
+func (l *loop) openedBy(t *taskInfo, f *flight) []plan.Opened {
+	if f.work.Copy { // whose list is lost, if it has one
+		return []plan.Opened{{}}
 	}
-	for _, path := range paths {
-		l.sayOpened(j, id, path)
-	}
-	key, r := openedKey(&j.rec, id.kind), &j.rec
-	b.add(func(tx *store.Tx) error {
-		all, more := remembered(openedPaths(tx, r, id.kind), paths)
-		if !more {
-			return nil
+	files := f.result.Opened
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.run == 0 || !reads(&f.work, n.run) {
+			continue
 		}
-		return tx.Put(store.Meta, key, []byte(strings.Join(all, "\x00")+"\x00"))
-	})
-	return true
-}
-
-// remembered returns the paths that a job is known to open with those that are new, and whether there are such. Where
-// there are too many the first go: a job may have a file of another name each day, and they must not keep the last one out.
-func remembered(all, opened []string) (_ []string, more bool) {
-	known := map[string]bool{"": true}
-	for _, path := range all {
-		known[path] = true
-	}
-	for _, path := range opened {
-		if !known[path] {
-			all, more = append(all, path), true
+		if out := l.output(n.key); out != nil && !out.Opened.IsZero() {
+			more, err := l.e.openedList(out.Opened)
+			if err != nil {
+				l.e.log.Error("reading a list of opened files", "err", err)
+			}
+			files = joinFiles(files, more)
 		}
 	}
-	return all[max(len(all)-mostFiles, 0):], more
+	return files
 }
 
-// sayOpened says in a job's log, once, that its code has opened a file of which its keys don't know.
-func (l *loop) sayOpened(j *job, id taskID, path string) {
-	if path == "" {
-		l.warn(j, fmt.Sprintf("the job's code opens more than %d files: what was made with them is not used by other jobs", mostFiles))
-		return
+// joinFiles joins two lists. A file that did not hold the same in both is not known.
+func joinFiles(a, b []plan.Opened) []plan.Opened {
+	if len(b) == 0 {
+		return append([]plan.Opened{{}}, a...)
 	}
-	if j.opened[path] || len(j.opened) > mostNamed {
-		return
-	}
-	if j.opened == nil {
-		j.opened = map[string]bool{}
-	}
-	j.opened[path] = true
-	known := slices.ContainsFunc(j.rec.Files[id.kind], func(o plan.Opened) bool { return o.Path == path })
-	switch {
-	case len(j.opened) > mostNamed:
-		l.logf(j, "", "there are more files of this kind, which are not named")
-	case known:
-		l.warn(j, fmt.Sprintf("%s, which the job's code opens, changed while it ran or a moment before: what was made with it is not used by other jobs", path))
-	default:
-		l.logf(j, plan.TaskName(id.kind, id.index), "the job's code opens %s: what was made with it is not used by other jobs; those to come have the file in their keys", path)
-	}
-}
-
-// dropOpened forgets the files of jobs of which none is on record, once there are many: the next of that name
-// then computes its tasks once more than it needs to.
-func dropOpened(tx *store.Tx) error {
-	used := map[string]bool{}
-	err := eachJob(tx, func(r *record) error {
-		for k := plan.Map; k <= plan.Reduce; k++ {
-			used[string(openedKey(r, k))] = true
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, byPath)
+	joined := all[:0]
+	for _, f := range all {
+		if n := len(joined); n > 0 && joined[n-1].Path == f.Path {
+			if joined[n-1] != f {
+				joined[n-1].Digest = mr.Digest{}
+			}
+			continue
 		}
+		joined = append(joined, f)
+	}
+	return joined
+}
+
+// openedList reads a list of files; none if it is damaged.
+func (e *Engine) openedList(list mr.Digest) (files []plan.Opened, err error) {
+	err = e.o.Store.View(func(tx *store.Tx) error {
+		files = lineage.GetOpened(tx, list)
 		return nil
 	})
-	unowned := 0
-	if err == nil {
-		err = tx.Scan(store.Meta, []byte(openedPrefix), func(k, _ []byte) error {
-			if !used[string(k)] {
-				unowned++
+	return files, err
+}
+
+// sayOpened says in a job's log, once, which files its code opens, and warns of those that change meanwhile.
+func (l *loop) sayOpened(j *job, id taskID, files []plan.Opened) {
+	for _, f := range files {
+		was, known := j.opened[f.Path]
+		if known && was == f.Digest || !known && len(j.opened) >= mostOpened {
+			continue
+		}
+		if !known {
+			was, known = j.rec.files.of(f.Path)
+		}
+		if j.opened == nil {
+			j.opened = map[string]mr.Digest{}
+		}
+		j.opened[f.Path] = f.Digest
+		say := func(text string) {
+			if j.named++; j.named <= mostNamed {
+				l.warn(j, text)
 			}
-			return nil
-		})
+		}
+		switch {
+		case f.Path == "":
+			say("the job's code opens more files than are noted, or some that can't be seen: what was made with them is not used by other jobs")
+		case f.Digest.IsZero():
+			say(f.Path + ", which the job's code opens, changed while it ran or a moment before: what was made with it is not used by other jobs")
+		case known && was != f.Digest:
+			say(f.Path + ", which the job's code opens, changed while the job ran")
+		case len(j.opened) == mostNamed:
+			l.logf(j, "", "the job's code opens more files, which are not named")
+		case len(j.opened) < mostNamed:
+			l.logf(j, plan.TaskName(id.kind, id.index), "the job's code opens %s: when that changes, what was made with it is made anew", f.Path)
+		}
 	}
-	if err != nil || unowned <= mostUnowned {
-		return err
-	}
-	return dropAll(tx, store.Meta, []byte(openedPrefix), func(k, _ []byte) (bool, error) { return !used[string(k)], nil })
 }

@@ -1,16 +1,19 @@
 package engine
 
 import (
-	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mrd-io/mr"
+	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
 
-// TestUnknownFiles has apart what a task has opened as its keys say and what it has not.
+// TestUnknownFiles has apart what a task has opened as the first time and what it has not.
 func TestUnknownFiles(t *testing.T) {
 	known := []plan.Opened{{Path: "/a", Digest: mr.Digest{1}}, {Path: "/b", Digest: mr.Digest{2}}, {Path: "/c"}}
 	opened := []plan.Opened{{Path: "/a", Digest: mr.Digest{1}}, {Path: "/b", Digest: mr.Digest{1}}, {Path: "/c"}, {Path: "/d", Digest: mr.Digest{1}}}
@@ -29,62 +32,123 @@ func TestUnknownFiles(t *testing.T) {
 	}
 }
 
-// TestRemembered has a job that opens a file of another name each day: the last ones are remembered.
-func TestRemembered(t *testing.T) {
-	var all []string
-	for day := range mostFiles + 10 {
-		if all, _ = remembered(all, []string{fmt.Sprint("/day", day)}); all[len(all)-1] != fmt.Sprint("/day", day) {
-			t.Fatalf("the file of day %d is not remembered", day)
-		}
+// TestJoinFiles has the files of what a task has read with its own: one that held something else is not known.
+func TestJoinFiles(t *testing.T) {
+	a := []plan.Opened{{Path: "/a", Digest: mr.Digest{1}}, {Path: "/c", Digest: mr.Digest{3}}}
+	b := []plan.Opened{{Path: "/a", Digest: mr.Digest{2}}, {Path: "/b", Digest: mr.Digest{2}}, {Path: "/c", Digest: mr.Digest{3}}}
+	want := []plan.Opened{{Path: "/a"}, {Path: "/b", Digest: mr.Digest{2}}, {Path: "/c", Digest: mr.Digest{3}}}
+	if got := joinFiles(a, b); !slices.Equal(got, want) {
+		t.Error(got)
 	}
-	if len(all) != mostFiles || all[0] != "/day10" {
-		t.Errorf("%d files from %s on", len(all), all[0])
+	if got := joinFiles(a, nil); len(unknownFiles(got, got)) != 1 { // a list that is damaged
+		t.Error(got)
 	}
-	if got, more := remembered(all, []string{"/day17", ""}); more || !slices.Equal(got, all) {
-		t.Error("what is known is no more")
+	if a[0].Digest.IsZero() || b[0].Digest.IsZero() {
+		t.Error("the lists were changed")
 	}
 }
 
-// TestPruneOpened keeps what jobs on record open, and of others as long as they are few.
-func TestPruneOpened(t *testing.T) {
-	e, s, now := pruning(t, Options{})
-	r := &record{ID: newJobID(now), State: mr.Succeeded, Submitted: now, Ended: now, Traits: mr.Traits{Job: "kept"}, Spec: mr.Spec{Code: mr.Code{Source: "./pkg"}}}
-	other := func(i int) *record {
-		return &record{Traits: mr.Traits{Job: fmt.Sprint(i)}, Spec: mr.Spec{Code: mr.Code{Source: "./pkg"}}}
-	}
-	paths := []string{"/b", "/a"}
-	put := func(r *record) error {
-		return s.Update(func(tx *store.Tx) error {
-			return tx.Put(store.Meta, openedKey(r, plan.Reduce), []byte(paths[0]+"\x00"+paths[1]+"\x00"))
-		})
-	}
-	known := func(r *record) (got []string) {
+// TestHeldFiles compares lists on record with what is there.
+func TestHeldFiles(t *testing.T) {
+	_, s, _ := pruning(t, Options{})
+	table := filepath.Join(t.TempDir(), "table")
+	write := func(text string) mr.Digest {
 		t.Helper()
-		err := s.View(func(tx *store.Tx) error { got = openedPaths(tx, r, plan.Reduce); return nil })
+		if err := os.WriteFile(table, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, _ := sideFiles.Of(table)
+		return d
+	}
+	held := write("old")
+	gone, _ := sideFiles.Of(table + "2")
+	compare := func(h *heldFiles, files ...plan.Opened) (same bool, why string) {
+		t.Helper()
+		err := s.Update(func(tx *store.Tx) error {
+			err := lineage.PutOpened(tx, files)
+			var first changedFile
+			same, first = h.compare(tx, lineage.OpenedKey(files))
+			why = first.String()
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got
+		return same, why
 	}
-	err := put(r)
-	if err == nil {
-		err = s.Update(func(tx *store.Tx) error { return putJob(tx, r) })
+	both := []plan.Opened{{Path: table, Digest: held}, {Path: table + "2", Digest: gone}}
+	h := &heldFiles{}
+	for _, h := range []*heldFiles{nil, h} {
+		if same, why := compare(h); !same {
+			t.Errorf("no files: %s", why)
+		}
+		if same, why := compare(h, both...); !same {
+			t.Errorf("unchanged: %s", why)
+		}
+		if same, why := compare(h, both[0], plan.Opened{Path: "/x"}); same || why != "file /x was being written, or had just been, when it was read" {
+			t.Errorf("unknown: %v, %s", same, why)
+		}
+		if same, _ := compare(h, plan.Opened{}); same {
+			t.Error("too many files are all as they were")
+		}
 	}
-	for i := 0; i < mostUnowned && err == nil; i++ {
-		err = put(other(i))
+	now := write("newer")
+	if same, why := compare(nil, both...); same || why != "file "+table+": "+held.Short()+" → "+now.Short() {
+		t.Errorf("changed: %v, %s", same, why)
 	}
+	if same, _ := compare(h, both...); !same {
+		t.Error("the job has looked before, and sees another state now")
+	}
+	if d, ok := h.of(table); !ok || d != held {
+		t.Error("it does not know what it saw")
+	}
+	write("old")
+	if same, why := compare(&heldFiles{}, both...); !same {
+		t.Errorf("as it was once more: %s", why)
+	}
+	err := s.View(func(tx *store.Tx) error {
+		if same, first := h.compare(tx, mr.Digest{1}); same || first.String() != "what files its code had opened is not known" {
+			t.Errorf("a list that is not on record: %v, %s", same, first)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPruneOpened keeps the lists of outputs on record.
+func TestPruneOpened(t *testing.T) {
+	e, s, now := pruning(t, Options{})
+	kept := []plan.Opened{{Path: "/a", Digest: mr.Digest{1}}}
+	other := []plan.Opened{{Path: "/b", Digest: mr.Digest{2}}}
+	err := s.Update(func(tx *store.Tx) error {
+		for _, files := range [][]plan.Opened{kept, other} {
+			if err := lineage.PutOpened(tx, files); err != nil {
+				return err
+			}
+		}
+		o := &lineage.Output{Key: mr.Digest{9}, Created: now.Add(-time.Hour), Opened: lineage.OpenedKey(kept)}
+		return lineage.PutOutput(tx, o)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.prune(t.Context())
-	if !slices.Equal(known(r), paths) || !slices.Equal(known(other(0)), paths) {
-		t.Errorf("few enough: %v, %v", known(r), known(other(0)))
-	}
-	if err := put(other(mostUnowned)); err != nil {
-		t.Fatal(err)
-	}
-	e.prune(t.Context())
-	if !slices.Equal(known(r), paths) || len(known(other(0))) > 0 || len(known(other(mostUnowned))) > 0 {
-		t.Errorf("too many: %v, %v", known(r), known(other(0)))
+	err = s.View(func(tx *store.Tx) error {
+		if got := lineage.GetOpened(tx, lineage.OpenedKey(kept)); !slices.Equal(got, kept) {
+			t.Errorf("the list of an output: %v", got)
+		}
+		if got := lineage.GetOpened(tx, lineage.OpenedKey(other)); len(got) > 0 {
+			t.Errorf("a list of none: %v", got)
+		}
+		o, err := lineage.GetOutput(tx, mr.Digest{9})
+		if err == nil && o.Opened != lineage.OpenedKey(kept) {
+			t.Error("the output has lost its list")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

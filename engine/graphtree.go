@@ -54,7 +54,7 @@ func (d *grapher) innerNodes(i int, places []int) (drawn []drawnNode, err error)
 	seps := plan.Restrict(d.tree, places)
 	inner := plan.InnerNodes(seps)
 	shape := keyShape(d.r, seps)
-	stage := plan.NodeStage(d.r.Traits, d.r.Spec.Code, d.r.Env, d.r.Files[plan.Reduce]...).Digest
+	stage := plan.NodeStage(d.r.Traits, d.r.Spec.Code, d.r.Env).Digest
 	for _, n := range inner { // those that hold others come last
 		key := plan.NodeKey(stage, r, runs[n.From:n.To], shape[n.From:n.To])
 		out, err := lineage.GetOutput(d.tx, key)

@@ -41,8 +41,7 @@ type record struct {
 	Maps        int
 	MapStage    mr.Digest
 	ReduceStage mr.Digest
-	Files       [2][]plan.Opened `json:",omitzero"` // by kind: what the code is known to open, as it was when the job was planned
-	Format      string           // of the part files, resolved
+	Format      string // of the part files, resolved
 	Cut         bool
 	Ranges      []rangeRecord
 	Base        mr.JobID `json:",omitempty"` // the job that it follows: see base.go
@@ -60,6 +59,8 @@ type record struct {
 	Warnings    []string
 
 	Exact []byte `json:",omitempty"` // said, as gob, where JSON does not keep it
+
+	files *heldFiles // what files hold that are in lists on record, when the job looks
 }
 
 // said is what a record holds in its users' own bytes: arguments, paths and values of
@@ -267,14 +268,15 @@ type job struct {
 	endPublishing func() // ends its wait for room; nil: it has not begun
 
 	// See determinism.go.
-	tried       [2]bool         // the trial of its map or reduce stage was considered
-	onTrial     int             // how many are under way
-	commitWaits bool            // for their end
-	changed     chan struct{}   // closed when the status changes; nil: nobody has asked since it did
-	over        chan struct{}   // closed when the job has ended
-	warned      map[string]bool // texts, and places that are full
-	opened      map[string]bool // files that its code was found to open, the first ones
-	full        bool            // nothing but reading tells what its inputs are: see verify_input.go
+	tried       [2]bool              // the trial of its map or reduce stage was considered
+	onTrial     int                  // how many are under way
+	commitWaits bool                 // for their end
+	changed     chan struct{}        // closed when the status changes; nil: nobody has asked since it did
+	over        chan struct{}        // closed when the job has ended
+	warned      map[string]bool      // texts, and places that are full
+	opened      map[string]mr.Digest // what files that its code opens held, the first ones
+	named       int                  // of these, that its warnings name
+	full        bool                 // nothing but reading tells what its inputs are: see verify_input.go
 	logSeq      uint64
 	lines       []mr.LogLine // not yet written
 }

@@ -22,7 +22,6 @@ type planning struct {
 	maps    []taskInfo
 	tasks   []planned
 	stages  [2]plan.Stage
-	files   [2][]plan.Opened
 	cuts    []foundCuts
 
 	full bool     // no stamp was believed
@@ -117,7 +116,7 @@ func (l *loop) planned(id mr.JobID, digest mr.Digest, p *planning) {
 		return
 	}
 	j.rec.Plan, j.rec.Maps = digest, len(p.splits)
-	j.rec.MapStage, j.rec.ReduceStage, j.rec.Files = p.stages[0].Digest, p.stages[1].Digest, p.files
+	j.rec.MapStage, j.rec.ReduceStage = p.stages[0].Digest, p.stages[1].Digest
 	j.splits, j.maps, j.files, j.full = p.splits, p.maps, nil, p.full
 	for _, lie := range p.lies {
 		l.warn(j, lie)
@@ -183,10 +182,7 @@ func (e *Engine) planListed(ctx context.Context, rec *record, files []input.File
 		return nil, err
 	}
 	p.encoded = input.AppendSplits(nil, p.splits)
-	if err := e.knowFiles(rec); err != nil {
-		return nil, err
-	}
-	p.files, p.stages = rec.Files, stagesOf(rec)
+	p.stages = stagesOf(rec)
 	p.maps, p.tasks = make([]taskInfo, len(p.splits)), make([]planned, len(p.splits))
 	j := &job{rec: *rec, splits: p.splits}
 	j.rec.MapStage = p.stages[0].Digest
@@ -276,9 +272,9 @@ func stagesOf(rec *record) [2]plan.Stage {
 		plan.MapStage(plan.MapParts{
 			Traits: rec.Traits, Code: rec.Spec.Code, Format: rec.Spec.InputFormat,
 			DecoderVersion: input.DecoderVersion, SpillProfile: collect.Profile, Env: rec.Env,
-			SkipLimit: skipLimit(&rec.Spec), Files: rec.Files[plan.Map],
+			SkipLimit: skipLimit(&rec.Spec),
 		}),
-		plan.ReduceStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Format, rec.Files[plan.Reduce]...),
+		plan.ReduceStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Format),
 	}
 }
 

@@ -100,7 +100,7 @@ func (e *Engine) prune(ctx context.Context) (jobs int) {
 			if err != nil {
 				return err
 			}
-			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now), dropUnused(tx), dropOpened(tx), tx.Put(store.Meta, []byte(prunedKey), b))
+			return errors.Join(dropPlans(tx), dropSubmits(tx, now), dropOutputs(tx, now), dropUnused(tx), tx.Put(store.Meta, []byte(prunedKey), b))
 		})
 	}
 	if err != nil {

@@ -38,6 +38,7 @@ func (l *loop) recover() error {
 // takeUp takes up an unfinished job on record.
 func (l *loop) takeUp(r *record) error {
 	l.e.locate(&r.Spec.Code)
+	r.files = &heldFiles{}
 	if err := l.resume(&job{rec: *r}); err != nil {
 		return fmt.Errorf("engine: resuming job %s: %w", r.ID, err)
 	}
@@ -110,7 +111,6 @@ func (l *loop) resumePlan(j *job) (ev evPlanned, err error) {
 func (l *loop) forgetPlan(j *job) {
 	r := &j.rec
 	r.Plan, r.Maps, r.MapStage, r.ReduceStage, r.Cut, r.Ranges, r.Base = mr.Digest{}, 0, mr.Digest{}, mr.Digest{}, false, nil, ""
-	r.Files = [2][]plan.Opened{}
 	r.Map, r.Reduce, r.Merge, r.Counters = mr.PhaseStatus{}, mr.PhaseStatus{}, mr.MergeStatus{}, nil
 	r.Bytes = mr.Bytes{Input: r.Bytes.Input, Read: r.Bytes.Read}
 	r.Phase, j.splits, j.maps, j.ranges, j.reduces = "planning", nil, nil, nil, nil

@@ -196,7 +196,7 @@ func (e *Engine) prepare(ctx context.Context, spec mr.Spec) (*job, error) {
 		getenv = variables(spec.Env)
 	}
 	spec.Env = nil // most of them are nobody's business
-	j := &job{rec: record{Spec: spec, Traits: t, Phase: "planning", Format: spec.OutputFormat}}
+	j := &job{rec: record{files: &heldFiles{}, Spec: spec, Traits: t, Phase: "planning", Format: spec.OutputFormat}}
 	for _, name := range t.Env {
 		j.rec.Env = append(j.rec.Env, plan.Component{Name: name, Value: getenv(name)})
 	}

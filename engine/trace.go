@@ -252,10 +252,16 @@ func (e *Engine) Rerun(ctx context.Context, output string, n int) (list []mr.Rer
 			Task: plan.TaskName(plan.Map, i), Split: o.splits[i].String(),
 			Recorded: o.maps[i].Made.Digest.String(), CPU: res.CPU.Seconds(),
 		}
-		strange := unknownFiles(res.Opened, o.rec.Files[plan.Map])
+		var files []plan.Opened
+		if o.outs[i].Made.Digest == o.maps[i].Made.Digest {
+			if files, err = e.openedList(o.outs[i].Opened); err != nil {
+				return list, err
+			}
+		}
+		strange := unknownFiles(res.Opened, files)
 		switch {
 		case len(strange) > 0:
-			t.Error = changedFile(strange[0]).Error()
+			t.Error = errFileChanged(strange[0]).Error()
 		case res.Failure.Kind != plan.NoFailure:
 			t.Error = res.Failure.Message
 		case res.Split != w.Expect:

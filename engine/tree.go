@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
@@ -70,7 +71,7 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 	if known == indeterminate {
 		return nil, nil
 	}
-	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env, rec.Files[plan.Reduce]...).Digest
+	stage := plan.NodeStage(rec.Traits, rec.Spec.Code, rec.Env).Digest
 	nodes, shape := make([]treeNode, len(inner)), keyShape(rec, seps)
 	for i, n := range inner {
 		nodes[i] = treeNode{Node: n, key: plan.NodeKey(stage, r, runs[n.From:n.To], shape[n.From:n.To])}
@@ -78,7 +79,7 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 		if err != nil {
 			return nil, err
 		}
-		shared := out != nil && (known != untried || out.Job == rec.ID)
+		shared := out != nil && (known != untried || out.Job == rec.ID) && mayShare(tx, rec, out)
 		if shared && out.Kind == plan.Merge && out.Gone == "" && tx.HasRun(store.RunID(out.Made.Run)) {
 			nodes[i].run, nodes[i].leaves = out.Made.Run, leavesOf(out)
 		}
@@ -173,10 +174,11 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 	now := b.l.e.o.Now()
 	made := map[mr.Digest]bool{}
 	var stage mr.Digest
+	var opened []plan.Opened
 	if len(f.result.Nodes) > 0 {
-		stage = plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env, j.rec.Files[plan.Reduce]...).Digest
+		opened = b.l.openedBy(t, f)
+		stage = plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env).Digest
 	}
-	surprised := j.surprised(f)
 	for i := range f.result.Nodes {
 		n := &f.result.Nodes[i]
 		made[n.Key] = true
@@ -185,10 +187,7 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 			Key: n.Key, Kind: plan.Merge, Stage: stage,
 			Range: j.ranges[id.index], Made: n.Made, Input: n.Input, CPU: n.CPU, Created: now,
 			Job: j.rec.ID, Index: id.index, Attempt: f.work.Attempt,
-			Counter: mr.Counters{{Group: "mr", Name: leafCounter, Value: n.Leaves}},
-		}
-		if surprised {
-			o.Key = id.alone(n.Key)
+			Counter: mr.Counters{{Group: "mr", Name: leafCounter, Value: n.Leaves}}, Opened: lineage.OpenedKey(opened),
 		}
 		b.add(func(tx *store.Tx) error {
 			if err := lineage.Forget(tx, o.Key, lineage.Replaced, now); err != nil {
@@ -197,7 +196,7 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 			if err := tx.CommitRun(store.RunID(o.Made.Run)); err != nil {
 				return err
 			}
-			return lineage.PutOutput(tx, o)
+			return errors.Join(lineage.PutOpened(tx, opened), lineage.PutOutput(tx, o))
 		})
 		b.after(b.l.e.kick)
 	}

@@ -10,12 +10,13 @@ import (
 type inUse struct {
 	stages   map[mr.Digest]bool
 	outputs  map[mr.Digest]bool
+	opened   map[mr.Digest]bool // lists of files
 	jobs     map[mr.JobID]bool
 	planning bool // a job is being planned: what it will refer to is not known yet
 }
 
 func readInUse(tx *store.Tx) (*inUse, error) {
-	u := &inUse{stages: map[mr.Digest]bool{}, outputs: map[mr.Digest]bool{}, jobs: map[mr.JobID]bool{}}
+	u := &inUse{stages: map[mr.Digest]bool{}, outputs: map[mr.Digest]bool{}, opened: map[mr.Digest]bool{}, jobs: map[mr.JobID]bool{}}
 	err := eachJob(tx, func(r *record) error {
 		u.jobs[r.ID], u.stages[r.MapStage], u.stages[r.ReduceStage] = true, true, true
 		u.planning = u.planning || r.Plan.IsZero() && !r.State.Done()
@@ -25,7 +26,7 @@ func readInUse(tx *store.Tx) (*inUse, error) {
 		return nil, err
 	}
 	return u, lineage.ScanOutputs(tx, func(o *lineage.Output) error {
-		u.outputs[o.Key], u.stages[o.Stage] = true, true
+		u.outputs[o.Key], u.stages[o.Stage], u.opened[o.Opened] = true, true, true
 		return nil
 	})
 }
@@ -44,7 +45,7 @@ func (u *inUse) slot(v []byte) bool {
 	return false
 }
 
-// dropUnused removes the records of stages, verdicts on them, and slots that no job and no output on
+// dropUnused removes the records of stages, verdicts on them, lists of files, and slots that no job and no output on
 // record has need of. A stage is recorded before the job's record that names it, so that
 // nothing goes while a job is being planned.
 func dropUnused(tx *store.Tx) error {
@@ -58,6 +59,13 @@ func dropUnused(tx *store.Tx) error {
 	}
 	err = dropAll(tx, store.Stages, nil, func(k, _ []byte) (bool, error) {
 		return len(k) != len(mr.Digest{}) || !u.stages[mr.Digest(k)], nil
+	})
+	if err != nil {
+		return err
+	}
+	err = dropAll(tx, store.Meta, []byte(lineage.OpenedPrefix), func(k, _ []byte) (bool, error) {
+		list := k[len(lineage.OpenedPrefix):]
+		return len(list) != len(mr.Digest{}) || !u.opened[mr.Digest(list)], nil
 	})
 	if err != nil {
 		return err

@@ -32,6 +32,8 @@ type Output struct {
 
 	Positive bool  // reduce: see plan.Patch
 	Longest  int64 // map: of what length records were let pass; 0: the default, or not on record
+
+	Opened mr.Digest // the list of files besides its input that its making has read, see PutOpened; zero: none
 }
 
 // Why the bytes of an output are gone. A loss may be told more closely: "lost: …".
@@ -69,9 +71,12 @@ func PutOutput(tx *store.Tx, o *Output) error {
 	e.time(o.GoneAt)
 	e.bad(o.Skipped)
 	switch {
-	case o.Longest != 0:
+	case o.Longest != 0 || !o.Opened.IsZero():
 		e.num(map[bool]int64{true: 1}[o.Positive])
 		e.num(o.Longest)
+		if !o.Opened.IsZero() {
+			e.digest(o.Opened)
+		}
 	case o.Positive:
 		e.num(1)
 	}
@@ -124,6 +129,9 @@ func decodeOutput(key mr.Digest, b []byte) (*Output, error) {
 	o.Skipped = d.bad()
 	o.Positive = d.num() == 1
 	o.Longest = d.num()
+	if len(d.b) > 0 {
+		o.Opened = d.digest()
+	}
 	return o, wrap("output "+key.Short(), d.err)
 }
 

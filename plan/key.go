@@ -38,7 +38,6 @@ type MapParts struct {
 	SpillProfile   int
 	SkipLimit      int64       // 0: bad records are not skipped; else they are, and this is the longest that is good
 	Env            []Component // the declared environment, name and value, in declared order
-	Files          []Opened    // which the code is known to open, by path
 }
 
 // MapStage makes the stage of a job's map tasks.
@@ -55,7 +54,7 @@ func MapStage(p MapParts) Stage {
 	for _, e := range p.Env {
 		cs = append(cs, Component{"env " + e.Name, e.Value})
 	}
-	cs = appendFiles(cs, p.Code, p.Files)
+	cs = appendNoted(cs, p.Code)
 	cs = append(cs,
 		Component{"input format", p.Format.String()},
 		Component{"combiner", yesNo(p.Traits.Combine)},
@@ -72,8 +71,8 @@ func MapStage(p MapParts) Stage {
 }
 
 // ReduceStage makes the stage of a job's reduce tasks. outputFormat is the resolved
-// format of the part files, which are what a reduce task makes; files, by path, are those that the code is known to open.
-func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string, files ...Opened) Stage {
+// format of the part files, which are what a reduce task makes.
+func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string) Stage {
 	cs := codeComponents("reduce", t, code)
 	if code.Kind == mr.Binary {
 		cs = append(cs, Component{"job", t.Job})
@@ -84,7 +83,7 @@ func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string
 	for _, e := range env {
 		cs = append(cs, Component{"env " + e.Name, e.Value})
 	}
-	cs = appendFiles(cs, code, files)
+	cs = appendNoted(cs, code)
 	cs = append(cs,
 		Component{"output format", outputFormat},
 		Component{"group prefix", strconv.Itoa(t.Prefix)},
@@ -96,19 +95,16 @@ func ReduceStage(t mr.Traits, code mr.Code, env []Component, outputFormat string
 // NodeStage makes the stage of the inner nodes of a reduce phase's trees. They are folded
 // by the program that reduces, so its code is theirs, with all that it can see; of what
 // the reducer does with the result they know nothing.
-func NodeStage(t mr.Traits, code mr.Code, env []Component, files ...Opened) Stage {
+func NodeStage(t mr.Traits, code mr.Code, env []Component) Stage {
 	t.Prefix = 0
-	cs := ReduceStage(t, code, env, "", files...).Components
+	cs := ReduceStage(t, code, env, "").Components
 	return newStage("mr/stage/node", cs)
 }
 
-// appendFiles appends what a job's code opens. Outputs of a time when nobody looked have another key.
-func appendFiles(cs []Component, code mr.Code, files []Opened) []Component {
+// appendNoted tells outputs of authors' code from those of a time when nobody looked which files it opens.
+func appendNoted(cs []Component, code mr.Code) []Component {
 	if code.Kind == mr.Binary {
 		cs = append(cs, Component{"opened files", "noted"})
-	}
-	for _, f := range files {
-		cs = append(cs, Component{"file " + f.Path, f.Digest.String()})
 	}
 	return cs
 }

@@ -194,7 +194,7 @@ type Result struct {
 
 // Opened is a file besides its input that a task's process has opened to read.
 type Opened struct {
-	Path   string    // empty: it has opened more than are noted
+	Path   string    // empty: it has opened more than could be noted
 	Digest mr.Digest // of what it read there; zero: not known, as the file changed meanwhile
 }
 

@@ -74,7 +74,7 @@ func NewChildren(o ChildOptions) *Children {
 		known: map[string]mr.Traits{}, live: map[*child]struct{}{}, checked: map[string]bool{},
 	}
 	var err error
-	if c.watcher, err = newWatcher(); err != nil {
+	if c.watcher, err = newWatcher(c.isBlind); err != nil {
 		c.isBlind(err)
 	}
 	return c
@@ -169,21 +169,15 @@ func (r *childRunner) is(t mr.Traits) {
 // maxKnown bounds the memory of traits.
 const maxKnown = 256
 
-// get returns a child for a task of a phase, an idle one if there is one. What a process has opened counts for
-// all its tasks, so one that has opened files for one phase is not used in the other.
-func (c *Children) get(ctx context.Context, spec *childSpec, kind plan.Kind) (*child, error) {
+// get returns a child for spec, an idle one if there is one.
+func (c *Children) get(ctx context.Context, spec *childSpec) (*child, error) {
 	key := spec.key()
 	for {
 		ch := c.takeIdle(key)
 		if ch == nil {
-			ch, err := c.start(ctx, spec)
-			if err == nil {
-				ch.kind = kind
-			}
-			return ch, err
+			return c.start(ctx, spec)
 		}
-		if ch.alive() && ch.opened.usable(ch.kind == kind) {
-			ch.kind = kind
+		if ch.alive() && ch.opened.fresh() {
 			return ch, nil
 		}
 		c.drop(ch)
@@ -370,11 +364,7 @@ func (r *childRunner) Combine(ctx context.Context, t mr.TaskEnv, in mr.RecordRea
 
 // run executes one task in one child.
 func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in feed, out mr.RecordSink) (mr.Counters, error) {
-	kind := plan.Reduce
-	if stage == "map" {
-		kind = plan.Map
-	}
-	ch, err := r.children.get(ctx, &r.spec, kind)
+	ch, err := r.children.get(ctx, &r.spec)
 	if err != nil {
 		return nil, err
 	}
@@ -387,6 +377,7 @@ func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in 
 	}
 	r.mu.Lock()
 	r.printed = append(r.printed, ch.output.lines()...)
+	once := ch.opened.some() // what it has read it may use for its next tasks, whose outputs would depend on that as well
 	ch.opened.forget(r.own)
 	for _, f := range ch.opened.list(&r.children.digests) {
 		if r.opened == nil {
@@ -398,7 +389,7 @@ func (r *childRunner) run(ctx context.Context, stage string, env mr.TaskEnv, in 
 		r.opened[f.Path] = f.Digest
 	}
 	r.mu.Unlock()
-	if err != nil || ch.soiled() {
+	if err != nil || once || ch.soiled() {
 		r.children.drop(ch)
 	} else {
 		r.children.put(ch)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/childproto"
-	"github.com/mrd-io/mr/plan"
 )
 
 // child is one process of a job's binary. It belongs to whoever got it from Children;
@@ -31,7 +30,6 @@ type child struct {
 	dir       string  // its working directory, empty
 	output    *output
 	opened    *opened
-	kind      plan.Kind // of its last task
 	traits    mr.Traits
 	exited    chan struct{} // closed when the process is gone; exit is set before
 	exit      error

@@ -14,9 +14,8 @@ import (
 	"github.com/mrd-io/mr/plan"
 )
 
-// opened are the files that a process has opened to read, and the folders that it has listed, as far as they are none of the task's: not in
-// its own folder, not made by itself, and not the system's. What a process read once it may use
-// for all of its tasks.
+// opened are the files that a process has opened to read, and the folders that it has listed, as far as they are none
+// of the task's: not in its own folder, not made by itself, and not the system's.
 type opened struct {
 	dir string // the process's folder
 
@@ -24,7 +23,9 @@ type opened struct {
 	made  map[string]bool
 	files map[string]sight
 	links map[string][]string // by a folder's path: other names by which it was opened or entered
-	many  bool                // there are more than are noted
+	more  bool                // than are noted
+
+	told bool // something could be told of a call; the listener's
 }
 
 // sight is how a file was when it was opened.
@@ -109,7 +110,7 @@ func (o *opened) link(name string) {
 	if err != nil || real == name || slices.Contains(o.links[real], name) {
 		return
 	}
-	if o.many = o.many || len(o.links) >= mostOpened; !o.many {
+	if o.more = o.more || len(o.links) >= mostOpened; !o.more {
 		o.links[real] = append(o.links[real], name)
 	}
 }
@@ -145,7 +146,7 @@ func (o *opened) saw(path string, u use) {
 	case known && before.stamp != now.stamp:
 		o.files[path] = sight{stamp: now.stamp} // it may have read both
 	case !known && len(o.files) >= mostOpened:
-		o.many = true
+		o.more = true
 	case !known:
 		o.files[path] = now
 	}
@@ -164,12 +165,25 @@ func (o *opened) hasMade(path string) bool {
 
 func inFolder(dir, path string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// usable reports whether the process may have another task, of the same phase or not: if all that it has read is
-// still as it was, and is known.
-func (o *opened) usable(samePhase bool) bool {
+// lose notes that something was opened of which nothing can be told.
+func (o *opened) lose() {
+	o.mu.Lock()
+	o.more = true
+	o.mu.Unlock()
+}
+
+// some reports whether the process has read anything.
+func (o *opened) some() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.files) > 0 && !samePhase || o.many {
+	return o.more || len(o.files) > 0
+}
+
+// fresh reports whether all that the process has read, before its task, is still as it was, and is known.
+func (o *opened) fresh() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.more {
 		return false
 	}
 	for path, was := range o.files {
@@ -196,10 +210,10 @@ func (o *opened) forget(split []input.Piece) {
 	}
 }
 
-// list returns the files with their digests, by path; one without a path if there are too many.
+// list returns the files with their digests, by path; one without a path if there are more.
 func (o *opened) list(d *input.Digests) []plan.Opened {
 	o.mu.Lock()
-	if o.many {
+	if o.more {
 		o.mu.Unlock()
 		return []plan.Opened{{}}
 	}

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 // holds each call until the watcher has answered, and then goes on with it (seccomp_unotify(2)): that needs
 // no privileges, and costs some microseconds a file. (The listener's descriptor is close-on-exec by itself.)
 type watcher struct {
-	stop int // an eventfd
+	stop  int         // an eventfd
+	blind func(error) // is told that nothing can be told of a process
 
 	mu        sync.Mutex
 	closed    bool
@@ -30,15 +32,18 @@ type watcher struct {
 }
 
 // newWatcher fails where the system does not allow to watch.
-func newWatcher() (*watcher, error) {
+func newWatcher(blind func(error)) (*watcher, error) {
 	if !canWatch() {
 		return nil, fmt.Errorf("it takes Linux 5.9: %w", errors.ErrUnsupported)
+	}
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return nil, fmt.Errorf("/proc does not show this program's processes: %w", cmp.Or(err, errors.ErrUnsupported))
 	}
 	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	return &watcher{stop: stop}, nil
+	return &watcher{stop: stop, blind: blind}, nil
 }
 
 // close ends the watching; whoever is watched still can open nothing any more.
@@ -149,7 +154,9 @@ func (w *watcher) listen(fd int, o *opened) {
 			}
 			return
 		}
-		o.note(&n)
+		if err := o.note(&n); err != nil {
+			w.blind(err)
+		}
 		a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		_ = ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) // ENOENT: it is gone
 	}
@@ -160,21 +167,37 @@ func ioctl(fd int, what uintptr, arg unsafe.Pointer) unix.Errno {
 	return errno
 }
 
-// note notes what a call does.
-func (o *opened) note(n *notice) {
+// note notes what a call does. It is an error if nothing of what the process opens can be told.
+func (o *opened) note(n *notice) error {
+	err := o.noteCall(n)
+	switch {
+	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES): // others come from the kernel's like: nothing was opened
+		o.told = o.told || err == nil
+	case o.told: // this program alone keeps it to itself
+		o.lose()
+	default:
+		return err
+	}
+	return nil
+}
+
+func (o *opened) noteCall(n *notice) error {
 	at, name, flags := int32(n.args[0]), n.args[1], n.args[2] //nolint:gosec // as the kernel takes it
 	u := reads
 	switch nr := uintptr(n.nr); {
 	case nr == unix.SYS_OPENAT:
 	case nr == unix.SYS_OPENAT2:
-		how := peek(n.pid, flags, 8)
-		if len(how) < 8 {
-			return
+		how, err := peek(n.pid, flags, 8)
+		if err != nil {
+			return err
 		}
 		flags = binary.NativeEndian.Uint64(how)
 	case nr == unix.SYS_GETDENTS64:
-		o.sawAt(place(n.pid, at), "", lists)
-		return
+		dir, err := place(n.pid, at)
+		if err == nil {
+			o.sawAt(dir, "", lists)
+		}
+		return err
 	case nr == unix.SYS_CHDIR:
 		at, name, flags = unix.AT_FDCWD, n.args[0], 0
 	case nr == unix.SYS_MKDIRAT:
@@ -185,9 +208,10 @@ func (o *opened) note(n *notice) {
 		at, name, flags = unix.AT_FDCWD, n.args[0], n.args[1]
 	}
 	const longest = 4096 // of paths: PATH_MAX
-	path := unix.ByteSliceToString(peek(n.pid, name, longest))
-	if path == "" {
-		return
+	b, err := peek(n.pid, name, longest)
+	path := unix.ByteSliceToString(b)
+	if err != nil || path == "" {
+		return err
 	}
 	switch {
 	case u == writes:
@@ -198,37 +222,36 @@ func (o *opened) note(n *notice) {
 	}
 	base := ""
 	if !filepath.IsAbs(path) {
-		base = place(n.pid, at)
+		if base, err = place(n.pid, at); err != nil {
+			return err
+		}
 	}
 	o.sawAt(base, path, u)
+	return nil
 }
 
-// place is the path of a process's folder, by its descriptor or AT_FDCWD; empty: it can't be told.
-func place(pid uint32, at int32) string {
+// place is the path of a process's folder, by its descriptor or AT_FDCWD.
+func place(pid uint32, at int32) (string, error) {
 	link := "/cwd"
 	if at != unix.AT_FDCWD {
 		link = "/fd/" + strconv.Itoa(int(at))
 	}
-	path, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + link)
-	if err != nil {
-		return ""
-	}
-	return path
+	return os.Readlink("/proc/" + strconv.Itoa(int(pid)) + link)
 }
 
-// peek returns up to n bytes of a process's memory, or less up to a zero in them.
-func peek(pid uint32, addr uint64, n int) (b []byte) {
+// peek returns n bytes of a process's memory, or less up to a zero in them.
+func peek(pid uint32, addr uint64, n int) (b []byte, err error) {
 	const page = 4096 // at a time: the next one need not be there
 	for len(b) < n {
 		at := addr + uint64(len(b))
 		part := make([]byte, min(n-len(b), page-int(at%page), 512)) // most paths are shorter
 		k, err := unix.ProcessVMReadv(int(pid), []unix.Iovec{{Base: &part[0], Len: uint64(len(part))}}, []unix.RemoteIovec{{Base: uintptr(at), Len: len(part)}}, 0)
 		if err != nil || k < len(part) {
-			break
+			return nil, cmp.Or(err, error(unix.EFAULT))
 		}
 		if b = append(b, part...); bytes.IndexByte(part, 0) >= 0 {
 			break
 		}
 	}
-	return b
+	return b, nil
 }

@@ -7,7 +7,7 @@ import "errors"
 // watcher is for Linux: elsewhere nobody sees which files a process opens.
 type watcher struct{}
 
-func newWatcher() (*watcher, error) { return nil, errors.ErrUnsupported }
+func newWatcher(func(error)) (*watcher, error) { return nil, errors.ErrUnsupported }
 
 func (*watcher) watch(*opened) (moved bool, err error) { return false, nil }
 
