@@ -45,13 +45,18 @@ func newOpened(dir string) *opened {
 }
 
 // unnoted are the beginnings of paths that are not noted: the kernel's own, and what the loader of shared
-// libraries looks up for each program that is not linked statically.
+// libraries looks up for each program that is not linked statically. Files in /dev/shm are anybody's, but for semaphores.
 var unnoted = []string{"/proc/", "/sys/", "/dev/", "/etc/ld.so."}
+
+func isUnnoted(path string) bool {
+	shm, inShm := strings.CutPrefix(path, "/dev/shm/")
+	return isSystemLibrary(path) ||
+		slices.ContainsFunc(unnoted, func(s string) bool { return strings.HasPrefix(path, s) }) && (!inShm || strings.HasPrefix(shm, "sem."))
+}
 
 // isSystemLibrary reports whether a path is a shared library where the system has them.
 func isSystemLibrary(path string) bool {
-	path = strings.TrimPrefix(path, "/usr")
-	return strings.HasPrefix(path, "/lib") && strings.Contains(path, ".so")
+	return strings.HasPrefix(strings.TrimPrefix(path, "/usr"), "/lib") && strings.Contains(filepath.Base(path)+".", ".so.")
 }
 
 // use is what a call does with a path.
@@ -117,7 +122,7 @@ func (o *opened) link(name string) {
 
 // saw notes the use of a path.
 func (o *opened) saw(path string, u use) {
-	if inFolder(o.dir, path) || isSystemLibrary(path) || slices.ContainsFunc(unnoted, func(s string) bool { return strings.HasPrefix(path, s) }) {
+	if inFolder(o.dir, path) || isUnnoted(path) {
 		return
 	}
 	o.mu.Lock()

@@ -234,7 +234,10 @@ func TestMade(t *testing.T) {
 		{filepath.Join(fresh, "below"), []use{reads}, true},
 		{"/etc/../proc/self/status", []use{reads}, false},
 		{"/usr/lib/x86_64-linux-gnu/libc.so.6", []use{reads}, false},
+		{"/usr/lib/words.sorted.txt", []use{reads}, true},
 		{"/dev/null", []use{reads}, false},
+		{"/dev/shm/no such table", []use{reads}, true},
+		{"/dev/shm/sem.mp-x", []use{reads}, false},
 	} {
 		o := newOpened("/own")
 		for _, u := range c.uses {
