@@ -20,3 +20,6 @@ func sharedMemory() *os.File {
 	}
 	return os.NewFile(uintptr(fd), "blocks")
 }
+
+// isWritable reports whether a process like this one may write to a file.
+func isWritable(path string) bool { return unix.Access(path, unix.W_OK) == nil }

@@ -132,7 +132,8 @@ func (o *opened) saw(path string, u use) {
 	case o.hasMade(path):
 		return
 	case u == writes || u == empties:
-		if _, err := os.Lstat(path); !known && len(o.made) < mostOpened && (u == empties || errors.Is(err, fs.ErrNotExist)) {
+		_, err := os.Lstat(path)
+		if !known && len(o.made) < mostOpened && (errors.Is(err, fs.ErrNotExist) || u == empties && isWritable(path)) {
 			o.made[path] = true
 		}
 		return

@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -210,8 +211,8 @@ func TestOpenedThroughLinks(t *testing.T) {
 // TestMade has what a process makes apart from what it finds, however it opens it.
 func TestMade(t *testing.T) {
 	dir := t.TempDir()
-	old, fresh := filepath.Join(dir, "old"), filepath.Join(dir, "new")
-	if err := os.WriteFile(old, []byte("x"), 0o600); err != nil {
+	old, fresh, locked := filepath.Join(dir, "old"), filepath.Join(dir, "new"), filepath.Join(dir, "locked")
+	if err := errors.Join(os.WriteFile(old, []byte("x"), 0o600), os.WriteFile(locked, []byte("x"), 0o400)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -225,6 +226,7 @@ func TestMade(t *testing.T) {
 		{old, []use{reads, empties}, true},
 		{old, []use{reads, writes}, true},
 		{old, []use{writes}, false},
+		{locked, []use{empties, reads}, os.Geteuid() != 0}, // it could not empty it
 		{fresh, []use{reads}, true},
 		{fresh, []use{writes, reads}, false},
 		{fresh, []use{empties, reads}, false},

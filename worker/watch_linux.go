@@ -204,6 +204,8 @@ func (o *opened) noteCall(n *notice) error {
 		u = writes
 	case isMkdir(nr):
 		at, name, u = unix.AT_FDCWD, n.args[0], writes
+	case isCreat(nr):
+		at, name, flags = unix.AT_FDCWD, n.args[0], unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC
 	default: // open
 		at, name, flags = unix.AT_FDCWD, n.args[0], n.args[1]
 	}

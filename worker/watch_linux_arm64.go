@@ -8,3 +8,5 @@ const auditArch = unix.AUDIT_ARCH_AARCH64
 var oldCalls = []uint32{}
 
 func isMkdir(uintptr) bool { return false }
+
+func isCreat(uintptr) bool { return false }
