@@ -4,19 +4,23 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/input"
+	"github.com/mrd-io/mr/lineage"
+	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
 )
 
-// Impact implements mr.Jobs. Jobs have on record the paths by which they read their files; a
-// file is also found under its other names, as far as symbolic links lead to it now.
+// Impact implements mr.Jobs. Jobs have on record the paths by which they read their files, and their outputs those that
+// their code has opened; a file is also found under its other names, as far as symbolic links lead to it now.
 func (c Catalog) Impact(_ context.Context, file string) (list []mr.Status, err error) {
 	asked := newAsked(file)
 	err = c.Store.View(func(tx *store.Tx) error {
-		uses := map[mr.Digest]bool{} // plans, which jobs share
+		uses := map[mr.Digest]bool{}  // plans, which jobs share
+		opens := map[mr.Digest]bool{} // lists of opened files, likewise
 		return tx.Scan(store.Jobs, nil, func(_, v []byte) error {
 			r, err := decodeJob(v)
 			if err != nil || r.Plan.IsZero() {
@@ -30,6 +34,11 @@ func (c Catalog) Impact(_ context.Context, file string) (list []mr.Status, err e
 				}
 				used = asked.in(splits)
 				uses[r.Plan] = used
+			}
+			if !used && r.Spec.Code.Kind == mr.Binary {
+				if used, err = asked.openedBy(tx, r.ID, opens); err != nil {
+					return err
+				}
 			}
 			if used {
 				list = append(list, r.status())
@@ -73,6 +82,30 @@ func (a *asked) in(splits []input.Split) bool {
 		}
 	}
 	return false
+}
+
+// openedBy reports whether the code of a job has opened the file, or one in the folder. known are lists that were
+// looked at.
+func (a *asked) openedBy(tx *store.Tx, job mr.JobID, known map[mr.Digest]bool) (yes bool, err error) {
+	err = eachTask(tx, job, func(_ taskID, t *lineage.Task) error {
+		if yes || t.Key.IsZero() {
+			return nil
+		}
+		out, err := lineage.GetOutput(tx, t.Key)
+		if err != nil || out == nil || out.Opened.IsZero() {
+			return err
+		}
+		opens, seen := known[out.Opened]
+		if !seen {
+			opens = slices.ContainsFunc(lineage.GetOpened(tx, out.Opened), func(f plan.Opened) bool {
+				return f.Path != "" && a.is(&input.Piece{Path: f.Path})
+			})
+			known[out.Opened] = opens
+		}
+		yes = opens
+		return nil
+	})
+	return yes, err
 }
 
 func (a *asked) is(p *input.Piece) bool {
