@@ -91,7 +91,7 @@ func (c *Children) startChild(spec *childSpec) (_ *child, err error) {
 		Stdout: prints, Stderr: prints, ExtraFiles: extra,
 		SysProcAttr: childAttributes(),
 	}
-	seen := newOpened(dir)
+	seen := newOpened(dir, spec.path)
 	if c.watch(seen) {
 		cmd.Dir = ""
 	}

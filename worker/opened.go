@@ -17,7 +17,8 @@ import (
 // opened are the files that a process has opened to read, and the folders that it has listed, as far as they are none
 // of the task's: not in its own folder, not made by itself, and not the system's.
 type opened struct {
-	dir string // the process's folder
+	dir     string // the process's folder
+	program string // what it runs, which is in the keys
 
 	mu    sync.Mutex
 	made  map[string]bool
@@ -37,11 +38,14 @@ type sight struct {
 // mostOpened is how many files are noted of one process: nobody is to use what comes of more.
 const mostOpened = 1 << 12
 
-func newOpened(dir string) *opened {
+func newOpened(dir, program string) *opened {
 	if real, err := filepath.EvalSymlinks(dir); err == nil { // as the process sees it
 		dir = real
 	}
-	return &opened{dir: dir, made: map[string]bool{}, files: map[string]sight{}, links: map[string][]string{}}
+	if real, err := filepath.EvalSymlinks(program); err == nil {
+		program = real
+	}
+	return &opened{dir: dir, program: program, made: map[string]bool{}, files: map[string]sight{}, links: map[string][]string{}}
 }
 
 // unnoted are the beginnings of paths that are not noted: the kernel's own, and what the loader of shared

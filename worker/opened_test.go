@@ -103,6 +103,9 @@ func TestOpenedApart(t *testing.T) {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "v1/table"), []byte("a table"), 0o600)
 	}
+	if err == nil {
+		err = exec.Command("/bin/cp", "/bin/cat", filepath.Join(dir, "v1/cat")).Run()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +115,7 @@ func TestOpenedApart(t *testing.T) {
 	}{
 		{"cat " + dir + "/v1/table", []string{"/v1/table"}},
 		{"cat " + dir + "/current/table", []string{"/current/table"}},
+		{dir + "/v1/cat /dev/null; printf %s a\\ table", []string{"/v1/cat"}},
 		{"cd " + dir + "/current; cat table", []string{"/current/table", "/v1/table"}},
 		{"cd " + dir + "; cd current; cat ./table", []string{"/current/table", "/v1/table"}},
 	} {
@@ -187,7 +191,7 @@ func TestOpenedThroughLinks(t *testing.T) {
 		{"", "", "/nothing/../t", reads, []string{"/t"}},
 		{"", "", "/below/..t", reads, []string{"/below/..t"}},
 	} {
-		o := newOpened("/own")
+		o := newOpened("/own", "/job")
 		if c.folder != "" {
 			o.sawAt("", dir+c.folder, reads)
 		}
@@ -241,7 +245,7 @@ func TestMade(t *testing.T) {
 		{"/dev/shm/no such table", []use{reads}, true},
 		{"/dev/shm/sem.mp-x", []use{reads}, false},
 	} {
-		o := newOpened("/own")
+		o := newOpened("/own", "/job")
 		for _, u := range c.uses {
 			o.saw(filepath.Clean(c.path), u)
 		}
@@ -249,7 +253,7 @@ func TestMade(t *testing.T) {
 			t.Errorf("%s, used as %v: noted %v", c.path, c.uses, noted)
 		}
 	}
-	o := newOpened("/own")
+	o := newOpened("/own", "/job")
 	o.saw(fresh, writes)
 	o.saw(filepath.Join(fresh, "below"), lists)
 	o.saw("/own/file", reads)
@@ -260,7 +264,7 @@ func TestMade(t *testing.T) {
 
 // TestTooManyOpened has a process open more files than are noted: it says so in one line, and is not used again.
 func TestTooManyOpened(t *testing.T) {
-	o, dir := newOpened("/own"), t.TempDir()
+	o, dir := newOpened("/own", "/job"), t.TempDir()
 	for i := range mostOpened {
 		o.saw(filepath.Join(dir, strconv.Itoa(i)), reads)
 	}

@@ -169,6 +169,7 @@ func ioctl(fd int, what uintptr, arg unsafe.Pointer) unix.Errno {
 
 // note notes what a call does. It is an error if nothing of what the process opens can be told.
 func (o *opened) note(n *notice) error {
+	o.noteProgram(n.pid)
 	err := o.noteCall(n)
 	switch {
 	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES): // others come from the kernel's like: nothing was opened
@@ -179,6 +180,19 @@ func (o *opened) note(n *notice) error {
 		return err
 	}
 	return nil
+}
+
+// noteProgram notes which program a process runs, if it is not the job's own: one that is replaced may answer otherwise. One that
+// opens nothing, not a library, is not noted.
+func (o *opened) noteProgram(pid uint32) {
+	path, err := os.Readlink("/proc/" + strconv.Itoa(int(pid)) + "/exe")
+	if err != nil || path == o.program {
+		return
+	}
+	if self, err := os.Readlink("/proc/self/exe"); err == nil && path == self { // the thread that starts the job's
+		return
+	}
+	o.saw(path, reads)
 }
 
 func (o *opened) noteCall(n *notice) error {
