@@ -31,11 +31,11 @@ var sideFiles input.Digests
 // the job would not have seen it either. A nil one forgets. It is safe for concurrent use.
 type heldFiles struct {
 	mu    sync.Mutex
-	lists map[mr.Digest]changedFile
+	lists map[mr.Digest]*changedFile // nil: all files are as they were
 	paths map[string]mr.Digest
 }
 
-// changedFile is the first file of a list that does not hold the same; without a path they all do.
+// changedFile is the first file of a list that does not hold the same; without a path it can't be told which.
 type changedFile struct {
 	path    string
 	was, is mr.Digest // zero: not known
@@ -61,27 +61,28 @@ func (h *heldFiles) compare(tx *store.Tx, list mr.Digest) (same bool, first chan
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	first, known := h.lists[list]
+	changed, known := h.lists[list]
 	if !known {
-		first = h.first(lineage.GetOpened(tx, list))
+		changed = h.changed(lineage.GetOpened(tx, list))
 		if h.lists == nil {
-			h.lists = map[mr.Digest]changedFile{}
+			h.lists = map[mr.Digest]*changedFile{}
 		}
-		h.lists[list] = first
+		h.lists[list] = changed
 	}
-	return first == sameFiles, first
+	if changed == nil {
+		return true, first
+	}
+	return false, *changed
 }
 
-// sameFiles is the changedFile of a list in which all files are as they were.
-var sameFiles = changedFile{path: "/"}
-
-func (h *heldFiles) first(files []plan.Opened) changedFile {
+// changed returns the first file of a list that does not hold the same, nil if they all do. The caller holds mu.
+func (h *heldFiles) changed(files []plan.Opened) *changedFile {
 	if len(files) == 0 { // its record is damaged, or gone
-		return changedFile{}
+		return &changedFile{}
 	}
 	for _, f := range files {
 		if f.Path == "" || f.Digest.IsZero() {
-			return changedFile{path: f.Path}
+			return &changedFile{path: f.Path}
 		}
 		now, ok := h.paths[f.Path]
 		if !ok {
@@ -92,10 +93,10 @@ func (h *heldFiles) first(files []plan.Opened) changedFile {
 			h.paths[f.Path] = now
 		}
 		if now != f.Digest {
-			return changedFile{f.Path, f.Digest, now}
+			return &changedFile{f.Path, f.Digest, now}
 		}
 	}
-	return sameFiles
+	return nil
 }
 
 // of returns what a file held when the job looked at it, if it did.

@@ -88,6 +88,9 @@ func TestHeldFiles(t *testing.T) {
 		if same, why := compare(h, both[0], plan.Opened{Path: "/x"}); same || why != "file /x was being written, or had just been, when it was read" {
 			t.Errorf("unknown: %v, %s", same, why)
 		}
+		if same, why := compare(h, plan.Opened{Path: "/"}); same {
+			t.Errorf("names in / that were being written: %s", why)
+		}
 		if same, _ := compare(h, plan.Opened{}); same {
 			t.Error("too many files are all as they were")
 		}
