@@ -290,7 +290,7 @@ func (l *loop) start(a actStart) {
 		if t.keep != 0 || t.link != "" {
 			f.work.Copy, f.work.CopyDigest, f.work.LinkFrom, f.work.Runs = true, t.keepAs, t.link, nil
 		} else {
-			l.orderTree(&f.work, j, t)
+			f.opened = l.orderTree(&f.work, j, t)
 			orderPatch(&f.work, j, t)
 		}
 		if t.keep != 0 {

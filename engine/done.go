@@ -141,7 +141,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		})
 		return
 	}
-	files := l.openedBy(t, f)
+	files := l.openedBy(f)
 	l.sayOpened(j, id, res.Opened)
 	o.Opened = lineage.OpenedKey(files)
 	j.rec.Counters = addCounters(j.rec.Counters, res.Counters, 1)

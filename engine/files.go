@@ -140,23 +140,17 @@ func errFileChanged(path string) error {
 
 // openedBy are the files that what an attempt has made depends on: those that its process has opened, and
 // those of inner nodes that it has read.
-func (l *loop) openedBy(t *taskInfo, f *flight) []plan.Opened {
+func (l *loop) openedBy(f *flight) []plan.Opened {
 	if f.work.Copy { // whose list is lost, if it has one
 		return []plan.Opened{{}}
 	}
 	files := f.result.Opened
-	for i := range t.nodes {
-		n := &t.nodes[i]
-		if n.run == 0 || !reads(&f.work, n.run) {
-			continue
+	for _, list := range f.opened {
+		more, err := l.e.openedList(list)
+		if err != nil {
+			l.e.log.Error("reading a list of opened files", "err", err)
 		}
-		if out := l.output(n.key); out != nil && !out.Opened.IsZero() {
-			more, err := l.e.openedList(out.Opened)
-			if err != nil {
-				l.e.log.Error("reading a list of opened files", "err", err)
-			}
-			files = joinFiles(files, more)
-		}
+		files = joinFiles(files, more)
 	}
 	return files
 }

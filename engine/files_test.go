@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,5 +154,33 @@ func TestPruneOpened(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOpenedOfNodes has an attempt's list with the files of the nodes that it was ordered to read, also if others
+// have made them anew before it ends, or have found that they can't be read.
+func TestOpenedOfNodes(t *testing.T) {
+	e, s, _ := pruning(t, Options{})
+	was := []plan.Opened{{Path: "/a", Digest: mr.Digest{1}}}
+	now := []plan.Opened{{Path: "/a", Digest: mr.Digest{2}}}
+	put := func(files []plan.Opened) {
+		t.Helper()
+		err := s.Update(func(tx *store.Tx) error {
+			o := &lineage.Output{Key: mr.Digest{9}, Kind: plan.Merge, Made: plan.Made{Run: 3}, Opened: lineage.OpenedKey(files)}
+			return errors.Join(lineage.PutOpened(tx, files), lineage.PutOutput(tx, o))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(was)
+	l := &loop{e: e}
+	task := &taskInfo{nodes: []treeNode{{Node: plan.Node{From: 0, To: 2}, key: mr.Digest{9}, run: 3, leaves: 5, opened: lineage.OpenedKey(was)}}}
+	f := &flight{work: plan.Work{Runs: []uint64{1, 2}}, result: plan.Result{Opened: now}}
+	f.opened = l.orderTree(&f.work, &job{}, task)
+	put(now)
+	task.nodes[0].run = 0
+	if got := l.openedBy(f); !slices.Equal(got, []plan.Opened{{Path: "/a"}}) {
+		t.Error(got)
 	}
 }

@@ -47,10 +47,11 @@ type flight struct {
 	split   input.Split // of a map task, as ordered: its files may get other stamps meanwhile
 	started time.Time
 	result  plan.Result
-	held    bool // identified: no call is pending
-	done    bool // its success is on the core's queue
-	n       int  // which attempt of its task it is, from 0
-	settled bool // the split's files had been quiet long enough when it was ordered
+	held    bool        // identified: no call is pending
+	done    bool        // its success is on the core's queue
+	n       int         // which attempt of its task it is, from 0
+	settled bool        // the split's files had been quiet long enough when it was ordered
+	opened  []mr.Digest // lists of files: of the inner nodes that it was ordered to read, whatever becomes of them
 }
 
 // batch bounds how many events share one transaction.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
 	"github.com/mrd-io/mr/plan"
@@ -18,8 +19,9 @@ import (
 type treeNode struct {
 	plan.Node
 	key    mr.Digest
-	run    uint64 // 0: it is not on record
-	leaves int64  // records of the runs that it stands for
+	run    uint64    // 0: it is not on record
+	leaves int64     // records of the runs that it stands for
+	opened mr.Digest // the list of files that its making has read, see lineage.PutOpened
 }
 
 // treeOf is the tree in which the runs of all maps are folded: all zeros, which is from
@@ -81,7 +83,7 @@ func nodesOf(tx *store.Tx, rec *record, r plan.Range, runs [][]mr.Digest, seps [
 		}
 		shared := out != nil && (known != untried || out.Job == rec.ID) && mayShare(tx, rec, out)
 		if shared && out.Kind == plan.Merge && out.Gone == "" && tx.HasRun(store.RunID(out.Made.Run)) {
-			nodes[i].run, nodes[i].leaves = out.Made.Run, leavesOf(out)
+			nodes[i].run, nodes[i].leaves, nodes[i].opened = out.Made.Run, leavesOf(out), out.Opened
 		}
 	}
 	return nodes, nil
@@ -103,7 +105,8 @@ func leavesOf(o *lineage.Output) int64 {
 // record in place of their runs. The largest of the others are to be kept where that may
 // pay: where all maps below were hits, so that the job is a rerun and they have stayed the
 // same since. Whoever changes a run below them later misses them, and keeps what is left.
-func (l *loop) orderTree(w *plan.Work, j *job, t *taskInfo) {
+// It returns the lists of files that the nodes depend on.
+func (l *loop) orderTree(w *plan.Work, j *job, t *taskInfo) (opened []mr.Digest) {
 	w.Seps = t.seps
 	runs := w.Runs
 	known := make([]*treeNode, len(runs))    // that is read in the place of a run
@@ -130,8 +133,12 @@ func (l *loop) orderTree(w *plan.Work, j *job, t *taskInfo) {
 			w.Runs, w.At, w.Leaves = append(w.Runs, runs[at]), append(w.At, at), append(w.Leaves, 0)
 		case n.From == at:
 			w.Runs, w.At, w.Leaves = append(w.Runs, n.run), append(w.At, at), append(w.Leaves, n.leaves)
+			if !n.opened.IsZero() {
+				opened = append(opened, n.opened)
+			}
 		}
 	}
+	return opened
 }
 
 func (l *loop) worthKeeping(j *job, t *taskInfo, n *treeNode) bool {
@@ -176,7 +183,7 @@ func (b *batchWriter) putNodes(j *job, id taskID, t *taskInfo, f *flight) {
 	var stage mr.Digest
 	var opened []plan.Opened
 	if len(f.result.Nodes) > 0 {
-		opened = b.l.openedBy(t, f)
+		opened = b.l.openedBy(f)
 		stage = plan.NodeStage(j.rec.Traits, j.rec.Spec.Code, j.rec.Env).Digest
 	}
 	for i := range f.result.Nodes {
