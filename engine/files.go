@@ -33,6 +33,8 @@ type heldFiles struct {
 	mu    sync.Mutex
 	lists map[mr.Digest]*changedFile // nil: all files are as they were
 	paths map[string]mr.Digest
+
+	looking sync.Mutex // held beside the loop: what many tasks wait for is read once
 }
 
 // changedFile is the first file of a list that does not hold the same; without a path it can't be told which.
@@ -59,15 +61,9 @@ func (h *heldFiles) compare(tx *store.Tx, list mr.Digest) (same bool, first chan
 	if h == nil {
 		h = &heldFiles{}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	changed, known := h.lists[list]
+	changed, known := h.known(list)
 	if !known {
-		changed = h.changed(lineage.GetOpened(tx, list))
-		if h.lists == nil {
-			h.lists = map[mr.Digest]*changedFile{}
-		}
-		h.lists[list] = changed
+		changed = h.look(list, lineage.GetOpened(tx, list))
 	}
 	if changed == nil {
 		return true, first
@@ -75,7 +71,30 @@ func (h *heldFiles) compare(tx *store.Tx, list mr.Digest) (same bool, first chan
 	return false, *changed
 }
 
-// changed returns the first file of a list that does not hold the same, nil if they all do. The caller holds mu.
+// known returns what a list has come to, if it was compared. That never takes long.
+func (h *heldFiles) known(list mr.Digest) (changed *changedFile, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	changed, known = h.lists[list]
+	return changed, known
+}
+
+// look compares a list. Nobody waits for mu while files are read.
+func (h *heldFiles) look(list mr.Digest, files []plan.Opened) *changedFile {
+	changed := h.changed(files)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if first, known := h.lists[list]; known {
+		return first
+	}
+	if h.lists == nil {
+		h.lists = map[mr.Digest]*changedFile{}
+	}
+	h.lists[list] = changed
+	return changed
+}
+
+// changed returns the first file of a list that does not hold the same, nil if they all do.
 func (h *heldFiles) changed(files []plan.Opened) *changedFile {
 	if len(files) == 0 { // its record is damaged, or gone
 		return &changedFile{}
@@ -84,19 +103,56 @@ func (h *heldFiles) changed(files []plan.Opened) *changedFile {
 		if f.Path == "" || f.Digest.IsZero() {
 			return &changedFile{path: f.Path}
 		}
-		now, ok := h.paths[f.Path]
-		if !ok {
-			now, _ = sideFiles.Of(f.Path)
-			if h.paths == nil {
-				h.paths = map[string]mr.Digest{}
-			}
-			h.paths[f.Path] = now
-		}
-		if now != f.Digest {
+		if now := h.now(f.Path); now != f.Digest {
 			return &changedFile{f.Path, f.Digest, now}
 		}
 	}
 	return nil
+}
+
+// now returns what a file held when the job first looked at it, which may be now.
+func (h *heldFiles) now(path string) mr.Digest {
+	if d, ok := h.of(path); ok {
+		return d
+	}
+	d, _ := sideFiles.Of(path)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if first, ok := h.paths[path]; ok {
+		return first
+	}
+	if h.paths == nil {
+		h.paths = map[string]mr.Digest{}
+	}
+	h.paths[path] = d
+	return d
+}
+
+// lookAside compares, beside the loop, the list of files of an output that is looked up, if the job has not done so yet, and then
+// looks the output up again: the files may be large, or on a disk that does not answer.
+func (l *loop) lookAside(j *job, a actLookup) (later bool) {
+	files, out := j.rec.files, l.output(a.key)
+	if files == nil || out == nil || out.Job == j.rec.ID || out.Opened.IsZero() {
+		return false
+	}
+	if _, known := files.known(out.Opened); known {
+		return false
+	}
+	l.e.spawn(func() {
+		files.looking.Lock()
+		list, err := l.e.openedList(out.Opened)
+		if err != nil {
+			l.e.log.Error("reading a list of opened files", "err", err)
+		}
+		files.look(out.Opened, list)
+		files.looking.Unlock()
+		l.e.request(l.e.ctx, func(l *loop) { //nolint:errcheck // stopped: looked up in the next life
+			if _, t := l.core.task(a.task); t != nil && (a.attempt != 0 || t.key == a.key) {
+				l.lookup(a)
+			}
+		})
+	})
+	return true
 }
 
 // of returns what a file held when the job looked at it, if it did.

@@ -184,3 +184,46 @@ func TestOpenedOfNodes(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestLookAside has a lookup that must read files first go on beside the loop, and be answered when they are read.
+func TestLookAside(t *testing.T) {
+	_, s, _ := pruning(t, Options{})
+	table := filepath.Join(t.TempDir(), "table")
+	gone, _ := sideFiles.Of(table)
+	files := []plan.Opened{{Path: table, Digest: gone}}
+	out := &lineage.Output{Key: mr.Digest{9}, Kind: plan.Map, Stage: mr.Digest{7}, Job: "other", Opened: lineage.OpenedKey(files)}
+	sink := s.CreateRun()
+	if err := sink.WriteBlock([]byte("records")); err != nil {
+		t.Fatal(err)
+	}
+	id, err := sink.Seal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Made.Run = uint64(id)
+	err = s.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.CommitRun(id), lineage.PutOpened(tx, files), lineage.PutOutput(tx, out), putVerdict(tx, out.Stage, deterministic))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New(Options{Store: s}) // its loop is the test's
+	defer e.cancel()
+	l := &e.loop
+	held := &heldFiles{}
+	l.jobs["job"] = &job{rec: record{ID: "job", files: held}}
+	l.step(evAdd{job: "job", share: true}, time.Now())
+	l.step(evPlanned{job: "job", maps: make([]planned, 1)}, time.Now())
+	l.queue = nil
+	held.looking.Lock() // as if they took long
+	l.lookup(actLookup{taskID{"job", plan.Map, 0}, 1, out.Key})
+	if len(l.queue) > 0 {
+		t.Fatal("the loop has waited for the files")
+	}
+	held.looking.Unlock()
+	(<-e.requests)(l)
+	e.background.Wait()
+	if len(l.queue) != 1 || !l.queue[0].(evLookup).hit {
+		t.Errorf("the answer: %+v", l.queue)
+	}
+}

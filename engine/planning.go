@@ -254,6 +254,9 @@ func (l *loop) lookup(a actLookup) {
 		l.queue = append(l.queue, ev)
 		return
 	}
+	if l.lookAside(j, a) {
+		return
+	}
 	err := l.e.o.Store.View(func(tx *store.Tx) error {
 		out, err := hit(tx, &j.rec, a.key)
 		if out != nil {
