@@ -165,3 +165,44 @@ func TestWhyMissedWhatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestCompareTasks tells tasks that made the same from those that made something else of it, under one key or under two.
+func TestCompareTasks(t *testing.T) {
+	_, s, _ := pruning(t, Options{})
+	err := s.Update(func(tx *store.Tx) error {
+		for _, key := range []mr.Digest{{1}, {2}} {
+			if err := lineage.PutOutput(tx, &lineage.Output{Key: key, Split: mr.Digest{8}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := func(key, made byte) *side {
+		task := &lineage.Task{State: lineage.TaskDone, Key: mr.Digest{key}, Made: plan.Made{Digest: mr.Digest{made}}}
+		return &side{rec: &record{Traits: mr.Traits{Reduce: true}}, tasks: [2]map[int]*lineage.Task{{0: task}}}
+	}
+	const other = "its code made something else of the same: a file that it opens had changed, or it is not deterministic"
+	for _, c := range []struct {
+		now, then *side
+		want      string
+	}{
+		{ran(1, 5), ran(1, 5), "the same"},
+		{ran(1, 5), ran(1, 6), other},
+		{ran(2, 5), ran(1, 5), "the same"}, // --no-cache
+		{ran(2, 5), ran(1, 6), other},
+	} {
+		err := s.View(func(tx *store.Tx) error {
+			got, err := compareTasks(tx, c.now, c.then, plan.Map, [2]int{})
+			if got != c.want {
+				t.Errorf("%v and %v: %q", c.now.tasks[0][0].Made.Digest.Short(), c.then.tasks[0][0].Made.Digest.Short(), got)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -109,8 +109,12 @@ func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, at [2]int) (string
 	if a == nil || b == nil || a.State != lineage.TaskDone || b.State != lineage.TaskDone {
 		return "not done in both", nil
 	}
+	made := "the same"
+	if a.Made.Digest != b.Made.Digest {
+		made = "its code made something else of the same: a file that it opens had changed, or it is not deterministic"
+	}
 	if a.Key == b.Key {
-		return "the same", nil
+		return made, nil
 	}
 	why := ""
 	switch was, is := then.rec.stage(k), now.rec.stage(k); {
@@ -132,6 +136,9 @@ func compareTasks(tx *store.Tx, now, then *side, k plan.Kind, at [2]int) (string
 		}
 		why = cmp.Or(whyCut(&now.rec.Spec, &then.rec.Spec), changedInput)
 		if x != nil && y != nil && x.Split == y.Split {
+			if !now.rec.Traits.Positions && now.rec.Spec.SkipBadRecords == 0 { // one has a key that no other job has
+				return made, nil
+			}
 			why = changedPlace
 		}
 	}
