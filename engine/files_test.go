@@ -227,3 +227,32 @@ func TestLookAside(t *testing.T) {
 		t.Errorf("the answer: %+v", l.queue)
 	}
 }
+
+// TestLooksOnce has a job that is read from the catalog, as to explain it, look at each file once.
+func TestLooksOnce(t *testing.T) {
+	_, s, _ := pruning(t, Options{})
+	table := filepath.Join(t.TempDir(), "table")
+	gone, _ := sideFiles.Of(table)
+	files := []plan.Opened{{Path: table, Digest: gone}}
+	err := s.Update(func(tx *store.Tx) error {
+		if err := errors.Join(lineage.PutOpened(tx, files), putJob(tx, &record{ID: "job_1"})); err != nil {
+			return err
+		}
+		r, err := getJob(tx, "job_1")
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			if same, first := r.files.compare(tx, lineage.OpenedKey(files)); !same {
+				t.Error(first)
+			}
+			if err := os.WriteFile(table, nil, 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -154,7 +154,11 @@ func getJob(tx *store.Tx, id mr.JobID) (*record, error) {
 	if b == nil {
 		return nil, mr.Errorf(mr.NotFound, "there is no job %s in this store; mrctl list --all shows those there are", id)
 	}
-	return decodeJob(b)
+	r, err := decodeJob(b)
+	if err == nil {
+		r.files = &heldFiles{} // who explains thousands of tasks looks at each file once
+	}
+	return r, err
 }
 
 // openJobs returns the jobs on record that have not ended, by age. Of the others no more is read
