@@ -74,16 +74,23 @@ func (b *batchWriter) foundOutput(j *job, id taskID, t *taskInfo) {
 		t.Key = key
 	}
 	out := b.l.output(key)
-	if out == nil || id.kind == plan.Map && out.Made.Run == 0 { // forgotten since the lookup saw it: its run may be gone, and then is found to be lost
-		if c := j.core(b.l); c != nil {
-			ct := &c.tasks(id.kind)[id.index]
-			t.Made = plan.Made{Run: ct.run, Digest: ct.out}
+	if out != nil {
+		j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1) // taskLost takes them off
+	}
+	var found *task // what the lookup saw
+	if c := j.core(b.l); c != nil {
+		found = &c.tasks(id.kind)[id.index]
+	}
+	// It may have been forgotten since, or replaced by one that the job may not share. Its run may be gone, and then is found to be lost.
+	replaced := id.kind == plan.Map && out != nil && found != nil && out.Made.Digest != found.out
+	if out == nil || replaced || id.kind == plan.Map && out.Made.Run == 0 {
+		if found != nil {
+			t.Made = plan.Made{Run: found.run, Digest: found.out}
 		}
 		return
 	}
 	b.l.drawAudit(j, id, out)
 	t.Made, t.split, t.Reason, t.Skipped = out.Made, out.Split, "", out.Skipped
-	j.rec.Counters = addCounters(j.rec.Counters, out.Counter, 1)
 	slot, stage := t.slot, j.rec.stage(id.kind)
 	now := b.l.e.o.Now()
 	b.add(func(tx *store.Tx) error {

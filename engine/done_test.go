@@ -14,20 +14,24 @@ import (
 	"github.com/mrd-io/mr/store"
 )
 
-// A map output that is forgotten between a job's plan, which found it, and the moment in which that is recorded
+// A map output that is forgotten, or replaced by another, between a job's plan, which found it, and the moment in which that is recorded
 // keeps its run's id: where that run is gone, it is found to be lost, and whose it was.
 func TestForgottenWhileFound(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	e, ended := startEngine(t, ctx)
 	defer func() { cancel(); ended() }()
 	found := plan.Made{Run: 77, Digest: mr.Digest{7}}
-	for _, onRecord := range []bool{false, true} {
-		key := mr.Digest{3}
+	key := mr.Digest{3}
+	for _, onRecord := range []*lineage.Output{
+		nil,
+		{Key: key, Gone: "lost: damaged", Created: time.Now()},
+		{Key: key, Made: plan.Made{Run: 78, Digest: mr.Digest{8}}, Created: time.Now()},
+	} {
 		err := e.o.Store.Update(func(tx *store.Tx) error {
-			if !onRecord {
+			if onRecord == nil {
 				return nil
 			}
-			return lineage.PutOutput(tx, &lineage.Output{Key: key, Gone: "lost: damaged", Created: time.Now()})
+			return lineage.PutOutput(tx, onRecord)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +45,7 @@ func TestForgottenWhileFound(t *testing.T) {
 			b := &batchWriter{l: l}
 			b.foundOutput(j, taskID{j.rec.ID, plan.Map, 0}, &j.maps[0])
 			if got := j.maps[0].Made; got.Run != found.Run || got.Digest != found.Digest {
-				t.Errorf("a record without a run is there: %t; the task has run %d, want %d", onRecord, got.Run, found.Run)
+				t.Errorf("on record is %+v; the task has run %d, want %d", onRecord, got.Run, found.Run)
 			}
 			l.core.step(evKill{job: j.rec.ID}, now)
 			delete(l.jobs, j.rec.ID)
