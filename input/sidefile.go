@@ -22,6 +22,9 @@ type Digests struct {
 	known map[string]knownDigest // by path
 }
 
+// mostKnown bounds the memory of Digests, to some MiB.
+const mostKnown = 1 << 14
+
 type knownDigest struct {
 	stamp  Stamp
 	digest mr.Digest
@@ -50,8 +53,14 @@ func (d *Digests) Of(path string) (mr.Digest, Stamp) {
 	}
 	if settled {
 		d.mu.Lock()
-		if d.known == nil || len(d.known) > 1<<14 {
+		if d.known == nil {
 			d.known = map[string]knownDigest{}
+		}
+		for other := range d.known {
+			if len(d.known) < mostKnown {
+				break
+			}
+			delete(d.known, other) // any: whoever reads them all in turn finds most of them again
 		}
 		d.known[path] = knownDigest{before, digest}
 		d.mu.Unlock()

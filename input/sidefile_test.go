@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,5 +54,18 @@ func TestDigestsOf(t *testing.T) {
 		if c.like == "" {
 			seen[digest.String()] = c.name
 		}
+	}
+}
+
+// TestDigestsKeepMost has files beyond the bound push out as many others, and not all.
+func TestDigestsKeepMost(t *testing.T) {
+	const file = "/usr" // nobody changes it now
+	d := Digests{known: map[string]knownDigest{}}
+	for i := range mostKnown {
+		d.known[strconv.Itoa(i)] = knownDigest{}
+	}
+	d.Of(file)
+	if _, ok := d.known[file]; !ok || len(d.known) != mostKnown {
+		t.Errorf("%d are known; the last one is: %t", len(d.known), ok)
 	}
 }
