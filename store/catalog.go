@@ -62,7 +62,7 @@ func openBolt(path string, readOnly bool, mapSize, grow int) (*boltFile, error) 
 	if err != nil {
 		return nil, err
 	}
-	return openBoltUnchecked(path, readOnly, mapSize, grow)
+	return openUnchecked(path, readOnly, mapSize, grow, os.O_CREATE) // it may be unlinked meanwhile, and must not come back empty
 }
 
 // openRegular opens a file for reading. What else stands in its place is damage; opening
@@ -100,7 +100,13 @@ func probe(f *os.File) (free uint64, pageSize int, err error) {
 	return n, m.pageSize, err
 }
 
-func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile, error) {
+// createBolt opens a bbolt file that is new, or was made by the same process.
+func createBolt(path string, mapSize, grow int) (*boltFile, error) {
+	return openUnchecked(path, false, mapSize, grow, 0)
+}
+
+// openUnchecked opens a bbolt file as bbolt does, but for the flags without.
+func openUnchecked(path string, readOnly bool, mapSize, grow, without int) (*boltFile, error) {
 	bf := new(boltFile)
 	o := &bolt.Options{
 		Timeout:         boltWait,
@@ -109,7 +115,7 @@ func openBoltUnchecked(path string, readOnly bool, mapSize, grow int) (*boltFile
 		InitialMmapSize: mapSize,
 		NoStatistics:    true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, mode)
+			f, err := os.OpenFile(name, flag&^without, mode)
 			bf.f = f
 			return f, err
 		},
@@ -144,7 +150,7 @@ func createCatalog(dir string) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	bf, err := openBoltUnchecked(tmp, false, 0, catalogGrow)
+	bf, err := createBolt(tmp, 0, catalogGrow)
 	if err != nil {
 		return err
 	}

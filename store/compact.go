@@ -98,7 +98,7 @@ func copyRecords(dst, src string) error {
 	if err != nil {
 		return err
 	}
-	to, err := openBoltUnchecked(dst, false, 0, catalogGrow)
+	to, err := createBolt(dst, 0, catalogGrow)
 	if err != nil {
 		return errors.Join(err, from.db.Close())
 	}

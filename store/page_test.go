@@ -2,11 +2,14 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 	"unsafe"
 
 	bolt "go.etcd.io/bbolt"
@@ -204,5 +207,40 @@ func TestFlippedPages(t *testing.T) {
 	}
 	if failed < 8 {
 		t.Errorf("only %d of 800 damages were noticed", failed)
+	}
+}
+
+// TestUnlinkedWhileOpened removes files in the moment in which they are opened: none comes back empty.
+func TestUnlinkedWhileOpened(t *testing.T) {
+	t.Parallel()
+	path, _ := boltWith(t, 1, 10)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Millisecond
+	for i := range 500 {
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		removed, after := make(chan error), took*time.Duration(i%20)/20
+		go func() {
+			time.Sleep(after)
+			removed <- os.Remove(path)
+		}()
+		began := time.Now()
+		bf, err := openBolt(path, false, 0, 0)
+		if err == nil {
+			took = time.Since(began)
+			err = bf.db.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		if err := errors.Join(err, <-removed); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("it is there once more, after %d times: %v", i, err)
+		}
 	}
 }

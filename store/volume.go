@@ -232,7 +232,7 @@ func (s *Store) createVolume() (*volume, error) {
 	dir := filepath.Join(s.dir, volumesName)
 	v := &volume{number: n, path: filepath.Join(dir, volumeName(n)), refs: 2, taken: true, writes: true}
 	tmp := v.path + newSuffix // a crash leaves a whole volume or none
-	bf, err := openBoltUnchecked(tmp, false, int(s.o.VolumeCap+mapSlack), int(s.growBy()))
+	bf, err := createBolt(tmp, int(s.o.VolumeCap+mapSlack), int(s.growBy()))
 	if err != nil {
 		return nil, fmt.Errorf("store: new volume %s: %w", v.path, err)
 	}
