@@ -18,9 +18,17 @@ import (
 	"github.com/mrd-io/mr/plan"
 )
 
+func needWatching(t *testing.T) {
+	t.Helper()
+	if err := CanWatch(); err != nil {
+		t.Skipf("nobody sees here what processes open: %v", err)
+	}
+}
+
 // TestOpened has a job read a file and a folder that are neither input nor declared: they are known afterwards, with
 // their digests as they were read, and a process that has read some is not used for another task. What it makes itself is not noted.
 func TestOpened(t *testing.T) {
+	needWatching(t)
 	dir := t.TempDir()
 	table, rules := filepath.Join(dir, "table"), filepath.Join(dir, "rules")
 	write := func(path, s string) {
@@ -93,6 +101,7 @@ func TestOpened(t *testing.T) {
 // TestOpenedApart has a job start a program in a session of its own, as setsid and timeout do: what that opens is known
 // as well, by the name of a link that it went through.
 func TestOpenedApart(t *testing.T) {
+	needWatching(t)
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err == nil {
 		err = os.Mkdir(filepath.Join(dir, "v1"), 0o700)
@@ -138,6 +147,7 @@ func TestOpenedApart(t *testing.T) {
 
 // TestOpenedUnseen has a job start a program that nobody may read, and so nobody may look into when it runs.
 func TestOpenedUnseen(t *testing.T) {
+	needWatching(t)
 	if os.Geteuid() == 0 {
 		t.Skip("root sees everything")
 	}

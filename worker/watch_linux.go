@@ -103,6 +103,23 @@ func (w *watcher) watch(o *opened) (moved bool, err error) {
 	return moved, nil
 }
 
+// CanWatch says why nobody sees here what processes open; nil if it is seen.
+func CanWatch() error {
+	w, err := newWatcher(func(error) {})
+	if err != nil {
+		return err
+	}
+	tried := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with what is set for it
+		_, err := w.watch(newOpened(os.TempDir(), ""))
+		tried <- err
+	}()
+	err = <-tried
+	w.close()
+	return err
+}
+
 // canWatch reports whether the kernel can go on with a call as if nobody had asked, which is
 // so since Linux 5.5 (before that whoever opens a file would wait for ever), and tells when nobody is left
 // to ask, which is so since 5.9.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mrd-io/mr/worker"
 )
 
 // The scripts run these commands in processes of their own: mrctl on the real system, and mrctl-fake
@@ -47,6 +49,12 @@ func TestScripts(t *testing.T) {
 			return setup(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": wantStatus, "truncated-gzip": truncatedGzip, "damage": damage, "await": await},
+		Condition: func(cond string) (bool, error) {
+			if cond != "watch" { // files that jobs open are seen
+				return false, fmt.Errorf("condition %q is not known", cond)
+			}
+			return worker.CanWatch() == nil, nil
+		},
 	})
 }
 
