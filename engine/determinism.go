@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/lineage"
@@ -88,7 +87,7 @@ func (l *loop) tryStage(j *job, k plan.Kind, f *flight) {
 		return
 	case k == plan.Reduce && (f.work.Copy || f.work.Unsorted || j.reduces[f.task.index].bytes > mostTried):
 		return
-	case slices.ContainsFunc(f.result.Opened, func(o plan.Opened) bool { return o.Digest.IsZero() }):
+	case someUnknown(f.result.Opened):
 		return // whatever came out of another execution, it may have read something else
 	}
 	if c := j.core(l); f.result.Made.Records == 0 && c != nil && c.left[k] > 0 {

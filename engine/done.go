@@ -159,7 +159,7 @@ func (b *batchWriter) putOutput(j *job, id taskID, t *taskInfo, f *flight) {
 		b.after(l.e.kick)
 	}
 	// Under a key of its own a job may have made an output of other bytes; a damaged record has no stage.
-	if old != nil && old.Stage == o.Stage && old.Split == o.Split && old.Opened == o.Opened && len(unknownFiles(files, files)) == 0 && old.Made.Digest != o.Made.Digest {
+	if old != nil && old.Stage == o.Stage && old.Split == o.Split && old.Opened == o.Opened && !someUnknown(files) && old.Made.Digest != o.Made.Digest {
 		l.cameOutDifferent(j, id, old.Made, o.Made)
 	}
 	b.add(func(tx *store.Tx) error {

@@ -184,6 +184,11 @@ func unknownFiles(opened, known []plan.Opened) (paths []string) {
 	return paths
 }
 
+// someUnknown reports whether nobody knows what a file held when it was read.
+func someUnknown(files []plan.Opened) bool {
+	return slices.ContainsFunc(files, func(f plan.Opened) bool { return f.Digest.IsZero() })
+}
+
 func byPath(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) }
 
 // errFileChanged is why a task can't be compared with its output.

@@ -1,6 +1,8 @@
 package lineage
 
 import (
+	"bytes"
+
 	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/plan"
 	"github.com/mrd-io/mr/store"
@@ -32,12 +34,13 @@ func PutOpened(tx *store.Tx, files []plan.Opened) error {
 	if len(files) == 0 {
 		return nil
 	}
-	d := OpenedKey(files)
+	b := encodeOpened(files)
+	d := plan.Sum("mr/opened", b)
 	key := append([]byte(OpenedPrefix), d[:]...)
-	if len(GetOpened(tx, d)) == len(files) {
+	if bytes.Equal(tx.Get(store.Meta, key), b) { // a damaged one is replaced
 		return nil
 	}
-	return wrap("list of files", tx.Put(store.Meta, key, encodeOpened(files)))
+	return wrap("list of files", tx.Put(store.Meta, key, b))
 }
 
 // GetOpened returns the list of that digest; none if there is no record of it, or it is damaged.

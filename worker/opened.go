@@ -220,7 +220,7 @@ func (o *opened) forget(split []input.Piece) {
 	}
 }
 
-// list returns the files with their digests, by path; one without a path if there are more.
+// list returns the files with their digests, in any order; one without a path if there are more.
 func (o *opened) list(d *input.Digests) []plan.Opened {
 	o.mu.Lock()
 	if o.more {
@@ -242,6 +242,5 @@ func (o *opened) list(d *input.Digests) []plan.Opened {
 		}
 		all = append(all, f)
 	}
-	slices.SortFunc(all, func(a, b plan.Opened) int { return strings.Compare(a.Path, b.Path) })
 	return all
 }

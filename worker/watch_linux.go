@@ -33,7 +33,7 @@ type watcher struct {
 
 // newWatcher fails where the system does not allow to watch.
 func newWatcher(blind func(error)) (*watcher, error) {
-	if !canWatch() {
+	if !isNewEnough() {
 		return nil, fmt.Errorf("it takes Linux 5.9: %w", errors.ErrUnsupported)
 	}
 	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
@@ -120,10 +120,10 @@ func CanWatch() error {
 	return err
 }
 
-// canWatch reports whether the kernel can go on with a call as if nobody had asked, which is
+// isNewEnough reports whether the kernel can go on with a call as if nobody had asked, which is
 // so since Linux 5.5 (before that whoever opens a file would wait for ever), and tells when nobody is left
 // to ask, which is so since 5.9.
-func canWatch() bool {
+func isNewEnough() bool {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return false
