@@ -83,15 +83,23 @@ func (p *partWriter) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
+	if err := p.write(b); err != nil {
+		return err
+	}
+	if p.buf = b[:0]; cap(b) > 4*partBuffer {
+		p.buf = nil
+	}
+	return nil
+}
+
+// write writes b from where it is, behind what was flushed.
+func (p *partWriter) write(b []byte) error {
 	defer func(start time.Time) { p.took += time.Since(start) }(time.Now())
 	if _, err := p.f.Write(b); err != nil {
 		return err
 	}
 	p.hash.Write(b)
 	p.bytes += int64(len(b))
-	if p.buf = b[:0]; cap(b) > 4*partBuffer {
-		p.buf = nil
-	}
 	if p.kept == nil {
 		return nil
 	}
@@ -261,7 +269,7 @@ func (s *Service) copyPart(a *attempt, rest func(), res *plan.Result) error {
 	defer part.abort()
 	in := run.NewReader(src, ix, nil, nil)
 	for in.Next() {
-		if err := part.copy(in.Value()); err != nil {
+		if err := part.write(in.Value()); err != nil {
 			return fmt.Errorf("writing part file %s: %w", w.Part, err)
 		}
 		if err := a.ctx.Err(); err != nil {

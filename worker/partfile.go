@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -188,9 +189,12 @@ func (p *localPart) put(b []byte, off int64) error {
 
 // wait waits until nothing is being written, and returns the first error.
 func (p *localPart) wait() error {
-	if p.out != nil {
-		close(p.out.full)
-		err := <-p.out.done
+	if o := p.out; o != nil {
+		close(o.full)
+		err := <-o.done
+		for len(o.spare) > 0 {
+			keepPiece(<-o.spare)
+		}
 		p.out = nil
 		if p.err == nil {
 			p.err = err
@@ -211,7 +215,7 @@ func (p *localPart) Seal() error {
 	if rest := p.piece[whole:]; p.err == nil && len(rest) > 0 {
 		p.err = p.put(rest, p.size+int64(whole))
 	}
-	p.piece = nil // many may wait for the disk at a time
+	p.keepPiece() // many may wait for the disk at a time
 	if p.err == nil {
 		p.err = p.f.Sync()
 	}
@@ -219,14 +223,31 @@ func (p *localPart) Seal() error {
 }
 
 func (p *localPart) Discard() {
-	_ = p.wait()          // whatever is written goes
+	_ = p.wait() // whatever is written goes
+	p.keepPiece()
 	p.f.Close()           //nolint:errcheck // likewise
 	os.Remove(p.f.Name()) //nolint:errcheck // swept with its folder otherwise
 }
 
+// restingPieces are those that no part needs now: fresh pages cost more than writing them.
+var restingPieces sync.Pool // *[partPiece]byte
+
 // alignedPiece returns memory for a piece, empty, that direct writes accept.
 func alignedPiece() []byte {
+	if b, ok := restingPieces.Get().(*[partPiece]byte); ok {
+		return b[:0]
+	}
 	b := make([]byte, partPiece+directUnit)
 	off := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % directUnit
 	return b[off : off : off+partPiece]
+}
+
+func keepPiece(b []byte) { restingPieces.Put((*[partPiece]byte)(b[:partPiece])) }
+
+// keepPiece leaves the piece being gathered, of which nothing is needed any more, to others.
+func (p *localPart) keepPiece() {
+	if p.piece != nil {
+		keepPiece(p.piece)
+		p.piece = nil
+	}
 }
