@@ -71,7 +71,7 @@ func cpu() int64 {
 func BenchmarkMap(b *testing.B) {
 	text := zipfText(16 << 20)
 	for _, args := range []string{"wordcount", "wordcount --letters", "wordcount --letters --lower", "grep qzj", "grep q[a-z]*zj", "grep (?i)qzj",
-		"grep q[xy]j", "sort", "sort --key-bytes 2:12", "index", "count", "count --field 2"} {
+		"grep q[xy]j", "grep qzj|zqj", "grep (ing|ed|er)[a-z]*[0-9]", "sort", "sort --key-bytes 2:12", "index", "count", "count --field 2"} {
 		b.Run(strings.ReplaceAll(args, " ", "_"), func(b *testing.B) {
 			f := strings.Fields(args)
 			d, _ := Lookup()(f[0])

@@ -383,18 +383,27 @@ func TestTenMegabyteLine(t *testing.T) {
 	}
 }
 
-func TestRequiredLiteral(t *testing.T) {
+func TestRequiredNeedles(t *testing.T) {
 	for expr, want := range map[string]string{
-		`foo`: "foo", `(?i)foo`: "~foo", `a(bc)d+e`: "abc", `x*hello[a-z]world!`: "world!",
-		`foo|bar`: "", `(abc){2,3}`: "abc", `(abc)?d`: "d", `^GET /\w+ HTTP`: "GET /", `a\bc`: "ac", `\x{fffd}`: "", `[`: "",
-		`(?i)Kelvin`: "", `(?i)é`: "", `(?i:FOO)bar`: "bar", `(?i)ab(?-i:c)[x-z]`: "c", `(?i)\bERROR\b 7`: "~error 7", `(?i)x[0-9]+quit`: "~quit",
+		`foo`: "foo", `(?i)foo`: "~foo", `a(bc)d+e`: "abc d e", `x*hello[a-z]world!`: "world! hello",
+		`foo|bar`: "foo,bar", `(abc){2,3}`: "abc", `(abc)?d`: "d", `^GET /\w+ HTTP`: "GET_/ _HTTP", `a\bc`: "ac", `\x{fffd}`: "", `[`: "",
+		`(?i)Kelvin`: "", `(?i)é`: "", `(?i:FOO)bar`: "~foobar bar", `(?i)ab(?-i:c)[x-z]`: "~abc c", `(?i)\bERROR\b 7`: "~error_7", `(?i)x[0-9]+quit`: "~quit ~x",
+		`timeout|refused`: "timeout,refused", `(?i)timeout|reuse`: "", `(?i)(timeout|dead)[.]`: "~timeout,~dead .", `foo|[a-z]`: "", `foo|`: "", `a|b|c|d`: "", `(one|three)x(two|[a-z]four|six)+`: "one,three two,four,six x",
+		`(foo|ba(r|z)q)x`: "foo,ba x", `a.b.c.d.eeeee`: "eeeee a b c", `(a.bc|def)`: "bc,def",
 	} {
-		l := requiredLiteral(expr)
-		got := string(l.text)
-		if l.fold && got != "" {
-			got = "~" + got
+		var got []string
+		for _, n := range requiredNeedles(expr) {
+			var either []string
+			for _, l := range n {
+				text := strings.ReplaceAll(string(l.text), " ", "_")
+				if l.fold {
+					text = "~" + text
+				}
+				either = append(either, text)
+			}
+			got = append(got, strings.Join(either, ","))
 		}
-		if got != want {
+		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %q", expr, got, want)
 		}
 	}

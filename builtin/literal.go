@@ -13,48 +13,109 @@ type literal struct {
 	fold bool   // in either case; then text is ASCII, in lower case
 }
 
-// requiredLiteral returns the longest literal of expr that is easily seen, one in its
-// exact case rather than one in any.
-func requiredLiteral(expr string) literal {
+// needles are literals of which every match of an expression has one.
+type needles []literal
+
+const (
+	needlesMost = 3 // a search for each takes a third of what matching does
+	choicesMost = 4
+)
+
+// requiredNeedles returns needles of expr that are easily seen, those that should be the rarest
+// first: longer ones, and ones in their exact case before ones in any.
+func requiredNeedles(expr string) []needles {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return literal{}
+		return nil
 	}
-	if s := longestRun(re, exact); s != "" {
-		return literal{text: []byte(s)}
+	type choice struct {
+		texts []string
+		fold  bool
 	}
-	return literal{text: []byte(strings.ToLower(longestRun(re, folded))), fold: true}
+	var found []choice
+	for _, texts := range choices(re, exact) {
+		found = append(found, choice{texts, false})
+	}
+	for _, texts := range choices(re, folded) {
+		if !slices.ContainsFunc(found, func(c choice) bool { return slices.Equal(c.texts, texts) }) {
+			found = append(found, choice{texts, true})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b choice) int { return shortest(b.texts) - shortest(a.texts) })
+	var all []needles
+	for _, c := range found[:min(len(found), choicesMost)] {
+		var n needles
+		for _, text := range c.texts {
+			if c.fold {
+				text = strings.ToLower(text)
+			}
+			n = append(n, literal{[]byte(text), c.fold})
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
-// longestRun returns the longest string that every match of re has in it, among those
-// made of literals of one sort.
-func longestRun(re *syntax.Regexp, sort func(*syntax.Regexp) bool) string {
+func shortest(texts []string) int {
+	n := len(texts[0])
+	for _, text := range texts[1:] {
+		n = min(n, len(text))
+	}
+	return n
+}
+
+// choices returns sets of strings: of each, every match of re has one. They are made of literals of one sort.
+func choices(re *syntax.Regexp, sort func(*syntax.Regexp) bool) (all [][]string) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		if sort(re) {
-			return string(re.Rune)
+			return [][]string{{string(re.Rune)}}
 		}
 	case syntax.OpCapture, syntax.OpPlus:
-		return longestRun(re.Sub[0], sort)
+		return choices(re.Sub[0], sort)
 	case syntax.OpRepeat:
 		if re.Min > 0 {
-			return longestRun(re.Sub[0], sort)
+			return choices(re.Sub[0], sort)
 		}
 	case syntax.OpConcat:
-		var longest, run string
+		run := "" // adjacent literals are one
 		for _, sub := range re.Sub {
-			l := longestRun(sub, sort)
 			if only(sub, sort) {
-				run += l // adjacent literals are one
-				l = run
-			} else {
-				run = ""
+				run += textOf(sub)
+				continue
 			}
-			if len(l) > len(longest) {
-				longest = l
+			if run != "" {
+				all = append(all, []string{run})
 			}
+			run = ""
+			all = append(all, choices(sub, sort)...)
 		}
-		return longest
+		if run != "" {
+			all = append(all, []string{run})
+		}
+	case syntax.OpAlternate:
+		var either []string
+		for _, sub := range re.Sub {
+			of := choices(sub, sort)
+			if len(of) == 0 {
+				return nil
+			}
+			either = append(either, slices.MaxFunc(of, func(a, b []string) int { return shortest(a) - shortest(b) })...)
+		}
+		if len(either) <= needlesMost {
+			return [][]string{either}
+		}
+	}
+	return all
+}
+
+// textOf is the literal of what is only that.
+func textOf(re *syntax.Regexp) string {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return string(re.Rune)
+	case syntax.OpCapture:
+		return textOf(re.Sub[0])
 	}
 	return ""
 }

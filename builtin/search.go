@@ -56,6 +56,39 @@ func (l literal) probe(at int) probe {
 	return p
 }
 
+// searches look for several literals, in one block from its beginning on.
+type searches struct {
+	finds []*search
+	at    []int // where each is next, as far as is known; -1: nowhere
+}
+
+func (n needles) search() *searches {
+	s := &searches{}
+	for _, l := range n {
+		s.finds, s.at = append(s.finds, l.search()), append(s.at, 0)
+	}
+	for i := range s.at {
+		s.at[i] = unknown
+	}
+	return s
+}
+
+const unknown = -2
+
+// next returns where the first of the literals is that begins at from or behind, or -1. From call to call from doesn't become less.
+func (s *searches) next(block []byte, from int) int {
+	first := -1
+	for i, f := range s.finds {
+		if at := s.at[i]; at == unknown || at >= 0 && at < from {
+			s.at[i] = f.next(block, from)
+		}
+		if at := s.at[i]; at >= 0 && (first < 0 || at < first) {
+			first = at
+		}
+	}
+	return first
+}
+
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080

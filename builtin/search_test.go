@@ -40,17 +40,52 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// Of several literals the first is found, from wherever the last one was.
+func TestSearches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 5000 {
+		pick := func(n int) []byte {
+			b := make([]byte, n)
+			for i := range b {
+				b[i] = "abcd"[rng.IntN(4)]
+			}
+			return b
+		}
+		block := pick(rng.IntN(400))
+		n := make(needles, 1+rng.IntN(3))
+		for i := range n {
+			n[i].text = pick(1 + rng.IntN(6))
+		}
+		s := n.search()
+		for from := 0; from <= len(block); {
+			want := -1
+			for _, l := range n {
+				if i := bytes.Index(block[from:], l.text); i >= 0 && (want < 0 || from+i < want) {
+					want = from + i
+				}
+			}
+			if got := s.next(block, from); got != want {
+				t.Fatalf("%v in %q from %d: %d, want %d", n, block, from, got, want)
+			}
+			if want < 0 {
+				break
+			}
+			from = want + 1 + rng.IntN(9)
+		}
+	}
+}
+
 // FuzzFoldedSearch checks the search for a literal in either case against package regexp.
 func FuzzFoldedSearch(f *testing.F) {
 	f.Add("ab", "xxAbaBB aB\nAB")
 	f.Add("q1", "Q1q1 Q Q1")
 	f.Add("--", "-----")
 	f.Fuzz(func(t *testing.T, text, in string) {
-		l := requiredLiteral("(?i:" + regexp.QuoteMeta(text) + ")")
-		if len(l.text) == 0 {
+		n := requiredNeedles("(?i:" + regexp.QuoteMeta(text) + ")")
+		if len(n) != 1 || len(n[0]) != 1 {
 			return
 		}
-		find, block, from := l.search(), in, 0
+		find, block, from := n[0][0].search(), in, 0
 		re := regexp.MustCompile("(?i:" + regexp.QuoteMeta(text) + ")")
 		for {
 			want := re.FindStringIndex(block[from:])
