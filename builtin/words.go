@@ -1,10 +1,12 @@
 package builtin
 
 import (
+	"encoding/binary"
+	"math/bits"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/mrd-io/mr"
 	"github.com/mrd-io/mr/internal/words"
 )
 
@@ -12,66 +14,65 @@ import (
 type tokenizer struct {
 	letters bool // words are runs of Unicode letters; else of anything but white space
 	lower   bool // words are in lower case
-	buf     []byte
+	folded  []byte
 	at      []uint32
-}
 
-// each calls word for each word of text. The word is valid during the call.
-func (z *tokenizer) each(text []byte, word func([]byte)) {
-	if z.lower {
-		plain := word
-		word = func(w []byte) { plain(z.fold(w)) }
-	}
-	if z.letters {
-		eachLetters(text, func(start, end int) { word(text[start:end]) })
-	} else {
-		for w := range mr.Words(text) {
-			word(w)
-		}
-	}
+	// Of the bytes behind those whose bits are known: how many belong to a character that began
+	// before, and whether it is a letter. None does behind a text's end.
+	rest   int
+	restIs bool
 }
 
 // spanLen is about how many words spans hands over at once.
 const spanLen = 256
 
+// pieceLen is about how much is brought into lower case at once.
+const pieceLen = 16 << 10
+
 // spans calls words for all words of text, many at a time: where each begins and ends, in
 // turn, in text or in another one. They are valid during the call.
 func (z *tokenizer) spans(text []byte, words func(text []byte, at []uint32)) {
-	if !z.letters && !z.lower {
-		z.fields(text, words)
+	if !z.lower {
+		z.cut(text, words)
 		return
 	}
-	at, buf := z.at[:0], []byte(nil)
-	if z.lower {
-		buf = make([]byte, 0, min(len(text), spanLen*16))
+	// A letter in lower case is a letter, and nothing becomes one, so words are cut behind that.
+	for len(text) > 0 {
+		n := z.piece(text)
+		z.folded = appendLower(z.folded[:0], text[:n])
+		z.cut(z.folded, words)
+		text = text[n:]
 	}
-	flush := func() {
-		words(buf, at)
-		at = at[:0]
-	}
-	if z.lower {
-		z.each(text, func(w []byte) {
-			start := uint32(len(buf))
-			buf = append(buf, w...)
-			if at = append(at, start, uint32(len(buf))); len(at) == 2*spanLen {
-				flush()
-				buf = buf[:0]
-			}
-		})
-	} else {
-		buf = text
-		eachLetters(text, func(start, end int) {
-			if at = append(at, uint32(start), uint32(end)); len(at) == 2*spanLen {
-				flush()
-			}
-		})
-	}
-	flush()
-	z.at = at
 }
 
-// fields is spans for words between white space.
-func (z *tokenizer) fields(text []byte, emit func(text []byte, at []uint32)) {
+// piece returns the length of a piece of text, behind which no word goes on.
+func (z *tokenizer) piece(text []byte) int {
+	if len(text) <= pieceLen {
+		return len(text)
+	}
+	for n := pieceLen; n > 0; n-- {
+		if z.parts(text[n-1]) {
+			return n
+		}
+	}
+	for n := pieceLen; n < len(text); n++ {
+		if z.parts(text[n]) {
+			return n
+		}
+	}
+	return len(text)
+}
+
+// parts reports whether c is of no word, whatever is beside it.
+func (z *tokenizer) parts(c byte) bool {
+	if z.letters {
+		return c < utf8.RuneSelf && !isLetter(c)
+	}
+	return isSpace(c)
+}
+
+// cut is spans for words as they stand in text.
+func (z *tokenizer) cut(text []byte, emit func(text []byte, at []uint32)) {
 	if z.at == nil {
 		z.at = make([]uint32, 2*spanLen+2*words.Len)
 	}
@@ -85,16 +86,31 @@ func (z *tokenizer) fields(text []byte, emit func(text []byte, at []uint32)) {
 			at[0] = at[even]
 			n &= 1
 		}
+		var m uint64
+		if !z.letters {
+			m = words.Bits(text[i:])
+		} else if letters, others := words.Letters(text[i:]); others == 0 {
+			m = letters
+		} else {
+			m = z.letterBits(text, i, letters, others)
+		}
 		var found int
-		found, inWord = words.Edges((*[words.Len]uint32)(at[n:]), words.Bits(text[i:]), uint32(i), inWord)
+		found, inWord = words.Edges((*[words.Len]uint32)(at[n:]), m, uint32(i), inWord)
 		n += found
 	}
-	for ; i < len(text); i++ {
-		if is := wordBit(text[i]); is != inWord {
-			at[n] = uint32(i)
-			n++
-			inWord = is
+	if i < len(text) {
+		var end [words.Len]byte
+		copy(end[:], text[i:])
+		m := uint64(0)
+		if !z.letters {
+			m = words.Bits(end[:])
+		} else {
+			letters, others := words.Letters(end[:])
+			m = z.letterBits(text, i, letters, others)
 		}
+		m &= 1<<(len(text)-i) - 1 // what is behind the end is white space
+		found, _ := words.Edges((*[words.Len]uint32)(at[n:]), m, uint32(i), inWord)
+		n += found
 	}
 	if n&1 != 0 {
 		at[n] = uint32(len(text))
@@ -103,65 +119,83 @@ func (z *tokenizer) fields(text []byte, emit func(text []byte, at []uint32)) {
 	emit(text, at[:n])
 }
 
-func wordBit(c byte) uint64 {
-	if isSpace(c) {
-		return 0
+// letterBits returns a bit for each byte of text from i on, words.Len at most, that is of a letter. letters has those
+// of ASCII, others the bytes that are not ASCII.
+func (z *tokenizer) letterBits(text []byte, i int, letters, others uint64) uint64 {
+	set := func(from, n int) {
+		if from < words.Len {
+			letters |= (1<<n - 1) << from
+		}
 	}
-	return 1
+	if z.restIs {
+		set(0, z.rest)
+	}
+	done := z.rest
+	for others &= ^uint64(0) << done; others != 0; others &= ^uint64(0) << done {
+		k := bits.TrailingZeros64(others)
+		r, n := utf8.DecodeRune(text[i+k:])
+		z.restIs = isWideLetter(r) // U+FFFD is none
+		if z.restIs {
+			set(k, n)
+		}
+		done = k + n
+	}
+	z.rest = max(done-words.Len, 0)
+	return letters
 }
 
-// eachLetters cuts text into maximal runs of Unicode letters.
-func eachLetters(text []byte, word func(start, end int)) {
-	start := -1
+// wideLetters has a bit for each letter below its end: telling one takes unicode long.
+var wideLetters = sync.OnceValue(func() *[1 << 16 / 64]uint64 {
+	var set [1 << 16 / 64]uint64
+	for _, of := range unicode.Letter.R16 {
+		for r := uint32(of.Lo); r <= uint32(of.Hi); r += uint32(of.Stride) {
+			set[r/64] |= 1 << (r % 64)
+		}
+	}
+	return &set
+})
+
+// isWideLetter is unicode.IsLetter.
+func isWideLetter(r rune) bool {
+	if r < 1<<16 {
+		return wideLetters()[r/64]>>(r%64)&1 != 0
+	}
+	return unicode.IsLetter(r)
+}
+
+func isLetter(c byte) bool { return c|0x20-'a' < 26 }
+
+// appendLower appends text in lower case. What is not UTF-8 stays as it is.
+func appendLower(dst, text []byte) []byte {
 	for i := 0; i < len(text); {
+		for ; i+8 <= len(text); i += 8 {
+			x := binary.LittleEndian.Uint64(text[i:])
+			if x&highs != 0 {
+				break
+			}
+			// No byte's sum carries into its neighbour: all are below 0x80.
+			upper := (x + ones*(0x80-'A')) &^ (x + ones*(0x80-'Z'-1)) & highs
+			dst = binary.LittleEndian.AppendUint64(dst, x|upper>>2)
+		}
+		if i == len(text) {
+			break
+		}
 		c := text[i]
-		n, is := 1, c|0x20-'a' < 26
-		if c >= utf8.RuneSelf {
-			var r rune
-			r, n = utf8.DecodeRune(text[i:])
-			is = unicode.IsLetter(r) // U+FFFD is none
-		}
-		switch {
-		case is && start < 0:
-			start = i
-		case !is && start >= 0:
-			word(start, i)
-			start = -1
-		}
-		i += n
-	}
-	if start >= 0 {
-		word(start, len(text))
-	}
-}
-
-// fold returns w in lower case, in a buffer of z's if it was not.
-func (z *tokenizer) fold(w []byte) []byte {
-	i := 0
-	for i < len(w) && w[i]-'A' >= 26 && w[i] < utf8.RuneSelf {
-		i++
-	}
-	if i == len(w) {
-		return w
-	}
-	z.buf = append(z.buf[:0], w[:i]...)
-	for i < len(w) {
-		c := w[i]
 		if c < utf8.RuneSelf {
 			if c-'A' < 26 {
 				c |= 0x20
 			}
-			z.buf = append(z.buf, c)
+			dst = append(dst, c)
 			i++
 			continue
 		}
-		r, n := utf8.DecodeRune(w[i:])
+		r, n := utf8.DecodeRune(text[i:])
 		if r == utf8.RuneError && n == 1 {
-			z.buf = append(z.buf, c)
+			dst = append(dst, c)
 		} else {
-			z.buf = utf8.AppendRune(z.buf, unicode.ToLower(r))
+			dst = utf8.AppendRune(dst, unicode.ToLower(r))
 		}
 		i += n
 	}
-	return z.buf
+	return dst
 }

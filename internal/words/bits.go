@@ -14,6 +14,19 @@ func slowBits(b []byte) (m uint64) {
 	return ^m
 }
 
+// slowLetters is Letters likewise.
+func slowLetters(b []byte) (letters, others uint64) {
+	b = b[:Len]
+	for k := 0; k < Len; k += 8 {
+		x := binary.LittleEndian.Uint64(b[k:])
+		low := x&lows | ones*0x20
+		is := (low + ones*(0x80-'a')) &^ (low + ones*(0x80-'z'-1)) &^ x & highs
+		letters |= is >> 7 * 0x0102040810204080 >> 56 << k
+		others |= x & highs >> 7 * 0x0102040810204080 >> 56 << k
+	}
+	return letters, others
+}
+
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080

@@ -4,6 +4,13 @@ package words
 // first byte's lowest.
 func Bits(b []byte) uint64 { return bitsOf((*[Len]byte)(b)) }
 
+// Letters returns a bit for each of the first Len bytes of b that is a letter of ASCII, and for each
+// that is not ASCII, the first byte's lowest.
+func Letters(b []byte) (letters, others uint64) { return lettersOf((*[Len]byte)(b)) }
+
+//go:noescape
+func lettersOf(b *[Len]byte) (letters, others uint64)
+
 //go:noescape
 func bitsOf(b *[Len]byte) uint64
 

@@ -44,6 +44,52 @@ TEXT ·bitsOf(SB), NOSPLIT, $0-16
 	MOVQ  AX, ret+8(FP)
 	RET
 
+// A letter is, with the bit set that upper case lacks, at most 25 above an a: none that is not ASCII.
+
+// alphas sets the low bits of to by the 16 bytes at off(SI): 1 for a letter; and those of high: 1 for one that is not ASCII.
+#define alphas(off, to, high) \
+	MOVOU    off(SI), X3 \
+	PMOVMSKB X3, high    \
+	POR      X0, X3      \
+	PSUBB    X1, X3      \
+	MOVO     X3, X5      \
+	PMINUB   X2, X5      \
+	PCMPEQB  X3, X5      \
+	PMOVMSKB X5, to
+
+DATA first<>+0(SB)/8, $0x6161616161616161
+DATA first<>+8(SB)/8, $0x6161616161616161
+GLOBL first<>(SB), RODATA|NOPTR, $16
+DATA rest<>+0(SB)/8, $0x1919191919191919
+DATA rest<>+8(SB)/8, $0x1919191919191919
+GLOBL rest<>(SB), RODATA|NOPTR, $16
+
+// func lettersOf(b *[Len]byte) (letters, others uint64)
+TEXT ·lettersOf(SB), NOSPLIT, $0-24
+	MOVQ  b+0(FP), SI
+	MOVOU blank<>(SB), X0
+	MOVOU first<>(SB), X1
+	MOVOU rest<>(SB), X2
+	alphas(0, AX, R8)
+	alphas(16, BX, R9)
+	alphas(32, CX, R10)
+	alphas(48, DX, R11)
+	SHLQ  $16, BX
+	SHLQ  $32, CX
+	SHLQ  $48, DX
+	ORQ   BX, AX
+	ORQ   CX, AX
+	ORQ   DX, AX
+	MOVQ  AX, letters+8(FP)
+	SHLQ  $16, R9
+	SHLQ  $32, R10
+	SHLQ  $48, R11
+	ORQ   R9, R8
+	ORQ   R10, R8
+	ORQ   R11, R8
+	MOVQ  R8, others+16(FP)
+	RET
+
 // one puts the place of the lowest bit of CX at off(DI), and clears that bit. TZCNTQ is BSFQ where there
 // is no TZCNTQ, and the same, but where no bit is left: then the place has no meaning.
 #define one(off) \

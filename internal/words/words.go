@@ -1,4 +1,5 @@
-// Package words finds words, which are what stands between ASCII white space.
+// Package words finds words, by a bit for each byte that is one's: in most cases what stands between
+// ASCII white space.
 package words
 
 import "math/bits"
@@ -6,7 +7,7 @@ import "math/bits"
 // Len is how many bytes are looked at at once.
 const Len = 64
 
-// Edges finds where words begin and end in Len bytes with these Bits, in turn, and puts the
+// Edges finds where words begin and end in Len bytes with these bits, in turn, and puts the
 // places, counted from base, into to. in is 1 if the byte before is a word's, else 0.
 // It returns the number of places, and what in is for the bytes behind. What to holds beyond
 // that number has no meaning.

@@ -32,6 +32,35 @@ func TestBits(t *testing.T) {
 	}
 }
 
+// TestLetters: every byte, at every place, among others.
+func TestLetters(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for c := range 256 {
+		for at := range Len {
+			b := make([]byte, Len+1)
+			for i := range b {
+				b[i] = "a zAZ@[`{\x7f\x80\xc1\xe1\xff\x00\xfa"[rng.IntN(16)]
+			}
+			b[at] = byte(c)
+			var letters, others uint64
+			for i, c := range b[:Len] {
+				if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+					letters |= 1 << i
+				}
+				if c >= 0x80 {
+					others |= 1 << i
+				}
+			}
+			if l, o := Letters(b); l != letters || o != others {
+				t.Fatalf("%q: %064b %064b, want %064b %064b", b, l, o, letters, others)
+			}
+			if l, o := slowLetters(b); l != letters || o != others {
+				t.Fatalf("%q, eight at a time: %064b %064b, want %064b %064b", b, l, o, letters, others)
+			}
+		}
+	}
+}
+
 // TestPlace: few bits, many and all.
 func TestPlace(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
