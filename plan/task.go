@@ -8,7 +8,9 @@ import (
 )
 
 // Tasks are values: what a worker is asked to do and what it answers, in types that
-// cross net/rpc as they are. No interfaces, no maps, no closures; fields are only added.
+// cross net/rpc as they are, and within one process without a copy of what they point to:
+// nobody changes that once it is sent. No interfaces, no maps, no closures; fields are only
+// added.
 
 // Kind is a task's phase. Wire and record values: append only.
 type Kind uint8

@@ -12,7 +12,6 @@ import (
 	"hash"
 	"io"
 	"log/slog"
-	"net"
 	"net/rpc"
 	"os"
 	"path/filepath"
@@ -180,10 +179,10 @@ func (n *Node) start(o Options) error {
 	if err := srv.RegisterName("Worker", service); err != nil {
 		return fmt.Errorf("registering the worker: %w", err)
 	}
-	here, there := net.Pipe()
-	go srv.ServeConn(there) // ends when the engine closes its side
+	here, there := direct()
+	go srv.ServeCodec(there) // ends when the engine closes its side
 	go func() { n.ran <- n.engine.Run(context.Background()) }()
-	client := rpc.NewClient(here)
+	client := rpc.NewClientWithCodec(here)
 	err := n.engine.AddWorker(client, o.Workers+1) // one more: see worker.Options.Cores
 	if err != nil {                                // the engine has ended, and knows why
 		client.Close() //nolint:errcheck // nothing was asked of the worker

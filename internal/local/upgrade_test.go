@@ -35,7 +35,7 @@ func TestJobsDoNotGoOnWithAnotherVersion(t *testing.T) {
 			emit(line[:1]+" by version "+version, 1)
 			return nil
 		}), mr.Combine(mr.Sum[int64]))
-		n, err := Open(filepath.Join(dir, "store"), Options{Workers: 1, Builtin: func(string) (*mr.Definition, bool) { return def, true }})
+		n, err := Open(filepath.Join(dir, "store"), Options{Workers: 4, Builtin: func(string) (*mr.Definition, bool) { return def, true }})
 		if err != nil {
 			t.Fatal(err)
 		}
